@@ -1,0 +1,155 @@
+"""Contracts of the core: what generators, verifiers, aggregators and searches exchange.
+
+All of them are NamedTuples, of arrays or of pure functions. Candidates are the leading
+axis ``N`` of every array; prompts come from an outer ``vmap``.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from jaxtyping import Array, Bool, Float, Int, Key
+
+PyTree = Any
+
+Keys = Key[Array, " N"]
+Scores = Float[Array, " N"]
+Rewards = Float[Array, "N V"]
+
+
+class Media(NamedTuple):
+    """Decoded clips of a population.
+
+    Attributes:
+        video: ``[N, F, H, W, 3]`` float in [0, 1].
+        audio: ``[N, S]`` (mono) or ``[N, C, S]`` float in [-1, 1].
+    """
+
+    video: Float[Array, "N F H W 3"]
+    audio: Float[Array, "N *C S"]
+
+
+class Candidates(NamedTuple):
+    """A population of trajectories at one noise level.
+
+    Attributes:
+        latents: tree of ``[N, ...]`` arrays on the noise path
+            ``z = (1 - sigma) x + sigma noise``; mutation and stochastic steps act here.
+        extra: tree of ``[N, ...]`` arrays that are random per candidate but not on the
+            noise path (sampled priors, say). Selection moves it with ``latents``;
+            mutation leaves it alone. ``()`` where there is none.
+    """
+
+    latents: PyTree
+    extra: PyTree = ()
+
+
+class Generator(NamedTuple):
+    """A generator as pure functions; weights are the argument ``params``.
+
+    One step takes a candidate from ``sigmas[i]`` to ``sigmas[i + 1]``.
+
+    Attributes:
+        init: ``(params, keys [N], cond) -> Candidates`` at ``sigmas[0]``.
+        step: ``(params, keys [N], candidates, i, cond) -> Candidates``; ``i`` may be a
+            traced int32. A deterministic generator ignores ``keys``.
+        decode: ``(params, candidates) -> Media``.
+        predict: ``(params, candidates, i, cond) -> latents``, the clean sample expected
+            at step ``i`` (a tree like ``candidates.latents``).
+        sigmas: noise levels, ``num_steps + 1`` floats falling from at most 1 to 0.
+        nfe_per_step: network evaluations per candidate and step, 2 with guidance.
+        fps: frames per second of the decoded video.
+        sample_rate: Hz of the decoded audio.
+        encode: host function ``prompt -> cond`` (tokenizer); never traced.
+    """
+
+    init: Callable[..., Candidates]
+    step: Callable[..., Candidates]
+    decode: Callable[..., Media]
+    predict: Callable[..., PyTree]
+    sigmas: tuple[float, ...]
+    nfe_per_step: int = 1
+    fps: float = 24.0
+    sample_rate: int = 16_000
+    encode: Callable[[str], PyTree] | None = None
+
+    @property
+    def num_steps(self) -> int:
+        """Number of denoising steps."""
+        return len(self.sigmas) - 1
+
+
+class Verifier(NamedTuple):
+    """A reward model as a pure function; higher is better.
+
+    Attributes:
+        name: the name used in tables, results and on the command line.
+        score: ``(params, media, cond) -> [N]``; NaN marks a candidate as failed.
+        encode: host function ``prompt -> cond`` (tokenizer); never traced.
+    """
+
+    name: str
+    score: Callable[..., Scores]
+    encode: Callable[[str], PyTree] | None = None
+
+
+class Params(NamedTuple):
+    """Weights of one search: the generator's, and one tree per verifier, in order."""
+
+    generator: PyTree
+    verifiers: tuple[PyTree, ...]
+
+
+class Cond(NamedTuple):
+    """One encoded prompt: the generator's view of it, and each verifier's, in order."""
+
+    generator: PyTree
+    verifiers: tuple[PyTree, ...]
+
+
+class Aggregator(NamedTuple):
+    """Turns rewards of several verifiers into one score per candidate.
+
+    A reward that is NaN or infinite marks its candidate failed: it is left out of all
+    statistics and scored -inf.
+
+    Attributes:
+        init: ``(num_verifiers) -> state``.
+        update: ``(rewards [N, V], state) -> (scores [N], state)``; learns, then scores.
+        score: ``(rewards [N, V], state) -> scores [N]``; rescores without learning.
+    """
+
+    init: Callable[[int], PyTree]
+    update: Callable[[Rewards, PyTree], tuple[Scores, PyTree]]
+    score: Callable[[Rewards, PyTree], Scores]
+
+
+class SearchOutput(NamedTuple):
+    """What every search returns.
+
+    Attributes:
+        best: the chosen clip, without candidate axis: video ``[F, H, W, 3]``, audio
+            ``[S]`` or ``[C, S]``. All zeros when every candidate failed.
+        best_index: int32 index of the chosen candidate in ``scores``; -1 when every
+            candidate failed.
+        scores: ``[N]`` float32 aggregated scores, -inf for failed candidates.
+        rewards: ``[N, V]`` float32 raw rewards as the verifiers gave them.
+        failed: ``[N]`` True where a reward was NaN or infinite.
+        aggregator_state: state after this search, the input of the next one.
+        nfe: network evaluations spent (a guidance pair counts as 2), int32.
+        decodes: decoder passes spent, one per candidate decoded, int32.
+        verifier_calls: candidates scored, times the number of verifiers, int32.
+        latents: final ``Candidates``, or None unless asked for.
+        media: every candidate's clip, or None unless asked for.
+    """
+
+    best: Media
+    best_index: Int[Array, ""]
+    scores: Scores
+    rewards: Rewards
+    failed: Bool[Array, " N"]
+    aggregator_state: PyTree
+    nfe: Int[Array, ""]
+    decodes: Int[Array, ""]
+    verifier_calls: Int[Array, ""]
+    latents: Candidates | None = None
+    media: Media | None = None
