@@ -1,0 +1,44 @@
+"""The line search ends where the strong Wolfe conditions hold."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from avits_jax.aggregation.line_search import Trial, strong_wolfe
+
+TARGET = jnp.asarray([0.2, 300.0])
+START = jnp.asarray([1.0, 0.0])
+
+
+def loss(log_vars):
+    return jnp.sum(0.5 * jnp.exp(-log_vars) * TARGET + 0.5 * log_vars)
+
+
+def search(first_step, active=True):
+    """Search from `START` down the gradient; return start, best trial and its cost."""
+    value, grad = jax.value_and_grad(loss)(START)
+    direction = -grad / jnp.linalg.norm(grad)
+
+    def evaluate(step):
+        value, grad = jax.value_and_grad(loss)(START + step * direction)
+        return Trial(step, value, grad @ direction, grad)
+
+    start = Trial(jnp.float32(0), value, grad @ direction, grad)
+    scale = jnp.max(jnp.abs(direction))
+    return start, *strong_wolfe(evaluate, start, first_step, scale, jnp.asarray(active))
+
+
+def test_wolfe_conditions_hold_from_any_first_step():
+    """Too short, just right, too long, and absurdly long."""
+    steps = jnp.asarray([1e-3, 5.0, 1e3, 1e4])
+    start, best, spent = jax.jit(jax.vmap(search))(steps)
+    assert (best.step > 0).all()
+    assert (best.loss <= start.loss + 1e-4 * best.step * start.slope).all()
+    assert (jnp.abs(best.slope) <= 0.9 * jnp.abs(start.slope)).all()
+    np.testing.assert_array_less(spent, 27)
+    assert spent[1] == 1
+    assert (spent[jnp.asarray([0, 2, 3])] > 1).all()
+
+
+def test_an_inactive_search_spends_one_evaluation():
+    assert search(jnp.float32(1e-3), active=False)[2] == 1
