@@ -1,0 +1,199 @@
+"""Toys that every test of the core shares: a tiny generator and tiny verifiers.
+
+The arithmetic is elementwise, so that a candidate's numbers do not depend on how many
+others are worked on beside it.
+"""
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jaxtyping import install_import_hook
+
+# Annotations of the core are checked wherever a test calls it.
+with install_import_hook(
+    ["avits_jax.sampling", "avits_jax.search"], "core_checker.checker"
+):
+    from avits_jax.sampling import flow_step, linear_sigmas, noise_like
+    from avits_jax.types import Candidates, Cond, Generator, Media, Params, Verifier
+
+
+class Toy(NamedTuple):
+    """A search problem of a few numbers.
+
+    Attributes:
+        generator: two latents (video ``[N, 3]``, audio ``[N, 2]``).
+        verifiers: picture, sound.
+        params: weights of both.
+        cond: one prompt.
+        conds: three prompts, stacked for `jax.vmap`.
+    """
+
+    generator: Generator
+    verifiers: tuple[Verifier, ...]
+    params: Params
+    cond: Cond
+    conds: Cond
+
+
+def toy_generator(num_steps: int = 6, *, with_extra: bool = False) -> Generator:
+    """Return a generator whose clean sample leans on latents, prompt and `extra`."""
+    sigmas = linear_sigmas(num_steps)
+
+    def init(params, keys, cond):
+        num = keys.shape[0]
+        shapes = {"audio": jnp.zeros((num, 2)), "video": jnp.zeros((num, 3))}
+        latents = noise_like(keys, shapes)
+        if not with_extra:
+            return Candidates(latents)
+        return Candidates(latents, {"prior": latents["video"][:, 0] * 3})
+
+    def predict(params, candidates, i, cond):
+        prior = candidates.extra["prior"] if with_extra else jnp.float32(0)
+
+        def clean(z, target):
+            bias = prior[:, None] if with_extra else prior
+            wave = jnp.sin(params["frequency"] * z) + 0.3 * bias
+            return jnp.asarray(target)[None] + 0.7 * wave
+
+        return jax.tree.map(clean, candidates.latents, cond)
+
+    def step(params, keys, candidates, i, cond):
+        levels = jnp.asarray(sigmas)
+        clean = predict(params, candidates, i, cond)
+        latents = flow_step(candidates.latents, clean, levels[i], levels[i + 1])
+        return candidates._replace(latents=latents)
+
+    def decode(params, candidates):
+        video = jax.nn.sigmoid(candidates.latents["video"])[:, None, None, None]
+        ramp = jnp.linspace(0.5, 1, 8).reshape(1, 2, 2, 2, 1)
+        audio = jnp.tanh(candidates.latents["audio"])
+        return Media(video * ramp, jnp.concatenate([audio, -audio], axis=1))
+
+    return Generator(init, step, decode, predict, sigmas, nfe_per_step=2, fps=2.0)
+
+
+def toy_verifiers() -> tuple[Verifier, ...]:
+    """Return two verifiers on very different scales.
+
+    The second gives up (NaN) on clips whose sound exceeds its weight `limit`.
+    """
+
+    def picture(params, media, cond):
+        return -params * jnp.square(media.video - cond).mean(axis=(1, 2, 3, 4))
+
+    def sound(params, media, cond):
+        reward = params["scale"] * jnp.abs(media.audio[:, 0] - cond)
+        return jnp.where(media.audio[:, 0] > params["limit"], jnp.nan, reward)
+
+    return Verifier("picture", picture), Verifier("sound", sound)
+
+
+def make_toy(num_steps: int = 6, *, with_extra: bool = False) -> Toy:
+    """Return a toy problem."""
+    rng = np.random.default_rng(0)
+    targets = {
+        "audio": jnp.asarray(rng.normal(size=(3, 2)), jnp.float32),
+        "video": jnp.asarray(rng.normal(size=(3, 3)), jnp.float32),
+    }
+    wanted = jnp.asarray([0.3, 0.5, 0.7]), jnp.asarray([0.1, -0.2, 0.3])
+    conds = Cond(targets, wanted)
+    weights = (
+        jnp.float32(9),
+        {"limit": jnp.float32(2), "scale": jnp.float32(0.1)},
+    )
+    return Toy(
+        generator=toy_generator(num_steps, with_extra=with_extra),
+        verifiers=toy_verifiers(),
+        params=Params({"frequency": jnp.float32(3)}, weights),
+        cond=jax.tree.map(lambda leaf: leaf[0], conds),
+        conds=conds,
+    )
+
+
+@pytest.fixture(scope="session")
+def toy() -> Toy:
+    """The plain toy problem."""
+    return make_toy()
+
+
+@pytest.fixture(scope="session")
+def toy_extra() -> Toy:
+    """The toy problem whose candidates carry conditioning of their own."""
+    return make_toy(with_extra=True)
+
+
+@pytest.fixture(scope="session")
+def build_toy():
+    """`make_toy`, for tests that need another number of steps."""
+    return make_toy
+
+
+class Counter:
+    """Counts work as it is done, by callbacks in the instrumented functions."""
+
+    def __init__(self) -> None:
+        self.nfe = self.decodes = self.verifier_calls = 0
+
+    def counted(self, function, field: str, population, per_candidate: int = 1):
+        """Return `function` adding to `field`; ``population(*args)`` has axis N."""
+
+        def wrapped(*args):
+            num = jax.tree.leaves(population(*args))[0].shape[0]
+
+            def add() -> None:
+                setattr(self, field, getattr(self, field) + num * per_candidate)
+
+            jax.debug.callback(add)
+            return function(*args)
+
+        return wrapped
+
+    def generator(self, generator: Generator) -> Generator:
+        """Return `generator` counting its network evaluations and decodes."""
+        nfe = generator.nfe_per_step
+        return generator._replace(
+            step=self.counted(generator.step, "nfe", lambda p, k, c, *_: c, nfe),
+            predict=self.counted(generator.predict, "nfe", lambda p, c, *_: c, nfe),
+            decode=self.counted(generator.decode, "decodes", lambda p, c: c),
+        )
+
+    def verifier(self, verifier: Verifier) -> Verifier:
+        """Return `verifier` counting the candidates it scores."""
+        score = self.counted(verifier.score, "verifier_calls", lambda p, m, c: m)
+        return verifier._replace(score=score)
+
+    def toy(self, toy: Toy) -> Toy:
+        """Return `toy` with everything counted."""
+        verifiers = tuple(map(self.verifier, toy.verifiers))
+        return toy._replace(
+            generator=self.generator(toy.generator), verifiers=verifiers
+        )
+
+    def cost(self) -> tuple[int, int, int]:
+        """Return (nfe, decodes, verifier calls) once all work is done."""
+        jax.effects_barrier()
+        return self.nfe, self.decodes, self.verifier_calls
+
+
+@pytest.fixture
+def counter() -> Counter:
+    """A fresh counter."""
+    return Counter()
+
+
+@pytest.fixture
+def strict_core():
+    """Turn on what the core must live with: strict promotion, no key used twice."""
+    with (
+        jax.numpy_dtype_promotion("strict"),
+        jax.numpy_rank_promotion("raise"),
+        jax.debug_key_reuse(True),
+    ):
+        yield
