@@ -1,0 +1,22 @@
+"""Clips and prompts as files: reading, writing, fitting. Host only."""
+
+from avits_jax.media.atomic import replacing, write_bytes, write_json, write_text
+from avits_jax.media.clip import Clip
+from avits_jax.media.fitting import fit_clip
+from avits_jax.media.prompts import Prompt, count_prompts, read_prompts
+from avits_jax.media.reading import read_clip
+from avits_jax.media.writing import write_clip
+
+__all__ = [
+    "Clip",
+    "Prompt",
+    "count_prompts",
+    "fit_clip",
+    "read_clip",
+    "read_prompts",
+    "replacing",
+    "write_bytes",
+    "write_clip",
+    "write_json",
+    "write_text",
+]

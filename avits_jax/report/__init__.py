@@ -1,0 +1,7 @@
+"""Turn a run folder into previews and one self-contained page. Host only."""
+
+from avits_jax.report.page import write_report
+from avits_jax.report.previews import write_previews
+from avits_jax.report.results import RankedRow, load_results, ranked_rows
+
+__all__ = ["RankedRow", "load_results", "ranked_rows", "write_previews", "write_report"]
