@@ -1,0 +1,180 @@
+"""Best of N: denoise N candidates, score them all, keep the best."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from avits_jax.sampling.denoise import denoise
+from avits_jax.search.checks import check_batch, check_count
+from avits_jax.search.cost import Cost, evaluation_cost, largest_within, rollout_nfe
+from avits_jax.search.evaluate import (
+    Problem,
+    decode_one,
+    finish,
+    over_candidates,
+    pose,
+    verify,
+)
+from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key
+from avits_jax.search.select import pick
+from avits_jax.types import (
+    Aggregator,
+    Candidates,
+    Cond,
+    Generator,
+    Keys,
+    Media,
+    Params,
+    PyTree,
+    Rewards,
+    SearchOutput,
+    Verifier,
+)
+
+
+class _Sampled(NamedTuple):
+    rewards: Rewards
+    candidates: Candidates | None
+    media: Media | None
+
+
+def best_of_n(
+    params: Params | tuple[Any, Any],
+    key: SearchKey,
+    cond: Cond | tuple[Any, Any],
+    state: PyTree = None,
+    *,
+    generator: Generator,
+    verifiers: Sequence[Verifier],
+    aggregator: Aggregator,
+    num_candidates: int,
+    candidate_batch: int | None = None,
+    keep_media: bool = False,
+    keep_latents: bool = False,
+) -> SearchOutput:
+    """Generate N candidates for one prompt and choose the best by the aggregator.
+
+    Pure: jit it (with the keyword arguments bound), vmap it over prompts (over `key`,
+    `cond` and `state`), or call it inside a larger program. Candidate ``n`` starts from
+    ``fold_in(key, n)`` and depends neither on N nor on its neighbours.
+
+    Args:
+        params: `Params` or a pair of the generator's weights and one tree per verifier.
+        key: typed key.
+        cond: `Cond` or a pair, one encoded prompt without candidate axis.
+        state: the aggregator's state, or None for a fresh one.
+        generator: the generator.
+        verifiers: at least one; their order is that of the columns of `rewards`.
+        aggregator: turns rewards ``[N, V]`` into scores ``[N]``; learns once.
+        num_candidates: N, at least 1.
+        candidate_batch: most candidates denoised, decoded and scored at once. The clips
+            of a chunk are then dropped, and the winner is decoded once more from its
+            latents, unless `keep_media`. None works on all at once.
+        keep_media: return every candidate's clip.
+        keep_latents: return every candidate's final latents.
+
+    Returns:
+        The search's output. Every array is finite or -inf apart from `rewards`, and
+        `best` is zero with `best_index` -1 if every candidate failed.
+
+    Raises:
+        TypeError, ValueError: an argument is not as described here.
+
+    Example:
+        >>> search = jax.jit(functools.partial(
+        ...     best_of_n, generator=generator, verifiers=verifiers,
+        ...     aggregator=arw([0.5, 0.5]), num_candidates=16))
+        >>> output = search(params, jax.random.key(0), cond, state)
+    """
+    problem = pose(params, cond, generator, verifiers, candidate_batch)
+    cost = best_of_n_cost(
+        generator,
+        len(verifiers),
+        num_candidates,
+        candidate_batch=candidate_batch,
+        keep_media=keep_media,
+    )
+    state = aggregator.init(len(verifiers)) if state is None else state
+    hold_media = keep_media or not _chunked(num_candidates, candidate_batch)
+    hold_latents = keep_latents or not hold_media
+    keys = (
+        candidate_keys(key, num_candidates),
+        candidate_keys(stream_key(key, Stream.STEPS), num_candidates),
+    )
+
+    def sample(chunk: tuple[Keys, Keys]) -> _Sampled:
+        return _sample(problem, chunk, hold_media, hold_latents)
+
+    sampled = over_candidates(sample, keys, candidate_batch)
+    scores, state = aggregator.update(sampled.rewards, state)
+
+    def best(index):
+        if hold_media:
+            return pick(sampled.media, index)
+        return decode_one(problem, pick(sampled.candidates, index), index)
+
+    return finish(
+        best,
+        sampled.rewards,
+        scores,
+        state,
+        cost,
+        latents=sampled.candidates if keep_latents else None,
+        media=sampled.media if keep_media else None,
+    )
+
+
+def _sample(
+    problem: Problem, keys: tuple[Keys, Keys], hold_media: bool, hold_latents: bool
+) -> _Sampled:
+    init_keys, step_keys = keys
+    generator, params = problem.generator, problem.params.generator
+    cond = problem.cond.generator
+    candidates = generator.init(params, init_keys, cond)
+    candidates, _ = denoise(params, step_keys, candidates, cond, generator=generator)
+    media = generator.decode(params, candidates)
+    return _Sampled(
+        rewards=verify(problem, media),
+        candidates=candidates if hold_latents else None,
+        media=media if hold_media else None,
+    )
+
+
+def _chunked(num_candidates: int, candidate_batch: int | None) -> bool:
+    return candidate_batch is not None and candidate_batch < num_candidates
+
+
+def best_of_n_cost(
+    generator: Generator,
+    num_verifiers: int,
+    num_candidates: int,
+    *,
+    candidate_batch: int | None = None,
+    keep_media: bool = False,
+) -> Cost:
+    """Return what `best_of_n` spends with these arguments.
+
+    Raises:
+        ValueError: a count is below 1.
+    """
+    check_count("num_candidates", num_candidates)
+    check_batch(candidate_batch)
+    again = _chunked(num_candidates, candidate_batch) and not keep_media
+    cost = evaluation_cost(num_verifiers, num_candidates, winner_again=again)
+    nfe = rollout_nfe(generator, num_candidates, generator.num_steps)
+    return cost._replace(nfe=nfe)
+
+
+def best_of_n_candidates(max_nfe: int, generator: Generator) -> int:
+    """Return the most candidates that `best_of_n` can denoise within a budget.
+
+    Args:
+        max_nfe: budget of network evaluations.
+        generator: the generator.
+
+    Returns:
+        N, at least 1.
+
+    Raises:
+        ValueError: the budget does not pay for one candidate.
+    """
+    return largest_within(max_nfe, lambda n: best_of_n_cost(generator, 1, n))

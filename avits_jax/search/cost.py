@@ -1,0 +1,70 @@
+"""What a search spends, known before it runs."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from avits_jax.search.checks import check_count
+from avits_jax.types import Generator
+
+
+class Cost(NamedTuple):
+    """Work of one search on one prompt.
+
+    Attributes:
+        nfe: network evaluations; a guidance pair counts as 2.
+        decodes: candidates decoded, the winner's second decoding included.
+        verifier_calls: candidates scored, times the number of verifiers.
+    """
+
+    nfe: int
+    decodes: int
+    verifier_calls: int
+
+
+def largest_within(max_nfe: int, cost: Callable[[int], Cost]) -> int:
+    """Return the largest size whose predicted cost is within a budget.
+
+    The size is whatever `cost` counts by: candidates, generations, iterations. Runs on
+    the host, before anything is traced.
+
+    Args:
+        max_nfe: budget of network evaluations.
+        cost: predicted cost of a size of 1 or more; must not fall as size grows.
+
+    Returns:
+        A size of at least 1.
+
+    Raises:
+        ValueError: even size 1 exceeds the budget.
+    """
+    check_count("max_nfe", max_nfe)
+    if cost(1).nfe > max_nfe:
+        raise ValueError(
+            f"max_nfe must be at least {cost(1).nfe}, the cost of the smallest search, "
+            f"got {max_nfe}"
+        )
+    low, high = 1, 2
+    while cost(high).nfe <= max_nfe:
+        if high > max_nfe:
+            raise ValueError("cost must grow with size, but it stays within max_nfe")
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        if cost(middle).nfe <= max_nfe:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def rollout_nfe(generator: Generator, num_candidates: int, num_steps: int) -> int:
+    """Return the network evaluations of `num_candidates` over `num_steps` steps."""
+    return num_candidates * num_steps * generator.nfe_per_step
+
+
+def evaluation_cost(
+    num_verifiers: int, num_evaluations: int, *, winner_again: bool
+) -> Cost:
+    """Return the cost of decoding and scoring, and of decoding the winner once more."""
+    decodes = num_evaluations + int(winner_again)
+    return Cost(0, decodes, num_evaluations * num_verifiers)

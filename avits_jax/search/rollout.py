@@ -1,0 +1,158 @@
+"""Move a population along its trajectories, in chunks, and score where it leads."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from avits_jax.sampling.denoise import denoise, step_keys
+from avits_jax.sampling.steps import flow_step, noise_like, sde_step
+from avits_jax.search.cost import Cost, evaluation_cost
+from avits_jax.search.evaluate import (
+    Problem,
+    decode_one,
+    evaluate,
+    finish,
+    over_candidates,
+)
+from avits_jax.search.select import pick
+from avits_jax.types import (
+    Aggregator,
+    Candidates,
+    Keys,
+    PyTree,
+    SearchOutput,
+)
+
+
+def initialise(problem: Problem, keys: Keys) -> Candidates:
+    """Return new candidates at the first noise level, one per key."""
+    return problem.generator.init(
+        problem.params.generator, keys, problem.cond.generator
+    )
+
+
+def advance(
+    problem: Problem,
+    keys: Keys,
+    candidates: Candidates,
+    start: int,
+    stop: int | None = None,
+    captures: tuple[int, ...] = (),
+) -> tuple[Candidates, tuple[Candidates, ...]]:
+    """Take the generator's steps ``start .. stop - 1``; see `sampling.denoise`."""
+
+    def move(chunk: tuple[Keys, Candidates]) -> Any:
+        return denoise(
+            problem.params.generator,
+            *chunk,
+            problem.cond.generator,
+            generator=problem.generator,
+            start=start,
+            stop=stop,
+            captures=captures,
+        )
+
+    return over_candidates(move, (keys, candidates), problem.candidate_batch)
+
+
+def advance_sde(
+    problem: Problem,
+    keys: Keys,
+    candidates: Candidates,
+    start: int,
+    stop: int,
+    eta: float,
+) -> Candidates:
+    """Take stochastic steps ``start .. stop - 1`` with the generator's marginals."""
+    levels = jnp.asarray(problem.generator.sigmas)
+
+    def move(chunk: tuple[Keys, Candidates]) -> Candidates:
+        chunk_keys, population = chunk
+
+        def body(population, i):
+            clean = _predict(problem, population, i)
+            noise = noise_like(step_keys(chunk_keys, i), population.latents)
+            latents = sde_step(
+                population.latents, clean, noise, levels[i], levels[i + 1], eta
+            )
+            return population._replace(latents=latents), None
+
+        steps = jnp.arange(start, stop, dtype=jnp.int32)
+        return jax.lax.scan(body, population, steps)[0]
+
+    return over_candidates(move, (keys, candidates), problem.candidate_batch)
+
+
+def predict_clean(problem: Problem, candidates: Candidates, step: int) -> Candidates:
+    """Return the clean samples expected at `step`, as candidates to decode."""
+
+    def predict(chunk: Candidates) -> Candidates:
+        return chunk._replace(latents=_predict(problem, chunk, jnp.int32(step)))
+
+    return over_candidates(predict, candidates, problem.candidate_batch)
+
+
+def lookahead_steps(num_steps: int, start: int, lookahead: int) -> tuple[int, ...]:
+    """Return the steps of a coarse run from `start` to the end, both included.
+
+    Args:
+        num_steps: steps of the full schedule.
+        start: first step, below `num_steps`.
+        lookahead: wanted number of coarse steps, at least 1; never more than are left.
+    """
+    count = min(lookahead, num_steps - start)
+    return tuple(start + (num_steps - start) * i // count for i in range(count + 1))
+
+
+def look_ahead(
+    problem: Problem, candidates: Candidates, start: int, lookahead: int
+) -> Candidates:
+    """Return the clean samples that a few large Euler steps from `start` reach."""
+    steps = lookahead_steps(problem.generator.num_steps, start, lookahead)
+    levels = jnp.asarray([problem.generator.sigmas[step] for step in steps])
+
+    def run(chunk: Candidates) -> Candidates:
+        def body(population, inputs):
+            i, sigma, next_sigma = inputs
+            clean = _predict(problem, population, i)
+            latents = flow_step(population.latents, clean, sigma, next_sigma)
+            return population._replace(latents=latents), None
+
+        indices = jnp.asarray(steps[:-1], jnp.int32)
+        return jax.lax.scan(body, chunk, (indices, levels[:-1], levels[1:]))[0]
+
+    return over_candidates(run, candidates, problem.candidate_batch)
+
+
+def final_output(
+    problem: Problem,
+    aggregator: Aggregator,
+    candidates: Candidates,
+    state: PyTree,
+    cost: Cost,
+    keep_latents: bool,
+) -> SearchOutput:
+    """Score finished candidates, learn from them once, and choose the best."""
+    rewards = evaluate(problem, candidates)
+    scores, state = aggregator.update(rewards, state)
+    return finish(
+        lambda index: decode_one(problem, pick(candidates, index), index),
+        rewards,
+        scores,
+        state,
+        cost,
+        latents=candidates if keep_latents else None,
+    )
+
+
+def scored_cost(num_verifiers: int, num_scored: int, nfe: int) -> Cost:
+    """Return the cost of `nfe` evaluations and `num_scored` clips, winner included."""
+    cost = evaluation_cost(num_verifiers, num_scored, winner_again=True)
+    return cost._replace(nfe=nfe)
+
+
+def _predict(problem: Problem, candidates: Candidates, step: Any) -> PyTree:
+    return problem.generator.predict(
+        problem.params.generator, candidates, step, problem.cond.generator
+    )

@@ -1,0 +1,155 @@
+"""Zero-order search: look for better noise among the neighbours of the best so far."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from avits_jax.sampling.steps import linear_combination, noise_like
+from avits_jax.search.checks import check_batch, check_count, check_fraction
+from avits_jax.search.cost import Cost, rollout_nfe
+from avits_jax.search.evaluate import decode_one, evaluate, finish, pose
+from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key
+from avits_jax.search.rollout import advance, initialise, scored_cost
+from avits_jax.search.select import concatenate, pick, rankable, take
+from avits_jax.types import (
+    Aggregator,
+    Candidates,
+    Cond,
+    Generator,
+    Keys,
+    Params,
+    PyTree,
+    SearchOutput,
+    Verifier,
+)
+
+
+@dataclass(frozen=True)
+class ZeroOrderOptions:
+    """Settings of `zero_order`.
+
+    Attributes:
+        rate: share of the noise in which a neighbour differs, in (0, 1].
+        candidate_batch: most candidates worked on at once, or None for all.
+        keep_latents: return the final latents of all iterations.
+    """
+
+    rate: float = 0.3
+    candidate_batch: int | None = None
+    keep_latents: bool = False
+
+
+def zero_order(
+    params: Params | tuple[Any, Any],
+    key: SearchKey,
+    cond: Cond | tuple[Any, Any],
+    state: PyTree = None,
+    *,
+    generator: Generator,
+    verifiers: Sequence[Verifier],
+    aggregator: Aggregator,
+    num_candidates: int,
+    num_iterations: int,
+    options: ZeroOrderOptions | None = None,
+) -> SearchOutput:
+    """Improve the initial noise step by step; return the best clip ever seen.
+
+    Iteration 0 denoises N independent noises. Every further one denoises N neighbours
+    ``sqrt(1 - rate^2) z + rate noise`` of the pivot, the best noise among the last
+    pivot and its neighbours (Ma et al. 2025, "Inference-Time Scaling for Diffusion
+    Models beyond Scaling Denoising Steps", sec. 3.1, with neighbours that stay
+    Gaussian). The pivot itself is not denoised again. Iterations are one
+    `jax.lax.scan`: compile time does not grow with their number.
+
+    Args:
+        params: `Params` or a pair of the generator's weights and one tree per verifier.
+        key: typed key.
+        cond: `Cond` or a pair, one encoded prompt without candidate axis.
+        state: the aggregator's state, or None for a fresh one; it learns from every
+            iteration.
+        generator: the generator; neighbours inherit the pivot's `Candidates.extra`.
+        verifiers: at least one.
+        aggregator: turns rewards into scores.
+        num_candidates: candidates N of every iteration.
+        num_iterations: iterations, the first included.
+        options: see `ZeroOrderOptions`.
+
+    Returns:
+        The search's output; candidates are all iterations in order.
+
+    Raises:
+        TypeError, ValueError: an argument is not as described here.
+    """
+    options = options or ZeroOrderOptions()
+    cost = zero_order_cost(
+        generator, len(verifiers), num_candidates, num_iterations, options
+    )
+    problem = pose(params, cond, generator, verifiers, options.candidate_batch)
+    state = aggregator.init(len(verifiers)) if state is None else state
+    first = initialise(problem, candidate_keys(key, num_candidates))
+
+    def iterate(carry, iteration):
+        population, pivot, pivot_rewards, state = carry
+        keys = candidate_keys(stream_key(key, Stream.STEPS, iteration), num_candidates)
+        final, _ = advance(problem, keys, population, 0)
+        rewards = evaluate(problem, final)
+        _, state = aggregator.update(rewards, state)
+        pool = concatenate([pivot, population])
+        pool_rewards = concatenate([pivot_rewards, rewards.astype(nobody.dtype)])
+        best = jnp.argmax(rankable(aggregator.score(pool_rewards, state)))[None]
+        pivot, pivot_rewards = take((pool, pool_rewards), best)
+        noise_keys = candidate_keys(
+            stream_key(key, Stream.MUTATION, iteration), num_candidates
+        )
+        neighbours = _neighbours(noise_keys, pivot, options.rate)
+        carry = neighbours, pivot, pivot_rewards, state
+        return carry, (final, rewards)
+
+    # NaN: the pivot before iteration 0 counts as failed, and any candidate beats it.
+    nobody = jnp.full((1, len(verifiers)), jnp.nan)
+    carry = first, take(first, jnp.zeros(1, jnp.int32)), nobody, state
+    iterations = jnp.arange(num_iterations, dtype=jnp.uint32)
+    (_, _, _, state), history = jax.lax.scan(iterate, carry, iterations)
+    final, rewards = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), history)
+    return finish(
+        lambda index: decode_one(problem, pick(final, index), index),
+        rewards,
+        aggregator.score(rewards, state),
+        state,
+        cost,
+        latents=final if options.keep_latents else None,
+    )
+
+
+def _neighbours(keys: Keys, pivot: Candidates, rate: float) -> Candidates:
+    num = keys.shape[0]
+    copies = take(pivot, jnp.zeros(num, jnp.int32))
+    noise = noise_like(keys, copies.latents)
+    kept = (1 - rate**2) ** 0.5
+    latents = linear_combination((kept, rate), copies.latents, noise)
+    return copies._replace(latents=latents)
+
+
+def zero_order_cost(
+    generator: Generator,
+    num_verifiers: int,
+    num_candidates: int,
+    num_iterations: int,
+    options: ZeroOrderOptions | None = None,
+) -> Cost:
+    """Return what `zero_order` spends with these arguments.
+
+    Raises:
+        TypeError, ValueError: an argument is out of range, see `zero_order`.
+    """
+    options = options or ZeroOrderOptions()
+    check_count("num_candidates", num_candidates)
+    check_count("num_iterations", num_iterations)
+    check_fraction("rate", options.rate)
+    check_batch(options.candidate_batch)
+    num = num_candidates * num_iterations
+    nfe = rollout_nfe(generator, num, generator.num_steps)
+    return scored_cost(num_verifiers, num, nfe)

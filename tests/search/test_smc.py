@@ -1,0 +1,65 @@
+"""What is particular to SMC: potentials, thresholds, copies that part."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from avits_jax.aggregation import weighted
+from avits_jax.search import (
+    SMCOptions,
+    difference_potential,
+    max_potential,
+    multinomial,
+    smc,
+    sum_potential,
+)
+
+HISTORY = jnp.asarray([[1.0, 5.0, -jnp.inf], [2.0, 4.0, 3.0]])
+
+
+@pytest.mark.parametrize(
+    ("potential", "wanted"),
+    [
+        (difference_potential, [1.0, -1.0, 0.0]),
+        (max_potential, [2.0, 5.0, 3.0]),
+        (sum_potential, [3.0, 9.0, 3.0]),
+    ],
+)
+def test_potentials(potential, wanted):
+    np.testing.assert_allclose(potential(HISTORY), wanted)
+    np.testing.assert_allclose(potential(HISTORY[:1])[:2], HISTORY[0, :2])
+
+
+def _run(toy, **options):
+    search = functools.partial(
+        smc,
+        generator=toy.generator,
+        verifiers=toy.verifiers,
+        aggregator=weighted([0.5, 0.5]),
+        num_candidates=4,
+        resample_steps=(0,),
+        options=SMCOptions(keep_latents=True, **options),
+    )
+    return jax.jit(search)(toy.params, jax.random.key(0), toy.cond, None)
+
+
+def test_copies_of_one_particle_part(toy_extra):
+    """An overwhelming potential leaves one ancestor, whose prior all copies keep."""
+    output = _run(
+        toy_extra,
+        strength=1e4,
+        potential=max_potential,
+        resample=multinomial,
+        ess_threshold=1.0,
+    )
+    prior = output.latents.extra["prior"]
+    assert len(np.unique(prior)) == 1
+    assert len(np.unique(output.latents.latents["video"][:, 0])) == 4
+
+
+def test_threshold_zero_never_resamples(toy_extra):
+    output = _run(toy_extra, strength=1e4, ess_threshold=0.0)
+    assert len(np.unique(output.latents.extra["prior"])) == 4
