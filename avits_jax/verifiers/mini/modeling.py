@@ -1,0 +1,129 @@
+"""Mini's verifier networks: small towers for frames, sound and words."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from avits_jax.nn.audio import mel_filters, stft
+from avits_jax.nn.conv import Conv
+from avits_jax.nn.layers import Block, TextEncoder
+
+N_FFT = 512
+HOP = 250
+NUM_MELS = 40
+SAMPLE_RATE = 16_000
+WIDTH = 96
+EMBED = 64
+VOCAB = 128
+MAX_WORDS = 24
+NUM_STEPS = 16
+
+
+def log_mel(audio: Float[Array, "*B S"]) -> Float[Array, "*B T 40"]:
+    """Log-mel spectrogram at 16 ms, about [0, 1]; silence is 0. Mono, 16 kHz."""
+    power = jnp.abs(stft(audio, N_FFT, HOP))
+    mel = power @ mel_filters(NUM_MELS, N_FFT, SAMPLE_RATE)
+    return (jnp.log(mel + 0.02) + 3.9) / 8.0
+
+
+class TimeStack(nnx.Module):
+    """Two transformer blocks over the 16 time steps of a clip."""
+
+    def __init__(self, *, rngs: nnx.Rngs):
+        self.position = nnx.Param(
+            0.1 * jax.random.normal(rngs.params(), (NUM_STEPS, WIDTH))
+        )
+        self.blocks = nnx.List([Block(WIDTH, 4, rngs=rngs) for _ in range(2)])
+        self.norm = nnx.LayerNorm(WIDTH, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
+        x = x + self.position[...]
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
+
+
+class VideoTower(nnx.Module):
+    """Frames to one vector each."""
+
+    def __init__(self, *, rngs: nnx.Rngs):
+        def conv(inputs, outputs, size, stride):
+            return Conv(inputs, outputs, (size, size), stride, rngs=rngs)
+
+        self.convs = nnx.List([conv(3, 48, 4, 4), conv(48, 64, 3, 2)])
+        self.out = nnx.Linear(16 * 64, WIDTH, rngs=rngs)
+
+    def __call__(self, video: Float[Array, "B F 32 32 3"]) -> Float[Array, "B F D"]:
+        x = 2 * video.reshape(-1, *video.shape[2:]) - 1
+        for conv in self.convs:
+            x = jax.nn.gelu(conv(x))
+        return self.out(x.reshape(len(video), NUM_STEPS, -1))
+
+
+class AudioTower(nnx.Module):
+    """Log-mel spectrogram to one vector per eighth of a second."""
+
+    def __init__(self, *, rngs: nnx.Rngs):
+        self.bands = nnx.Linear(NUM_MELS, 48, rngs=rngs)
+        self.convs = nnx.List([Conv(48, 48, (5,), 2, rngs=rngs) for _ in range(2)])
+        self.out = nnx.Linear(2 * 48, WIDTH, rngs=rngs)
+
+    def __call__(self, mel: Float[Array, "B T 40"]) -> Float[Array, "B 16 D"]:
+        x = jax.nn.gelu(self.bands(mel))
+        for conv in self.convs:
+            x = jax.nn.gelu(conv(x))
+        return self.out(x.reshape(len(mel), NUM_STEPS, -1))
+
+
+class TextMatcher(nnx.Module):
+    """Does a clip (its frames, or its sound) show what the words say?
+
+    Both sides become unit vectors; the logit of a match is
+    ``scale * cosine + bias``, trained with the pairwise sigmoid loss of SigLIP
+    (arXiv 2303.15343).
+    """
+
+    def __init__(self, tower: type[VideoTower] | type[AudioTower], *, rngs: nnx.Rngs):
+        self.tower = tower(rngs=rngs)
+        self.time = TimeStack(rngs=rngs)
+        self.media_out = nnx.Linear(WIDTH, EMBED, rngs=rngs)
+        self.text = TextEncoder(VOCAB, MAX_WORDS, 64, 1, rngs=rngs)
+        self.text_out = nnx.Linear(64, EMBED, rngs=rngs)
+        self.scale = nnx.Param(jnp.log(10.0))
+        self.bias = nnx.Param(jnp.float32(-5.0))
+
+    def embed_media(self, x: Array) -> Float[Array, "B E"]:
+        """Frames ``[B, 16, 32, 32, 3]`` or log-mel ``[B, 128, 40]`` to unit vectors."""
+        return _unit(self.media_out(jnp.mean(self.time(self.tower(x)), 1)))
+
+    def embed_text(self, words: Int[Array, "B L"]) -> Float[Array, "B E"]:
+        """Word ids to unit vectors."""
+        return _unit(self.text_out(self.text(words)))
+
+    def logit(self, cosine: Array) -> Array:
+        """Log-odds of a match from the cosine similarity."""
+        return jnp.exp(self.scale[...]) * cosine + self.bias[...]
+
+
+class Synchrony(nnx.Module):
+    """Do the impacts that are seen and the impacts that are heard coincide?"""
+
+    def __init__(self, *, rngs: nnx.Rngs):
+        self.video = VideoTower(rngs=rngs)
+        self.audio = AudioTower(rngs=rngs)
+        self.mix = nnx.Linear(2 * WIDTH, WIDTH, rngs=rngs)
+        self.time = TimeStack(rngs=rngs)
+        self.out = nnx.Linear(WIDTH, 1, rngs=rngs)
+
+    def __call__(
+        self, video: Float[Array, "B F 32 32 3"], mel: Float[Array, "B T 40"]
+    ) -> Float[Array, " B"]:
+        """Log-odds that picture and sound belong together."""
+        x = jnp.concatenate([self.video(video), self.audio(mel)], -1)
+        x = self.time(jax.nn.gelu(self.mix(x)))
+        return self.out(jnp.mean(x, 1))[:, 0]
+
+
+def _unit(x: Float[Array, "B E"]) -> Float[Array, "B E"]:
+    return x * jax.lax.rsqrt(jnp.sum(x * x, -1, keepdims=True) + 1e-6)

@@ -1,0 +1,81 @@
+"""Mini's three verifiers: text-video, text-audio and audio-video synchrony."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from avits_jax.checkpoint import load as load_checkpoint
+from avits_jax.generators.mini.grammar import tokenize
+from avits_jax.types import Media, PyTree, Verifier
+from avits_jax.verifiers.mini.modeling import (
+    AudioTower,
+    Synchrony,
+    TextMatcher,
+    VideoTower,
+    log_mel,
+)
+
+BUILDS: dict[str, Callable[..., Any]] = {
+    "mini_tv": partial(TextMatcher, VideoTower),
+    "mini_ta": partial(TextMatcher, AudioTower),
+    "mini_av": Synchrony,
+}
+
+
+def mini_tv() -> Verifier:
+    """Text-video match: cosine similarity of frames and words, in [-1, 1].
+
+    Sees colour, shape and number of bounces. Clips: 16 frames of 32x32 at 8 fps.
+    """
+    return _matcher("mini_tv", lambda media: media.video)
+
+
+def mini_ta() -> Verifier:
+    """Text-audio match: cosine similarity of sound and words, in [-1, 1].
+
+    Hears the material and the number of strikes. Clips: 2 s at 16 kHz, mono.
+    """
+    return _matcher("mini_ta", lambda media: log_mel(media.audio))
+
+
+def mini_av() -> Verifier:
+    """Audio-video synchrony: log-odds that sound and picture belong together."""
+    network = _network("mini_av")
+
+    def score(params: PyTree, media: Media, cond: PyTree) -> Float[Array, " N"]:
+        return network(params)(media.video, log_mel(media.audio))
+
+    return Verifier("mini_av", score, lambda prompt: ())
+
+
+def _matcher(name: str, view) -> Verifier:
+    network = _network(name)
+
+    def score(
+        params: PyTree, media: Media, cond: Int[Array, " L"]
+    ) -> Float[Array, " N"]:
+        model = network(params)
+        return model.embed_media(view(media)) @ model.embed_text(cond[None])[0]
+
+    return Verifier(name, score, tokenize)
+
+
+def _network(name: str) -> Callable[[PyTree], Any]:
+    """A function from the weights to the network."""
+    graph = nnx.graphdef(nnx.eval_shape(lambda: BUILDS[name](rngs=nnx.Rngs(0))))
+    return lambda params: nnx.merge(graph, params)
+
+
+def load(name: str, folder: Path) -> tuple[Verifier, PyTree]:
+    """Read one of mini's verifiers with its weights.
+
+    Raises:
+        CheckpointError: the folder is missing, damaged, or of another model.
+    """
+    like = nnx.state(nnx.eval_shape(lambda: BUILDS[name](rngs=nnx.Rngs(0))))
+    build = {"mini_tv": mini_tv, "mini_ta": mini_ta, "mini_av": mini_av}[name]
+    return build(), load_checkpoint(folder, like=like, expect_model=name).tree
