@@ -3,5 +3,13 @@
 from avits_jax.report.page import write_report
 from avits_jax.report.previews import write_previews
 from avits_jax.report.results import RankedRow, load_results, ranked_rows
+from avits_jax.report.run_page import write_run_report
 
-__all__ = ["RankedRow", "load_results", "ranked_rows", "write_previews", "write_report"]
+__all__ = [
+    "RankedRow",
+    "load_results",
+    "ranked_rows",
+    "write_previews",
+    "write_report",
+    "write_run_report",
+]

@@ -98,12 +98,13 @@ def lines(history: Sequence[Sequence[float | None]]) -> LineChart:
     known = table[np.isfinite(table)]
     top = _round_up(float(known.max())) if known.size else 1.0
     places = np.linspace(0, 100, len(table))
-    paths = [_path(places, 100 - 100 * column / top) for column in table.T]
+    paths = [svg_path(places, 100 - 100 * column / top) for column in table.T]
     last = tuple(float(v) if np.isfinite(v) else None for v in table[-1])
     return LineChart(tuple(paths), top, last, len(table))
 
 
-def _path(xs: np.ndarray, ys: np.ndarray) -> str:
+def svg_path(xs: np.ndarray, ys: np.ndarray) -> str:
+    """Return the SVG path through points; one that is not finite breaks the line."""
     commands, pen_down = [], False
     for x, y in zip(xs, ys, strict=True):
         if np.isfinite(y):

@@ -29,21 +29,26 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
         ValueError: results.json is missing or of another format.
         OSError: the page cannot be written.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     folder = Path(folder)
     results = load_results(folder)
-    environment = Environment(
+    page = environment().get_template("report.html.j2").render(_view(folder, results))
+    return write_text(folder / "report.html", page)
+
+
+def environment() -> Any:
+    """Return the jinja2 environment of the pages: escaping, with number filters."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    made = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = format_number
-    environment.filters["signed"] = lambda value: format_number(value, signed=True)
-    page = environment.get_template("report.html.j2").render(_view(folder, results))
-    return write_text(folder / "report.html", page)
+    made.filters["number"] = format_number
+    made.filters["signed"] = lambda value: format_number(value, signed=True)
+    return made
 
 
 def format_number(value: Any, signed: bool = False) -> str:
@@ -71,7 +76,7 @@ def _view(folder: Path, results: Mapping[str, Any]) -> dict[str, Any]:
     weights = [v["weight"] if v["guides"] else 0.0 for v in verifiers]
     return {
         "results": results,
-        "created": _day_and_time(results["created"]),
+        "created": day_and_time(results["created"]),
         "rows": rows,
         "best": next((row for row in rows if row.best), None),
         "reasons": _reasons(rows, verifiers),
@@ -87,7 +92,8 @@ def _view(folder: Path, results: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _day_and_time(created: str) -> str:
+def day_and_time(created: str) -> str:
+    """Return an ISO time as a person writes it; other text as it is."""
     try:
         moment = datetime.fromisoformat(created)
     except ValueError:

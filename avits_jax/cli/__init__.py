@@ -1,0 +1,9 @@
+"""The command line: parse, load, compile, run, write.
+
+``entry`` dispatches to the modules of ``commands/``: a new subcommand is a new file
+there, with ``Options`` (a dataclass of flags), ``EXAMPLE`` and ``run(options) -> int``.
+"""
+
+from avits_jax.cli.entry import main
+
+__all__ = ["main"]

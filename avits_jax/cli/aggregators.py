@@ -1,0 +1,108 @@
+"""Aggregators by name, with the flags that each of them takes."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from avits_jax import aggregation
+from avits_jax.aggregation.moments import variance
+from avits_jax.cli.errors import CliError, as_cli_error, check_known
+from avits_jax.cli.options import SearchOptions
+from avits_jax.types import Aggregator, PyTree
+
+# Flag -> argument of the factory.
+_ARW = {
+    "optimizer": "optimizer",
+    "learning_rate": "learning_rate",
+    "arw_steps": "num_steps",
+    "center": "center",
+    "prior_mean": "prior_mean",
+    "prior_std": "prior_std",
+    "prior_count": "prior_count",
+}
+_FLAGS: dict[str, dict[str, str]] = {
+    "arw": _ARW,
+    "weighted": {},
+    "rank": {},
+    "minmax": {},
+    "zscore": {"mean": "mean", "std": "std"},
+    "zscore_candidate": {},
+    "zscore_history": {},
+}
+_ALL_FLAGS = sorted({flag for flags in _FLAGS.values() for flag in flags})
+# One prompt is too little for a few small steps: take the minimum at once.
+_DEFAULTS: dict[str, dict[str, Any]] = {"arw": {"optimizer": "closed_form"}}
+
+
+class Chosen(NamedTuple):
+    """An aggregator as the flags ask for it.
+
+    Attributes:
+        aggregator: with the weights asked for.
+        unweighted: the same with all weights 1, for calibrated rewards.
+        weights: one per verifier.
+        parameters: arguments of the factory, as JSON values.
+        name: as on the command line.
+    """
+
+    aggregator: Aggregator
+    unweighted: Aggregator
+    weights: tuple[float, ...]
+    parameters: dict[str, Any]
+    name: str
+
+
+def choose_aggregator(options: SearchOptions) -> Chosen:
+    """Build the aggregator that the flags ask for.
+
+    Raises:
+        CliError: an unknown name, a flag that this aggregator does not take, or a
+            value that it refuses.
+    """
+    name = options.aggregator
+    check_known("aggregator", name, _FLAGS)
+    _check_flags(options)
+    given = {argument: getattr(options, f) for f, argument in _FLAGS[name].items()}
+    parameters = _DEFAULTS.get(name, {}) | {
+        argument: value for argument, value in given.items() if value is not None
+    }
+    if "optimizer" in parameters:
+        check_known("optimiser", parameters["optimizer"], aggregation.OPTIMIZERS)
+    count = len(options.verifiers)
+    weights = options.weights or (1.0 / count,) * count
+    factory = getattr(aggregation, name)
+    with as_cli_error(f"--aggregator {name}: "):
+        chosen = factory(weights, **parameters)
+        unweighted = factory((1.0,) * count, **parameters)
+    return Chosen(chosen, unweighted, weights, parameters, name)
+
+
+def _check_flags(options: SearchOptions) -> None:
+    own = _FLAGS[options.aggregator]
+    for flag in _ALL_FLAGS:
+        if getattr(options, flag) is not None and flag not in own:
+            takers = [name for name, flags in _FLAGS.items() if flag in flags]
+            raise CliError(
+                f"--{flag.replace('_', '-')} is for --aggregator "
+                f"{' or '.join(takers)}, got --aggregator {options.aggregator}"
+            )
+    if options.aggregator == "zscore" and None in (options.mean, options.std):
+        raise CliError("--aggregator zscore needs --mean and --std")
+
+
+def learned_sigmas(chosen: Chosen, state: PyTree) -> list[float | None]:
+    """Return the deviation that each verifier's rewards are divided by.
+
+    None where the aggregator has none, or has not seen enough rewards to know it.
+    """
+    if isinstance(state, aggregation.ArwState):
+        return [float(sigma) for sigma in aggregation.sigmas(state)]
+    if isinstance(state, aggregation.Moments):
+        variances = np.asarray(variance(state))
+        return [float(np.sqrt(v)) if v > 0 else None for v in variances]
+    return list(chosen.parameters.get("std", [None] * len(chosen.weights)))
+
+
+def calibrated_rewards(chosen: Chosen, rewards: Any, state: PyTree) -> np.ndarray:
+    """Return rewards ``[N, V]`` on the aggregator's common scale, before weighting."""
+    return np.asarray(aggregation.contributions(chosen.unweighted, rewards, state))

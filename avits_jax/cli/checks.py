@@ -1,0 +1,111 @@
+"""Cheap checks of what the user gave, before anything is loaded or compiled."""
+
+import math
+import os
+import re
+import tempfile
+from pathlib import Path
+
+from avits_jax.cli.errors import CliError
+from avits_jax.cli.options import SearchOptions
+
+MAX_PROMPT = 2000  # characters; more than any text encoder here reads
+MAX_SEED = 2**32 - 1
+RUN_MARK = "results.json"
+# The upper bounds catch slips of the keyboard, which would run for days.
+_COUNTS = {"num_candidates": 65_536, "candidate_batch": 65_536, "steps": 1000}
+
+
+def check_prompt(prompt: str) -> None:
+    """Raise CliError for an empty, overlong or undecodable prompt."""
+    if not prompt.strip():
+        raise CliError("the prompt is empty; say what to show and to hear")
+    if len(prompt) > MAX_PROMPT:
+        raise CliError(
+            f"the prompt has {len(prompt)} characters; at most {MAX_PROMPT} are read"
+        )
+    if not prompt.isprintable() and any(not c.isprintable() for c in prompt.strip()):
+        raise CliError(
+            "the prompt holds line breaks, control or undecodable characters"
+        )
+
+
+def check_search(options: SearchOptions) -> None:
+    """Raise CliError for counts, seeds, verifier lists or weights out of range."""
+    for name, most in _COUNTS.items():
+        value = getattr(options, name)
+        if value is not None and not 1 <= value <= most:
+            bound = "at least 1" if value < 1 else f"at most {most}"
+            raise CliError(f"--{name.replace('_', '-')} must be {bound}, got {value}")
+    if not 0 <= options.seed <= MAX_SEED:
+        raise CliError(f"--seed must be 0 to {MAX_SEED}, got {options.seed}")
+    scale = options.guidance_scale
+    if scale is not None and not (math.isfinite(scale) and scale >= 0):
+        raise CliError(f"--guidance-scale must be a number of at least 0, got {scale}")
+    check_verifier_list(options.verifiers)
+    _check_weights(options.weights, options.verifiers)
+
+
+def check_verifier_list(names: tuple[str, ...]) -> None:
+    """Raise CliError for no verifier, or one named twice."""
+    if not names:
+        raise CliError("--verifiers must name at least one verifier")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise CliError(f"--verifiers names {twice[0]!r} twice")
+
+
+def _check_weights(
+    weights: tuple[float, ...] | None, verifiers: tuple[str, ...]
+) -> None:
+    if weights is None:
+        return
+    if len(weights) != len(verifiers):
+        raise CliError(
+            f"--weights must have one number per verifier: got {len(weights)} for "
+            f"{len(verifiers)} ({', '.join(verifiers)})"
+        )
+    if not all(math.isfinite(weight) and weight >= 0 for weight in weights):
+        raise CliError(f"--weights must be numbers of at least 0, got {list(weights)}")
+    if not any(weights):
+        raise CliError("--weights must not all be 0")
+
+
+def default_out(prompt: str, seed: int) -> Path:
+    """Return runs/<prompt in plain letters>-<seed>."""
+    plain = "-".join(re.findall(r"[a-z0-9]+", prompt.lower()))[:60].strip("-")
+    return Path("runs") / f"{plain or 'prompt'}-{seed}"
+
+
+def check_out(out: Path, force: bool) -> None:
+    """Raise CliError unless a run folder can be written at ``out``.
+
+    Args:
+        out: the run folder asked for.
+        force: replace a folder that is a run of avits.
+    """
+    if out == Path():
+        raise CliError("--out is empty, or the present folder; name a new one")
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise CliError(f"--out {out} exists and is no folder")
+    if out.is_dir() and any(out.iterdir()):
+        if not force:
+            raise CliError(f"--out {out} exists; --force replaces it")
+        if not (out / RUN_MARK).is_file():
+            raise CliError(
+                f"--out {out} holds files but no {RUN_MARK}: not a run of avits, "
+                "not replaced even with --force"
+            )
+    _check_writable(out)
+
+
+def _check_writable(out: Path) -> None:
+    """Try to make a folder where ``out`` or its first missing parent will be."""
+    above = Path(os.path.abspath(out)).parent
+    while not above.exists():
+        above = above.parent
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".avits-", dir=above))
+    except OSError as error:
+        reason = error.strerror or error
+        raise CliError(f"--out {out} cannot be written: {above}: {reason}") from error

@@ -1,0 +1,1 @@
+"""Subcommands, one module each; the module's name is the command's."""

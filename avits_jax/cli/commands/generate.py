@@ -1,0 +1,90 @@
+"""Generate candidates for a prompt, and keep the one that the verifiers choose."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from avits_jax.cli.checks import (
+    check_out,
+    check_prompt,
+    check_search,
+    default_out,
+)
+from avits_jax.cli.options import ConfigFile, OutFolder, SearchOptions
+
+EXAMPLE = (
+    'avits generate "a red circle bounces three times with a bell" --out runs/first'
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options(SearchOptions):
+    """Generate candidates for a prompt, and keep the one that the verifiers choose.
+
+    Writes a run folder: best.mp4, results.json, report.html, config.toml, previews/.
+    """
+
+    prompt: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PROMPT")]
+    """What to show and to hear."""
+    out: OutFolder = None
+    """Run folder to write."""
+    force: bool = False
+    """Replace a run folder that exists."""
+    keep_candidates: bool = False
+    """Write every candidate's clip, too."""
+    config: ConfigFile = None
+    """Defaults for these flags: a preset, or a file such as a run's config.toml."""
+    compilation_cache: bool = True
+    """Whether compiled programs are kept for the next run."""
+    step_progress: bool = False
+    """Show a bar of denoising steps; puts a callback into the program."""
+
+
+def run(options: Options) -> int:
+    """Run the command; return its exit status."""
+    check_prompt(options.prompt)
+    check_search(options)
+    out = default_out(options.prompt, options.seed)
+    if options.out is not None:
+        out = Path(options.out)
+    check_out(out, options.force)
+    # Only now what takes seconds to import and load.
+    from avits_jax.cli import aggregators, backend, program, results, table
+    from avits_jax.cli.progress import stage
+    from avits_jax.folders import replacing_folder
+
+    program.use_compilation_cache(options.compilation_cache)
+    chosen = aggregators.choose_aggregator(options)
+    backend.check_names(options.model, options.verifiers)
+    with stage(f"Loading {options.model}", "Loaded"):
+        loaded = backend.load(
+            options.model,
+            options.verifiers,
+            num_steps=options.steps,
+            guidance_scale=options.guidance_scale,
+        )
+        cond = backend.encode(loaded, options.prompt)
+    outcome = program.run_search(loaded, cond, chosen, options, options.step_progress)
+    results.check_any_succeeded(outcome.output, options.verifiers)
+    resolved = dataclasses.replace(
+        options,
+        weights=chosen.weights,
+        optimizer=chosen.parameters.get("optimizer"),
+        steps=loaded.generator.num_steps,
+    )
+    made = results.make_results(options.prompt, resolved, loaded, chosen, outcome)
+    with stage("Writing the run folder", "Wrote the run folder"):
+        with replacing_folder(out) as folder:
+            results.write_files(
+                folder,
+                made,
+                resolved,
+                outcome.output.best,
+                outcome.media,
+                keep_candidates=options.keep_candidates,
+            )
+    table.print_candidates(made)
+    print(f"best clip  {out / 'best.mp4'}\nreport     {out / 'report.html'}")
+    return 0

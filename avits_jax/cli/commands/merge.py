@@ -1,0 +1,73 @@
+"""Put the shards of a run together: rewards, clips, what was learned, report."""
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from avits_jax.cli.errors import as_cli_error
+from avits_jax.cli.options import SearchOptions
+
+EXAMPLE = "avits merge runs/shard1 runs/shard2 --out runs/whole"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """Put the shards of a run together: rewards, clips, what was learned, report.
+
+    The merged folder has the records and clips of all shards in row order. Its run.json
+    has the merged state of the aggregator: the moments of all rewards together.
+    """
+
+    runs: Annotated[
+        tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN")
+    ]
+    """Run folders of "avits run --shard", two or more."""
+    out: Path
+    """Folder to write."""
+
+
+def run(options: Options) -> int:
+    """Run the command; return its exit status."""
+    from avits_jax import runs
+    from avits_jax.report import write_run_report
+    from avits_jax.runs import states
+
+    with as_cli_error():
+        made = runs.read_shards(options.runs)
+        merged = _merged_state(made[0], runs.last_states(options.runs))
+        learned = states.numbers(merged)
+        counts = runs.merge_runs(options.runs, options.out, learned, write_run_report)
+    failed = f", {counts.num_failed} of them failed" if counts.num_failed else ""
+    print(f"{counts.num_prompts} prompts of {len(options.runs)} runs{failed}")
+    print(f"report     {options.out / 'report.html'}")
+    return 0
+
+
+def _merged_state(made: dict[str, Any], packed: list[bytes]) -> Any:
+    """Return the state of an aggregator that learned from all shards."""
+    from avits_jax import aggregation
+    from avits_jax.cli.aggregators import choose_aggregator
+    from avits_jax.runs import states
+
+    chosen = choose_aggregator(_search_options(made["settings"]))
+    fresh = states.on_host(chosen.aggregator.init(len(made["verifiers"])))
+    found = [states.unpack(data, fresh) for data in packed]
+    if isinstance(fresh, aggregation.ArwState):
+        # A prior is in every shard's state, and must count once.
+        join = functools.partial(aggregation.arw_merge, shared=fresh)
+        return functools.reduce(join, found)
+    if isinstance(fresh, aggregation.Moments):
+        return functools.reduce(aggregation.merge_moments, found)
+    return fresh  # it learns nothing
+
+
+def _search_options(settings: dict[str, Any]) -> SearchOptions:
+    """Return the flags that decide the aggregator, as the run had them."""
+    names = [field.name for field in dataclasses.fields(SearchOptions)]
+    values: dict[str, Any] = {name: settings.get(name) for name in names}
+    for name, value in values.items():
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return SearchOptions(**values)

@@ -1,0 +1,115 @@
+"""Which devices a run uses, and which other hosts it shares them with."""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+
+from avits_jax.cli.errors import FAILED, CliError, as_cli_error
+from avits_jax.cli.options import DeviceOptions
+from avits_jax.runs import ALONE, Host
+from avits_jax.types import Params, PyTree, SearchOutput
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+class Devices(NamedTuple):
+    """How a search is laid over devices; the default is one device of one host.
+
+    Attributes:
+        bind: like `functools.partial`: binds a search's keyword arguments, among them
+            ``generator`` and ``verifiers``; the result takes the positional ones.
+        place: lays weights over the devices.
+        share: copies a key, a condition and a state to all of them.
+        fetch: brings results to every host, as NumPy arrays.
+        guarded: context of a search; says it plainly when another host is gone.
+        host: this process among the hosts.
+    """
+
+    bind: Callable[..., Callable[..., SearchOutput]] = functools.partial
+    place: Callable[[Params], Params] = _same
+    share: Callable[[PyTree], PyTree] = _same
+    fetch: Callable[[PyTree], PyTree] = jax.device_get
+    guarded: Callable[[], contextlib.AbstractContextManager[None]] = (
+        contextlib.nullcontext
+    )
+    host: Host = ALONE
+
+
+ONE_DEVICE = Devices()
+
+
+def choose_devices(options: DeviceOptions) -> Devices:
+    """Join the other hosts, if any are asked for, and choose the devices.
+
+    Must come before anything else uses JAX.
+
+    Raises:
+        CliError: flags that do not go together, more devices than there are, or hosts
+            that do not appear.
+    """
+    defaults = DeviceOptions()
+    if all(
+        getattr(options, field.name) == getattr(defaults, field.name)
+        for field in dataclasses.fields(DeviceOptions)
+    ):
+        return ONE_DEVICE
+    from avits_jax.parallel import hosts, mesh
+
+    given = (options.coordinator, options.num_hosts, options.host)
+    if options.pod or given != (None, None, None):
+        with as_cli_error(), _plainly():
+            hosts.initialize(*given)
+    with as_cli_error("--devices: "):
+        return _over(mesh.make_mesh(num_devices=options.devices))
+
+
+def _over(mesh: jax.sharding.Mesh) -> Devices:
+    from avits_jax.parallel import hosts, place, search
+
+    return Devices(
+        bind=functools.partial(_bind, search.shard_search, mesh),
+        place=functools.partial(place.place_params, mesh=mesh),
+        share=functools.partial(place.replicate, mesh=mesh),
+        fetch=place.to_host,
+        guarded=_watched,
+        host=Host(hosts.is_writer(), _agree),
+    )
+
+
+def _bind(
+    shard_search: Callable[..., Any], mesh: jax.sharding.Mesh, search: Any, **parts: Any
+) -> Callable[..., SearchOutput]:
+    return shard_search(search, mesh, **parts)
+
+
+@contextlib.contextmanager
+def _watched() -> Iterator[None]:
+    from avits_jax.parallel import hosts
+
+    with _plainly(), hosts.lost_hosts():
+        yield
+
+
+@contextlib.contextmanager
+def _plainly() -> Iterator[None]:
+    from avits_jax.parallel import hosts
+
+    try:
+        yield
+    except hosts.HostLostError as error:
+        raise CliError(str(error), FAILED) from error
+
+
+def _agree(value: PyTree) -> PyTree:
+    from jax.experimental import multihost_utils
+
+    if jax.process_count() == 1:
+        return value
+    with _watched():
+        return multihost_utils.broadcast_one_to_all(value)

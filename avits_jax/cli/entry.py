@@ -1,0 +1,99 @@
+"""Entry point: choose the subcommand, run it, turn errors into exit statuses."""
+
+import importlib
+import os
+import pkgutil
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from avits_jax.cli import background, commands
+from avits_jax.cli.errors import (
+    BAD_INPUT,
+    FAILED,
+    INTERRUPTED,
+    CliError,
+    check_known,
+)
+from avits_jax.cli.parsing import parse
+from avits_jax.version import __version__
+
+_USAGE = """\
+usage: avits COMMAND [OPTIONS]
+
+Search over candidates of an audio-video generator with several verifiers.
+
+commands:
+{commands}
+
+options:
+  -h, --help   show this help, or that of a command (avits generate --help)
+  --version    show the version
+
+example:
+  avits generate "a red circle bounces three times with a bell" --out runs/first
+
+exit status: 0 done; 1 the work failed; 2 bad input; 3 some prompts of a run failed;
+130 interrupted"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: arguments without the program's name; None takes ``sys.argv``.
+
+    Returns:
+        Exit status: 0 done, 1 the work failed, 2 bad input, 130 interrupted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(arguments)
+    except CliError as error:
+        return _fail(str(error), error.status)
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        return _fail(f"{error.strerror or error}{where}", FAILED)
+    except KeyboardInterrupt as stop:
+        status = _fail(str(stop) or "interrupted; nothing was written", INTERRUPTED)
+        if background.busy():
+            # A compilation cannot be stopped, and the interpreter would wait for it.
+            os._exit(status)
+        return status
+
+
+def _fail(message: str, status: int) -> int:
+    sys.stdout.flush()
+    print(f"avits: error: {message}", file=sys.stderr, flush=True)
+    return status
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_USAGE.format(commands=_summaries()))
+        return 0 if arguments else BAD_INPUT
+    if arguments[0] == "--version":
+        print(f"avits_jax {__version__}")
+        return 0
+    name, *rest = arguments
+    check_known("command", name, command_names())
+    command = _command(name)
+    options = parse(command.Options, f"avits {name}", rest, command.EXAMPLE)
+    return 0 if options is None else command.run(options)
+
+
+def command_names() -> list[str]:
+    """Return the names of all subcommands, one per module of ``commands``."""
+    return [module.name for module in pkgutil.iter_modules(commands.__path__)]
+
+
+def _command(name: str) -> ModuleType:
+    return importlib.import_module(f"{commands.__name__}.{name}")
+
+
+def _summaries() -> str:
+    lines = []
+    for name in command_names():
+        summary = (_command(name).__doc__ or "").splitlines()[0]
+        lines.append(f"  {name:<12} {summary}")
+    return "\n".join(lines)

@@ -1,0 +1,58 @@
+"""What goes wrong at the command line, said in one line."""
+
+import contextlib
+import difflib
+from collections.abc import Iterable, Iterator
+
+BAD_INPUT = 2
+FAILED = 1
+SOME_FAILED = 3
+INTERRUPTED = 130
+
+
+class CliError(Exception):
+    """An error for the person at the keyboard.
+
+    Attributes:
+        status: exit status; 2 for bad input, 1 for work that failed.
+    """
+
+    def __init__(self, message: str, status: int = BAD_INPUT) -> None:
+        super().__init__(" ".join(message.split()))
+        self.status = status
+
+
+def nearest(name: str, accepted: Iterable[str]) -> str:
+    """Return "; did you mean 'x'?" for the accepted name nearest to ``name``, or ""."""
+    names = list(accepted)
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def check_known(kind: str, name: str, accepted: Iterable[str]) -> None:
+    """Raise CliError unless ``name`` is accepted; suggest the nearest.
+
+    Args:
+        kind: what is named, for the message ("model").
+        name: the name given.
+        accepted: the names there are.
+    """
+    names = sorted(accepted)
+    if name not in names:
+        raise CliError(
+            f"unknown {kind} {_short(name)!r}{nearest(name, names)} "
+            f"(there are: {', '.join(names)})"
+        )
+
+
+@contextlib.contextmanager
+def as_cli_error(prefix: str = "") -> Iterator[None]:
+    """Turn a ValueError or TypeError of the library into a CliError."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise CliError(f"{prefix}{error}") from error
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,154 @@
+"""Flags that several commands share."""
+
+import dataclasses
+from typing import Annotated, Any
+
+import tyro
+
+DEFAULT_MODEL = "mini"
+DEFAULT_VERIFIERS = ("mini_tv", "mini_ta", "mini_av")
+
+
+def _shown(value: Any, none: str) -> list[str]:
+    if value is None:
+        return [none]
+    return [",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+
+
+def _list_of(kind: Any, metavar: str, none: str = "none") -> Any:
+    """Return a tyro rule: values after commas or spaces; None is shown as ``none``."""
+
+    def parse(arguments: list[str]) -> tuple[Any, ...]:
+        return tuple(kind(part) for a in arguments for part in a.split(",") if part)
+
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs="*",
+        metavar=metavar,
+        instance_from_str=parse,
+        is_instance=lambda value: value is None or isinstance(value, tuple),
+        str_from_instance=lambda value: _shown(value, none),
+    )
+
+
+def _one(kind: Any, metavar: str, none: str) -> Any:
+    """Return a tyro rule: one value; None is shown as ``none``."""
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=metavar,
+        instance_from_str=lambda arguments: kind(arguments[0]),
+        is_instance=lambda value: value is None or isinstance(value, kind),
+        str_from_instance=lambda value: _shown(value, none),
+    )
+
+
+Names = Annotated[tuple[str, ...], _list_of(str, "NAME,NAME,...")]
+MoreNames = Annotated[tuple[str, ...] | None, _list_of(str, "NAME,NAME,...")]
+EqualNumbers = Annotated[tuple[float, ...] | None, _list_of(float, "W,W,...", "equal")]
+Numbers = Annotated[tuple[float, ...] | None, _list_of(float, "X,X,...")]
+Count = Annotated[int | None, _one(int, "INT", "per-search")]
+Ratio = Annotated[float | None, _one(float, "FLOAT", "per-search")]
+Word = Annotated[str | None, _one(str, "NAME", "per-search")]
+StepList = Annotated[tuple[int, ...] | None, _list_of(int, "I,I,...", "per-search")]
+RungList = Annotated[
+    tuple[str, ...] | None, _list_of(str, "STEP:KEPT,...", "per-search")
+]
+OutFolder = Annotated[str | None, _one(str, "FOLDER", "runs/PROMPT-SEED")]
+Limit = Annotated[int | None, _one(int, "INT", "all")]
+ShardOf = Annotated[str | None, _one(str, "I/N", "all")]
+ConfigFile = Annotated[str | None, _one(str, "FILE.toml|PRESET", "none")]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """What decides the result of a search, beside the prompt."""
+
+    model: str = DEFAULT_MODEL
+    """Generator: a name that "avits list" shows, or a checkpoint folder."""
+    num_candidates: int = 16
+    """Clips to generate and choose from."""
+    candidate_batch: Annotated[int | None, _one(int, "INT", "all")] = None
+    """Most clips worked on at once; fewer take less memory."""
+    verifiers: Names = DEFAULT_VERIFIERS
+    """Verifiers that judge the clips."""
+    weights: EqualNumbers = None
+    """Weight of each verifier, in their order."""
+    aggregator: str = "arw"
+    """arw, weighted, rank, minmax, zscore, zscore_candidate or zscore_history."""
+    optimizer: Annotated[str | None, _one(str, "NAME", "closed_form")] = None
+    """arw: how it learns; closed_form, adam, adamw, rmsprop, sgd, adagrad, lbfgs."""
+    learning_rate: Annotated[float | None, _one(float, "FLOAT", "0.05")] = None
+    """arw: step size of the optimiser."""
+    arw_steps: Annotated[int | None, _one(int, "INT", "5")] = None
+    """arw: optimiser steps per prompt."""
+    center: Annotated[str | None, _one(str, "NAME", "pooled")] = None
+    """arw: deviations from the mean of all rewards (pooled) or per prompt (prompt)."""
+    prior_mean: Numbers = None
+    """arw: known mean reward of each verifier; with --prior-std."""
+    prior_std: Numbers = None
+    """arw: known deviation of each verifier's rewards."""
+    prior_count: Annotated[int | None, _one(int, "INT", "100")] = None
+    """arw: how many rewards the prior is worth."""
+    mean: Numbers = None
+    """zscore: mean reward of each verifier (needed there)."""
+    std: Numbers = None
+    """zscore: deviation of each verifier's rewards (needed there)."""
+    steps: Annotated[int | None, _one(int, "INT", "per-model")] = None
+    """Denoising steps."""
+    guidance_scale: Annotated[float | None, _one(float, "FLOAT", "per-model")] = None
+    """Strength of classifier-free guidance."""
+    seed: int = 0
+    """Seed of all noise, 0 to 4294967295."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PolicyOptions:
+    """How the candidates of a prompt are searched; counts and steps have defaults."""
+
+    search: str = "best_of_n"
+    """best_of_n, evosearch, smc, beam_search, zero_order or pruned_best_of_n."""
+    max_nfe: Annotated[int | None, _one(int, "INT", "none")] = None
+    """Budget of network evaluations per prompt; chooses --num-candidates."""
+    schedule: StepList = None
+    """evosearch: steps at which the population evolves."""
+    populations: StepList = None
+    """evosearch: size of every generation, one more than --schedule has steps."""
+    num_elites: Count = None
+    """evosearch: candidates that survive a generation unchanged."""
+    tournament_ratio: Ratio = None
+    """evosearch: share of all candidates that meet in one tournament, in (0, 1]."""
+    resample_steps: StepList = None
+    """smc: steps at which particles are weighted and drawn anew."""
+    potential: Word = None
+    """smc: difference, max or sum of the scores so far."""
+    strength: Ratio = None
+    """smc: factor of the potential."""
+    ess_threshold: Ratio = None
+    """smc: resample when the effective sample size is below this share."""
+    branch_steps: StepList = None
+    """beam_search: steps at which beams branch."""
+    num_children: Count = None
+    """beam_search: children of each beam; beams are candidates / children."""
+    lookahead: Count = None
+    """beam_search: cheap steps before a child is scored."""
+    num_iterations: Count = None
+    """zero_order: rounds; each has candidates / rounds neighbours."""
+    rate: Ratio = None
+    """zero_order: share of the noise in which a neighbour differs, in (0, 1]."""
+    rungs: RungList = None
+    """pruned_best_of_n: steps at which candidates are dropped, and how many stay."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DeviceOptions:
+    """Where the candidates of a search are worked on."""
+
+    devices: Annotated[int | None, _one(int, "INT", "one")] = None
+    """Devices to spread the candidates over."""
+    pod: bool = False
+    """Join the other hosts of this TPU pod or cluster; all run the same command."""
+    coordinator: Annotated[str | None, _one(str, "ADDRESS:PORT", "none")] = None
+    """Where the hosts meet, if the cluster does not say: an address of host 0."""
+    num_hosts: Annotated[int | None, _one(int, "INT", "none")] = None
+    """How many hosts there are; with --coordinator."""
+    host: Annotated[int | None, _one(int, "INT", "none")] = None
+    """Number of this host, from 0; host 0 writes the run folder."""

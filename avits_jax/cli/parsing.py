@@ -1,0 +1,100 @@
+"""Flags to options: tyro, with defaults from a config file and one-line errors."""
+
+import contextlib
+import dataclasses
+import inspect
+import io
+import itertools
+from typing import Any, TypeVar
+
+import tyro
+
+from avits_jax.cli.config import read_config
+from avits_jax.cli.errors import CliError
+
+T = TypeVar("T")
+
+
+def parse(options: type[T], prog: str, arguments: list[str], example: str) -> T | None:
+    """Parse ``arguments`` into a dataclass of options.
+
+    A ``config`` field makes ``--config FILE`` supply defaults that flags override.
+
+    Args:
+        options: the dataclass.
+        prog: the program and command, for the help.
+        arguments: what follows them.
+        example: shown at the end of the help.
+
+    Returns:
+        The options, or None if help was asked for and printed.
+
+    Raises:
+        CliError: an argument or the config file is not as it should be.
+    """
+    default = _configured(options, arguments)
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(printed):
+            return tyro.cli(
+                options,
+                prog=prog,
+                args=arguments,
+                default=default,
+                description=_describe(options, example),
+                config=(tyro.conf.FlagCreatePairsOff,),
+            )
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            return None
+        raise CliError(
+            f"{_first_words(printed.getvalue())}; see {prog} --help"
+        ) from None
+
+
+def _configured(options: Any, arguments: list[str]) -> Any:
+    """Return the options that a config file asks for, or None without one."""
+    names = {field.name for field in dataclasses.fields(options)}
+    source = _value_of("--config", arguments) if "config" in names else None
+    if source is None:
+        return None
+    values: dict[str, Any] = {
+        field.name: tyro.MISSING
+        for field in dataclasses.fields(options)
+        if field.default is dataclasses.MISSING
+    }
+    return options(**(values | read_config(source, options)))
+
+
+def _describe(options: type, example: str) -> str:
+    return f"{inspect.getdoc(options)}\n\nexample:\n  {example}"
+
+
+def _value_of(flag: str, arguments: list[str]) -> str | None:
+    found = None
+    for argument, following in itertools.zip_longest(arguments, arguments[1:]):
+        if argument == flag:
+            found = following
+        elif argument.startswith(f"{flag}="):
+            found = argument.removeprefix(f"{flag}=")
+    return found
+
+
+def _first_words(box: str) -> str:
+    """Return the message inside tyro's box, without its frame and its help text."""
+    lines = [line.strip("│ ") for line in box.splitlines()]
+    # Where the encoding has no box characters, the title is a part of its own.
+    title = 0 if lines and lines[0].startswith("╭") else 1
+    lines = [line for line in lines if line and line[0] not in "╭╰"]
+    parts = _split(lines) or [[]]
+    text = " ".join(parts[min(title, len(parts) - 1)])
+    if "Perhaps you meant:" in lines:
+        flag = lines[lines.index("Perhaps you meant:") + 1].split()[0]
+        text += f"; did you mean {flag}?"
+    return text or "the arguments make no sense"
+
+
+def _split(lines: list[str]) -> list[list[str]]:
+    """Split lines at rules, which are rows of dashes alone."""
+    groups = itertools.groupby(lines, key=lambda line: not set(line) - set("─-"))
+    return [list(group) for is_rule, group in groups if not is_rule]

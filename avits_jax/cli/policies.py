@@ -1,0 +1,211 @@
+"""Searches by name, with the flags that each of them takes."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from avits_jax import search
+from avits_jax.cli.errors import CliError, as_cli_error, check_known
+from avits_jax.cli.options import PolicyOptions, SearchOptions
+from avits_jax.search import Cost
+from avits_jax.types import Generator, SearchOutput
+
+_FLAGS: dict[str, tuple[str, ...]] = {
+    "best_of_n": (),
+    "evosearch": ("schedule", "populations", "num_elites", "tournament_ratio"),
+    "smc": ("resample_steps", "potential", "strength", "ess_threshold"),
+    "beam_search": ("branch_steps", "num_children", "lookahead"),
+    "zero_order": ("num_iterations", "rate"),
+    "pruned_best_of_n": ("rungs",),
+}
+_POTENTIALS = {
+    "difference": search.difference_potential,
+    "max": search.max_potential,
+    "sum": search.sum_potential,
+}
+
+
+class Policy(NamedTuple):
+    """A search as the flags ask for it.
+
+    Attributes:
+        search: the function, its sizes and options bound; takes the problem and
+            ``keep_latents``.
+        cost: what it spends on a prompt.
+        plan: its sizes, as JSON values.
+    """
+
+    search: Callable[..., SearchOutput]
+    cost: Cost
+    plan: dict[str, Any]
+
+
+class _Plan(NamedTuple):
+    function: Callable[..., SearchOutput]
+    cost: Callable[..., Cost]
+    sizes: dict[str, Any]
+    options: Any = None
+
+
+def check_policy(options: PolicyOptions) -> None:
+    """Raise CliError for an unknown search, or a flag that it does not take."""
+    check_known("search", options.search, _FLAGS)
+    for name, flags in _FLAGS.items():
+        for flag in flags:
+            if getattr(options, flag) is not None and name != options.search:
+                raise CliError(
+                    f"--{flag.replace('_', '-')} is for --search {name}, "
+                    f"got --search {options.search}"
+                )
+    if options.potential is not None:
+        check_known("potential", options.potential, _POTENTIALS)
+
+
+def choose_policy(
+    options: PolicyOptions, shared: SearchOptions, generator: Generator
+) -> Policy:
+    """Build the search that the flags ask for.
+
+    Args:
+        options: which search, and its own flags.
+        shared: number of candidates and of verifiers, and chunk size.
+        generator: its steps decide what schedules mean.
+
+    Raises:
+        CliError: sizes that do not match, or a budget that is too small.
+    """
+    num_verifiers = len(shared.verifiers)
+
+    def cost(num_candidates: int) -> Cost:
+        plan = _plan(options, shared.candidate_batch, generator, num_candidates)
+        own = {} if plan.options is None else {"options": plan.options}
+        return plan.cost(generator, num_verifiers, **plan.sizes, **own)
+
+    with as_cli_error(f"--search {options.search}: "):
+        num = shared.num_candidates
+        if options.max_nfe is not None:
+            num = search.largest_within(options.max_nfe, cost)
+        plan = _plan(options, shared.candidate_batch, generator, num)
+        return Policy(_bind(plan), cost(num), plan.sizes)
+
+
+def _plan(
+    options: PolicyOptions,
+    candidate_batch: int | None,
+    generator: Generator,
+    num_candidates: int,
+) -> _Plan:
+    plan = _PLANS[options.search](options, generator.num_steps, num_candidates)
+    if plan.options is None:
+        sizes = plan.sizes | {"candidate_batch": candidate_batch}
+        return plan._replace(sizes=sizes)
+    own = {
+        flag: getattr(options, flag)
+        for flag in _FLAGS[options.search]
+        if flag in {field.name for field in dataclasses.fields(plan.options)}
+        and flag not in _CONVERTED
+        and getattr(options, flag) is not None
+    }
+    batched = dataclasses.replace(plan.options, candidate_batch=candidate_batch, **own)
+    return plan._replace(options=batched)
+
+
+def _bind(plan: _Plan) -> Callable[..., SearchOutput]:
+    def bound(*problem: Any, keep_latents: bool, **parts: Any) -> SearchOutput:
+        if plan.options is None:
+            parts |= {"keep_latents": keep_latents}
+        else:
+            parts["options"] = dataclasses.replace(
+                plan.options, keep_latents=keep_latents
+            )
+        return plan.function(*problem, **plan.sizes, **parts)
+
+    return bound
+
+
+# Flags whose value is not yet what the search's options want.
+_CONVERTED = ("potential", "branch_steps")
+
+
+def _best_of_n(options: PolicyOptions, num_steps: int, num: int) -> _Plan:
+    return _Plan(search.best_of_n, search.best_of_n_cost, {"num_candidates": num})
+
+
+def _evosearch(options: PolicyOptions, num_steps: int, num: int) -> _Plan:
+    """Evolve at the start and after a third, as the paper does with 30 steps."""
+    own = search.EvoOptions()
+    schedule = _or(options.schedule, _steps(num_steps, (0, 1 / 3), num_steps - 1))
+    elites = _or(options.num_elites, own.num_elites)
+    sizes = _or(options.populations, _shares(num, len(schedule) + 1, elites + 1))
+    plan = {"schedule": schedule, "population_sizes": sizes}
+    return _Plan(search.evosearch, search.evosearch_cost, plan, own)
+
+
+def _smc(options: PolicyOptions, num_steps: int, num: int) -> _Plan:
+    quarters = _steps(num_steps, (1 / 4, 1 / 2, 3 / 4), num_steps - 1)
+    steps = _or(options.resample_steps, quarters)
+    own = search.SMCOptions(potential=_POTENTIALS[options.potential or "difference"])
+    plan = {"num_candidates": num, "resample_steps": steps}
+    return _Plan(search.smc, search.smc_cost, plan, own)
+
+
+def _beam_search(options: PolicyOptions, num_steps: int, num: int) -> _Plan:
+    children = _or(options.num_children, 4)
+    steps = _or(options.branch_steps, _steps(num_steps, (1 / 4, 1 / 2), num_steps - 2))
+    plan = {"num_beams": max(1, num // max(1, children)), "num_children": children}
+    own = search.BeamOptions(branch_steps=steps)
+    return _Plan(search.beam_search, search.beam_cost, plan, own)
+
+
+def _zero_order(options: PolicyOptions, num_steps: int, num: int) -> _Plan:
+    rounds = _or(options.num_iterations, 4)
+    plan = {"num_candidates": max(1, num // max(1, rounds)), "num_iterations": rounds}
+    return _Plan(
+        search.zero_order, search.zero_order_cost, plan, search.ZeroOrderOptions()
+    )
+
+
+def _pruned(options: PolicyOptions, num_steps: int, num: int) -> _Plan:
+    """Keep a half after a quarter of the steps, and a quarter after half of them."""
+    steps = _steps(num_steps, (1 / 4, 1 / 2), num_steps - 1)
+    halves = [(step, num >> i) for i, step in enumerate(steps, start=1)]
+    rungs = tuple((step, kept) for step, kept in halves if kept)
+    if options.rungs is not None:
+        rungs = tuple(_rung(text) for text in options.rungs)
+    plan = {"num_candidates": num, "rungs": rungs}
+    return _Plan(
+        search.pruned_best_of_n, search.pruned_cost, plan, search.PrunedOptions()
+    )
+
+
+_PLANS: dict[str, Callable[[PolicyOptions, int, int], _Plan]] = {
+    "best_of_n": _best_of_n,
+    "evosearch": _evosearch,
+    "smc": _smc,
+    "beam_search": _beam_search,
+    "zero_order": _zero_order,
+    "pruned_best_of_n": _pruned,
+}
+
+
+def _or(value: Any, default: Any) -> Any:
+    return default if value is None else value
+
+
+def _steps(num_steps: int, places: tuple[float, ...], last: int) -> tuple[int, ...]:
+    """Return distinct steps at shares of the way, none beyond `last`."""
+    steps = {round(num_steps * place) for place in places}
+    return tuple(sorted(step for step in steps if step <= last))
+
+
+def _shares(total: int, parts: int, least: int) -> tuple[int, ...]:
+    """Return `parts` sizes, as equal as can be, of `total`; none below `least`."""
+    sizes = (total // parts + (i < total % parts) for i in range(parts))
+    return tuple(max(least, size) for size in sizes)
+
+
+def _rung(text: str) -> tuple[int, int]:
+    step, colon, kept = text.partition(":")
+    if not (colon and step.isdecimal() and kept.isdecimal()):
+        raise ValueError(f"rungs must be STEP:KEPT, got {text!r}")
+    return int(step), int(kept)

@@ -1,0 +1,204 @@
+"""The search's numbers as results.json (schema 1), and the run folder's files."""
+
+import datetime
+import importlib.metadata
+import math
+import platform
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from avits_jax.cli.aggregators import Chosen, calibrated_rewards, learned_sigmas
+from avits_jax.cli.backend import Backend
+from avits_jax.cli.config import set_fields, write_config
+from avits_jax.cli.errors import FAILED, CliError
+from avits_jax.cli.options import SearchOptions
+from avits_jax.cli.program import Outcome
+from avits_jax.types import Media, SearchOutput
+from avits_jax.version import __version__
+
+FORMAT = 1
+_VERSIONED = ("jax", "jaxlib", "flax", "optax", "numpy", "av")
+
+
+def check_any_succeeded(output: SearchOutput, names: tuple[str, ...]) -> None:
+    """Raise CliError, naming the verifier, if every candidate failed."""
+    if int(output.best_index) >= 0:
+        return
+    broken = np.any(~np.isfinite(output.rewards), axis=0).tolist()
+    blamed = [name for name, bad in zip(names, broken, strict=True) if bad]
+    raise CliError(
+        f"all {len(output.scores)} candidates failed: {' and '.join(blamed)} "
+        "gave rewards that are NaN or infinite",
+        FAILED,
+    )
+
+
+def make_results(
+    prompt: str,
+    options: SearchOptions,
+    backend: Backend,
+    chosen: Chosen,
+    outcome: Outcome,
+) -> dict[str, Any]:
+    """Return everything that results.json says, as JSON values.
+
+    Args:
+        prompt: as typed.
+        options: as resolved.
+        backend: what ran.
+        chosen: the aggregator.
+        outcome: what the program gave.
+    """
+    output = outcome.output
+    return {
+        "format": FORMAT,
+        "prompt": prompt,
+        "model": options.model,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seed": options.seed,
+        "aggregator": {
+            "name": chosen.name,
+            "weights": list(chosen.weights),
+            **{
+                key: list(value) if isinstance(value, tuple) else value
+                for key, value in chosen.parameters.items()
+            },
+        },
+        "verifiers": _verifiers(options, chosen, outcome),
+        "candidates": _candidates(options.verifiers, chosen, output),
+        "best_index": int(output.best_index),
+        "clip": _clip(backend, output),
+        "cost": {
+            "nfe": int(output.nfe),
+            "decodes": int(output.decodes),
+            "verifier_calls": int(output.verifier_calls),
+            "compile_seconds": round(outcome.compile_seconds, 3),
+            "run_seconds": round(outcome.run_seconds, 3),
+        },
+        "settings": {
+            "search": "best_of_n",
+            **set_fields(options, without=("prompt", "out", "config", "force")),
+        },
+        "versions": versions(),
+        "device": device(),
+    }
+
+
+def write_files(
+    folder: Path,
+    results: dict[str, Any],
+    options: SearchOptions,
+    best: Media,
+    media: Media,
+    *,
+    keep_candidates: bool,
+) -> None:
+    """Write a run's files into an empty folder.
+
+    Args:
+        folder: where.
+        results: of `make_results`.
+        options: as resolved; config.toml can be given to --config again.
+        best: the chosen clip, without candidate axis.
+        media: all candidates' clips.
+        keep_candidates: write every candidate's clip, too.
+    """
+    from avits_jax.media import write_clip, write_json, write_text
+    from avits_jax.report import write_previews, write_report
+
+    rates = {key: results["clip"][key] for key in ("fps", "sample_rate")}
+    write_clip(folder / "best.mp4", best.video, best.audio, **rates)
+    if keep_candidates:
+        (folder / "candidates").mkdir()
+        for index, clip in enumerate(zip(media.video, media.audio, strict=True)):
+            name = f"candidate_{index:03d}.mp4"
+            write_clip(folder / "candidates" / name, *clip, **rates)
+    write_previews(folder, media, **rates)
+    write_json(folder / "results.json", results)
+    config = set_fields(options, without=("out", "config", "force"))
+    write_text(folder / "config.toml", write_config(config))
+    write_report(folder)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _verifiers(
+    options: SearchOptions, chosen: Chosen, outcome: Outcome
+) -> list[dict[str, Any]]:
+    before = learned_sigmas(chosen, outcome.state_before)
+    after = learned_sigmas(chosen, outcome.output.aggregator_state)
+    rows = zip(options.verifiers, chosen.weights, before, after, strict=True)
+    return [
+        {
+            "name": name,
+            "weight": weight,
+            "sigma_before": sigma_before,
+            "sigma_after": sigma_after,
+            "guides": True,
+        }
+        for name, weight, sigma_before, sigma_after in rows
+    ]
+
+
+def _candidates(
+    names: tuple[str, ...], chosen: Chosen, output: SearchOutput
+) -> list[dict[str, Any]]:
+    rewards = np.asarray(output.rewards)
+    calibrated = calibrated_rewards(chosen, rewards, output.aggregator_state)
+    order = sorted(
+        np.flatnonzero(~np.asarray(output.failed)), key=lambda i: -output.scores[i]
+    )
+    ranks = {int(index): rank for rank, index in enumerate(order, start=1)}
+    return [
+        {
+            "index": index,
+            "rank": ranks.get(index),
+            "rewards": [_number(reward) for reward in rewards[index]],
+            "calibrated": [_number(reward) for reward in calibrated[index]],
+            "score": _number(output.scores[index]),
+            "failed": index not in ranks,
+            "reason": _reason(names, rewards[index]),
+        }
+        for index in range(len(rewards))
+    ]
+
+
+def _reason(names: tuple[str, ...], rewards: np.ndarray) -> str | None:
+    bad = [
+        f"{name} gave {reward}"
+        for name, reward in zip(names, rewards, strict=True)
+        if not math.isfinite(reward)
+    ]
+    return "; ".join(bad) or None
+
+
+def _clip(backend: Backend, output: SearchOutput) -> dict[str, Any]:
+    frames, height, width, _ = output.best.video.shape
+    return {
+        "frames": frames,
+        "height": height,
+        "width": width,
+        "fps": float(backend.generator.fps),
+        "samples": output.best.audio.shape[-1],
+        "sample_rate": int(backend.generator.sample_rate),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of everything that a result may depend on."""
+    own = {"avits_jax": __version__, "python": platform.python_version()}
+    return own | {name: importlib.metadata.version(name) for name in _VERSIONED}
+
+
+def device() -> str:
+    """Return how many devices of which kind there are."""
+    devices = jax.devices()
+    kind = devices[0].device_kind
+    platform_name = devices[0].platform
+    name = kind if kind == platform_name else f"{kind} ({platform_name})"
+    return name if len(devices) == 1 else f"{len(devices)} x {name}"

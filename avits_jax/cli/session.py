@@ -1,0 +1,237 @@
+"""One session of ``avits run``: start or resume, search, finish."""
+
+import contextlib
+import dataclasses
+import datetime
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from avits_jax import runs
+from avits_jax.cli import aggregators, backend, many, program, results
+from avits_jax.cli.config import set_fields, write_config
+from avits_jax.cli.devices import Devices, choose_devices
+from avits_jax.cli.errors import FAILED, SOME_FAILED, CliError, as_cli_error
+from avits_jax.cli.options import DeviceOptions
+from avits_jax.cli.policies import choose_policy
+from avits_jax.cli.progress import stage
+from avits_jax.cli.run_progress import note, prompt_bar
+from avits_jax.media import Prompt, write_text
+from avits_jax.runs import states
+from avits_jax.runs.records import DONE, REFUSED
+from avits_jax.runs.records import FAILED as NO_CANDIDATE
+from avits_jax.types import PyTree
+
+if TYPE_CHECKING:
+    from avits_jax.cli.commands.run import Options
+
+# What may differ between two sessions of one run: no prompt's result depends on it.
+_FREE = (
+    *("prompts", "out", "limit", "config", "compilation_cache"),
+    *(field.name for field in dataclasses.fields(DeviceOptions)),
+)
+
+
+class _Start(NamedTuple):
+    """Where this session begins.
+
+    Attributes:
+        prompts: those that are not done.
+        counts: how many are, by status.
+        state: the aggregator's.
+    """
+
+    prompts: Iterator[Prompt]
+    counts: Counter[str]
+    state: PyTree
+
+
+def run_session(options: "Options") -> int:
+    """Work on a run until every prompt has a record; return the exit status.
+
+    Args:
+        options: of the command, checked.
+
+    Raises:
+        CliError: bad input, or work that failed; what was done is safe.
+        KeyboardInterrupt: with a message that says how far the run got.
+    """
+    devices = choose_devices(options)
+    program.use_compilation_cache(options.compilation_cache)
+    chosen = aggregators.choose_aggregator(options)
+    backend.check_names(options.model, options.verifiers + options.judges)
+    total = _count(options)
+    fresh = states.on_host(chosen.aggregator.init(len(options.verifiers)))
+    # Bad input that only the loaded model can tell must not leave a folder behind.
+    work = None if runs.is_run(options.out) else _load(options, chosen, devices)
+    with contextlib.ExitStack() as stack:
+        folder = None
+        if devices.host.writer:
+            folder = stack.enter_context(_open(options, chosen, fresh))
+        prompts, counts, state = _start(options, folder, fresh, devices.host)
+        first = next(prompts, None)
+        if first is not None:
+            work = work or _load(options, chosen, devices)
+            prompts = itertools.chain([first], prompts)
+            found = runs.search_prompts(work, prompts, state, folder)
+            _consume(found, counts, total, quiet=folder is None)
+        if folder is not None:
+            _finish(options, chosen, folder, counts)
+    return _status(counts)
+
+
+def _count(options: "Options") -> int:
+    """Return the number of prompts of this run; reads, and so checks, the whole file.
+
+    Raises:
+        CliError: it cannot be read, or the shard is empty.
+    """
+    with as_cli_error():
+        total = sum(1 for _ in _prompts(options))
+    if not total:
+        raise CliError(f"--shard {options.shard} of {options.prompts} holds no prompt")
+    return total
+
+
+def _shard(options: "Options") -> runs.Shard:
+    return runs.parse_shard(options.shard or "1/1")
+
+
+def _prompts(options: "Options") -> Iterator[Prompt]:
+    return runs.shard_prompts(
+        options.prompts,
+        column=options.column,
+        limit=options.limit,
+        shard=_shard(options),
+    )
+
+
+def _load(
+    options: "Options", chosen: aggregators.Chosen, devices: Devices
+) -> runs.Work:
+    with stage(f"Loading {options.model}", "Loaded"):
+        loaded = backend.load(
+            options.model,
+            options.verifiers + options.judges,
+            num_steps=options.steps,
+            guidance_scale=options.guidance_scale,
+        )
+        policy = choose_policy(options, options, loaded.generator)
+        return many.make_work(loaded, chosen, policy, options, devices)
+
+
+def _open(
+    options: "Options", chosen: aggregators.Chosen, fresh: PyTree
+) -> runs.RunFolder:
+    """Open the run folder, or make it."""
+    facts = _facts(options, chosen, fresh)
+    with as_cli_error():
+        folder = runs.RunFolder(options.out, facts)
+    if folder.resumed:
+        then = {**folder.made["versions"], "device": folder.made["device"]}
+        now = {**facts["versions"], "device": facts["device"]}
+        changed = [k for k in now if then.get(k) != now[k]]
+        for name in changed:
+            note(f"{name} was {then.get(name)} when this run began, now {now[name]}")
+    return folder
+
+
+def _facts(
+    options: "Options", chosen: aggregators.Chosen, fresh: PyTree
+) -> dict[str, Any]:
+    """Return what run.json says."""
+    everyone = options.verifiers + options.judges
+    settings = set_fields(options, without=_FREE) | {
+        "weights": list(chosen.weights),
+        "optimizer": chosen.parameters.get("optimizer"),
+        "checkpoints": many.weights_used(options.model, everyone),
+    }
+    now = datetime.datetime.now(datetime.UTC)
+    return {
+        "created": now.isoformat(timespec="seconds"),
+        "prompts": str(options.prompts),
+        "settings": settings,
+        "verifiers": list(options.verifiers),
+        "judges": list(options.judges),
+        "state": states.layout(fresh),
+        "versions": results.versions(),
+        "device": results.device(),
+    }
+
+
+def _start(
+    options: "Options", folder: runs.RunFolder | None, fresh: PyTree, host: runs.Host
+) -> _Start:
+    """Find out which prompts are done, and with which state to go on."""
+    with as_cli_error():
+        prompts, counts, state = _prompts(options), Counter[str](), fresh
+        if folder is not None:
+            name = str(options.prompts)
+            prompts, counts, data = runs.resume(prompts, folder.records(), name)
+            state = fresh if data is None else states.unpack(data, fresh)
+    count, state = host.agree((np.int32(counts.total()), state))
+    if folder is None:
+        prompts = itertools.islice(prompts, int(count), None)
+    elif counts:
+        note(f"{counts.total()} prompts are done already")
+    return _Start(prompts, counts, states.on_host(state))
+
+
+def _consume(
+    found: Iterator[runs.Record], counts: Counter[str], total: int, quiet: bool
+) -> None:
+    """Draw records out of the search, and say what is safe if it stops early."""
+    failed = counts.total() - counts[DONE]
+    try:
+        with prompt_bar(total, counts.total(), failed, quiet) as advance:
+            for record in found:
+                counts[record.status] += 1
+                advance(record)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted; {_safe(counts)}") from None
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        reason = f"{error.strerror or error}{where}"
+        raise CliError(f"{reason}; {_safe(counts)}", FAILED) from error
+
+
+def _safe(counts: Counter[str]) -> str:
+    return f"{counts.total()} prompts are safe, the same command goes on from there"
+
+
+def _finish(
+    options: "Options",
+    chosen: aggregators.Chosen,
+    folder: runs.RunFolder,
+    counts: Counter[str],
+) -> None:
+    from avits_jax.report import write_run_report
+
+    with stage("Writing the report", "Wrote the report"):
+        config = set_fields(options, without=("out", "config")) | {
+            "weights": list(chosen.weights),
+            "optimizer": chosen.parameters.get("optimizer"),
+        }
+        write_text(folder.path / "config.toml", write_config(config))
+        page = write_run_report(folder.path)
+    print(f"{summary_line(counts)}\nclips      {folder.path / 'clips'}")
+    print(f"rewards    {folder.path / 'records.jsonl'}\nreport     {page}")
+
+
+def summary_line(counts: Counter[str]) -> str:
+    """Return how many prompts are done, and how many failed in which way."""
+    parts = [f"{counts[DONE]} done"]
+    if counts[REFUSED]:
+        parts.append(f"{counts[REFUSED]} refused by a model")
+    if counts[NO_CANDIDATE]:
+        parts.append(f"{counts[NO_CANDIDATE]} with no usable candidate")
+    return f"{counts.total()} prompts: {', '.join(parts)}"
+
+
+def _status(counts: Counter[str]) -> int:
+    if counts[DONE] == counts.total():
+        return 0
+    return SOME_FAILED if counts[DONE] else FAILED

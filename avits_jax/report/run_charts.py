@@ -1,0 +1,69 @@
+"""Line charts over the prompts of a run, in percent of their width and height."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from avits_jax.report.charts import svg_path
+
+_MAX_POINTS = 120
+_MARGIN = 0.06  # of the axis, above and below the lines
+
+
+@dataclass(frozen=True, slots=True)
+class RunChart:
+    """SVG paths in a 100 x 100 box, and the values at its bottom and top.
+
+    Attributes:
+        paths: one per line, in order.
+        low: value at the bottom.
+        high: value at the top.
+        first: row of the first prompt.
+        last: row of the last.
+        per_point: prompts that one point is the mean of, at most.
+    """
+
+    paths: tuple[str, ...]
+    low: float
+    high: float
+    first: int
+    last: int
+    per_point: int
+
+
+def over_prompts(
+    rows: Int[np.ndarray, " P"], lines: Float[np.ndarray, "P L"], *, zero: bool = False
+) -> RunChart | None:
+    """Lay out lines over the rows of a prompts file; long runs are averaged in groups.
+
+    Args:
+        rows: increasing.
+        lines: one column per line; NaN breaks it.
+        zero: let the axis begin at zero.
+
+    Returns:
+        The chart; None with fewer than two prompts, or nothing finite to draw.
+    """
+    if len(rows) < 2 or not np.isfinite(lines).any():
+        return None
+    groups = np.array_split(np.arange(len(rows)), min(len(rows), _MAX_POINTS))
+    places = np.array([rows[group].mean() for group in groups])
+    values = np.array([_means(lines[group]) for group in groups])
+    low, high = (float(bound(values)) for bound in (np.nanmin, np.nanmax))
+    low = 0.0 if zero else low
+    margin = _MARGIN * (high - low) or max(abs(high), 1.0) * _MARGIN
+    low, high = (0.0 if zero else low - margin), high + margin
+    xs = 100 * (places - places[0]) / (places[-1] - places[0])
+    ys = 100 * (1 - (values - low) / (high - low))
+    paths = tuple(svg_path(xs, column) for column in ys.T)
+    per_point = math.ceil(len(rows) / len(groups))
+    return RunChart(paths, low, high, int(rows[0]), int(rows[-1]), per_point)
+
+
+def _means(group: np.ndarray) -> np.ndarray:
+    finite = np.isfinite(group)
+    total = np.where(finite, group, 0).sum(axis=0)
+    count = finite.sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

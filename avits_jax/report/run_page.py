@@ -1,0 +1,75 @@
+"""Render report.html of a run of many prompts."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avits_jax.media.atomic import write_text
+from avits_jax.report.page import day_and_time, environment
+from avits_jax.report.run_charts import over_prompts
+from avits_jax.runs.folder import CLIPS, MERGED, clip_name, read_run
+from avits_jax.runs.records import Record
+from avits_jax.runs.summary import Summary, gains, summarise
+
+
+def write_run_report(folder: str | os.PathLike[str]) -> Path:
+    """Render ``report.html`` from run.json and the records of a run folder.
+
+    The page needs no network; clips are links into the folder beside it. An unfinished
+    run gives the page of what is done.
+
+    Raises:
+        ValueError: run.json or the records are missing or damaged.
+        OSError: the page cannot be written.
+    """
+    folder = Path(folder)
+    made = read_run(folder)
+    page = environment().get_template("run.html.j2")
+    view = _view(folder, made, summarise(folder))
+    return write_text(folder / "report.html", page.render(view))
+
+
+def _view(folder: Path, made: dict[str, Any], summary: Summary) -> dict[str, Any]:
+    guides, judges = made["verifiers"], made["judges"]
+    total = summary.counts.total()
+    done = len(summary.rows)
+    return {
+        "made": made,
+        "merged": made["kind"] == MERGED,
+        "created": day_and_time(made["created"]),
+        "summary": summary,
+        "total": total,
+        "done": done,
+        "failed": total - done,
+        "names": [(name, True) for name in guides] + [(name, False) for name in judges],
+        "gains": gains(summary, guides, judges),
+        "charts": _reward_charts(summary),
+        "sigmas": over_prompts(summary.rows, summary.sigmas, zero=True),
+        "last_sigmas": summary.sigmas[-1].tolist() if done else [],
+        "shown": [_row(folder, record) for record in summary.shown],
+        "seconds_each": summary.seconds / total if total else 0.0,
+        "settings": {k: v for k, v in made["settings"].items() if v is not None},
+    }
+
+
+def _reward_charts(summary: Summary) -> list[Any]:
+    """Return a chart of chosen and mean rewards for every verifier."""
+    if not len(summary.rows):
+        return []
+    pairs = np.stack([summary.chosen, summary.mean], axis=-1)
+    return [over_prompts(summary.rows, pairs[:, v]) for v in range(pairs.shape[1])]
+
+
+def _row(folder: Path, record: Record) -> dict[str, Any]:
+    clip = f"{CLIPS}/{clip_name(record.row)}"
+    rewards: list[float | None] = []
+    if record.best >= 0:
+        columns = (record.rewards, record.judged)
+        rewards = [float(v) for table in columns for v in table[record.best]]
+    return {
+        "record": record,
+        "clip": clip if (folder / clip).is_file() else None,
+        "rewards": rewards,
+    }
