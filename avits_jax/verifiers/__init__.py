@@ -6,9 +6,9 @@ from avits_jax.catalogue import Info, find, shipped
 from avits_jax.types import PyTree, Verifier
 
 _MINI = {
-    "mini_tv": "text-video match of mini's clips (cosine)",
-    "mini_ta": "text-audio match of mini's clips (cosine)",
-    "mini_av": "audio-video synchrony of mini's clips (log-odds)",
+    "mini_tv": "text-video match of mini's clips (log-probability)",
+    "mini_ta": "text-audio match of mini's clips (log-probability)",
+    "mini_av": "audio-video synchrony of mini's clips (log-probability)",
 }
 
 

@@ -1,10 +1,14 @@
-"""Mini's three verifiers: text-video, text-audio and audio-video synchrony."""
+"""Mini's three verifiers: text-video, text-audio and audio-video synchrony.
+
+Each gives the logarithm of a probability, at most 0.
+"""
 
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
@@ -27,7 +31,7 @@ BUILDS: dict[str, Callable[..., Any]] = {
 
 
 def mini_tv() -> Verifier:
-    """Text-video match: cosine similarity of frames and words, in [-1, 1].
+    """Text-video match: log-probability that the frames show what the words say.
 
     Sees colour, shape and number of bounces. Clips: 16 frames of 32x32 at 8 fps.
     """
@@ -35,7 +39,7 @@ def mini_tv() -> Verifier:
 
 
 def mini_ta() -> Verifier:
-    """Text-audio match: cosine similarity of sound and words, in [-1, 1].
+    """Text-audio match: log-probability that the sound is what the words say.
 
     Hears the material and the number of strikes. Clips: 2 s at 16 kHz, mono.
     """
@@ -43,11 +47,12 @@ def mini_ta() -> Verifier:
 
 
 def mini_av() -> Verifier:
-    """Audio-video synchrony: log-odds that sound and picture belong together."""
+    """Audio-video synchrony: log-probability that sound and picture fit in time."""
     network = _network("mini_av")
 
     def score(params: PyTree, media: Media, cond: PyTree) -> Float[Array, " N"]:
-        return network(params)(media.video, log_mel(media.audio))
+        logit = network(params)(media.video, log_mel(media.audio))
+        return jax.nn.log_sigmoid(logit)
 
     return Verifier("mini_av", score, lambda prompt: ())
 
@@ -59,7 +64,8 @@ def _matcher(name: str, view) -> Verifier:
         params: PyTree, media: Media, cond: Int[Array, " L"]
     ) -> Float[Array, " N"]:
         model = network(params)
-        return model.embed_media(view(media)) @ model.embed_text(cond[None])[0]
+        cosine = model.embed_media(view(media)) @ model.embed_text(cond[None])[0]
+        return jax.nn.log_sigmoid(model.logit(cosine))
 
     return Verifier(name, score, tokenize)
 

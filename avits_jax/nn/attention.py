@@ -1,0 +1,40 @@
+"""Attention: one function that picks the platform's best implementation."""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+
+def _fused_fits(query: Array) -> bool:
+    """True where cuDNN's fused attention takes these arrays."""
+    narrow = query.dtype in (jnp.bfloat16, jnp.float16)
+    head = query.shape[-1]
+    return jax.default_backend() == "gpu" and narrow and head % 8 == 0 and head <= 128
+
+
+def attend(
+    query: Float[Array, "B Q H D"],
+    key: Float[Array, "B K H D"],
+    value: Float[Array, "B K H D"],
+    mask: Bool[Array, "#B #H #Q K"] | None = None,
+) -> Float[Array, "B Q H D"]:
+    """Softmax attention at scale 1/sqrt(D), the softmax in float32.
+
+    cuDNN's fused kernel is used for half-precision arrays of a shape that it takes when
+    the default backend is a GPU; XLA's own elsewhere.
+
+    Args:
+        query: ``[B, Q, H, D]``.
+        key: ``[B, K, H, D]``.
+        value: ``[B, K, H, D]``.
+        mask: True where a query may look at a key; broadcast to ``[B, H, Q, K]``.
+
+    Returns:
+        ``[B, Q, H, D]`` in the dtype of ``query``.
+    """
+    implementation: Literal["xla", "cudnn"] = "cudnn" if _fused_fits(query) else "xla"
+    return jax.nn.dot_product_attention(
+        query, key, value, mask=mask, implementation=implementation
+    )

@@ -1,0 +1,72 @@
+"""Sinusoidal positions and embeddings of numbers, and rotary positions of pairs."""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+_PERIOD = 10_000.0
+
+
+def _waves(position: np.ndarray, num_waves: int) -> np.ndarray:
+    """``[sin, cos]`` of positions at ``num_waves`` frequencies falling from 1."""
+    power = np.arange(num_waves, dtype=np.float32) / np.float32(num_waves)
+    period = (_PERIOD ** power.astype(np.float64)).astype(np.float32)
+    angle = position.astype(np.float32)[..., None] * (np.float32(1) / period)
+    return np.concatenate([np.sin(angle), np.cos(angle)], -1)
+
+
+def positions_1d(length: int, width: int) -> Float[np.ndarray, "L D"]:
+    """Sinusoids of 0, 1, ..., ``length - 1``: sines, then cosines."""
+    return _waves(np.arange(length), width // 2)
+
+
+def positions_2d(
+    rows: int, columns: int, width: int, scale: float, base: int
+) -> Float[np.ndarray, "H W D"]:
+    """Sinusoids of a grid: the column in the first half of ``width``, then the row.
+
+    A coordinate is ``index / scale * base / n``, with ``n`` the grid's size along its
+    axis.
+
+    Args:
+        rows: height of the grid.
+        columns: width of the grid.
+        width: numbers per position, a multiple of 4.
+        scale: of the picture, relative to the size that the network grew up with.
+        base: size of the grid that the coordinates are brought to.
+    """
+
+    def axis(size: int) -> np.ndarray:
+        index = np.arange(size, dtype=np.float32) / np.float32(scale)
+        return _waves(index * np.float32(base / size), width // 4)
+
+    shape = (rows, columns, width // 2)
+    column = np.broadcast_to(axis(columns)[None], shape)
+    row = np.broadcast_to(axis(rows)[:, None], shape)
+    return np.concatenate([column, row], -1)
+
+
+def embed_number(value: Float[Array, "*B"], width: int) -> Float[Array, "*B D"]:
+    """Cosines, then sines, of a number at ``width / 2`` frequencies, in float32."""
+    steps = np.arange(width // 2, dtype=np.float32)
+    # At 1000 radians the rounding of the exponent shows; networks were trained with it.
+    power = np.float32(-np.log(_PERIOD)) * steps / np.float32(width // 2)
+    frequency = np.exp(power.astype(np.float64)).astype(np.float32)
+    angle = value.astype(jnp.float32)[..., None] * frequency
+    return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], -1)
+
+
+def rotate_pairs(
+    x: Float[Array, "*B L H D"], frequency: Float[Array, " D/2"]
+) -> Float[Array, "*B L H D"]:
+    """Turn neighbours (2i, 2i + 1) of a head by position times frequency, in float32.
+
+    Su et al., arXiv 2104.09864, in the interleaved layout. Positions are 0, 1, ...
+    """
+    position = jnp.arange(x.shape[-3], dtype=jnp.float32)
+    angle = position[:, None, None] * frequency.astype(jnp.float32)
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    pairs = x.astype(jnp.float32).reshape(*x.shape[:-1], -1, 2)
+    first, second = pairs[..., 0], pairs[..., 1]
+    turned = (first * cos - second * sin, second * cos + first * sin)
+    return jnp.stack(turned, -1).reshape(x.shape).astype(x.dtype)

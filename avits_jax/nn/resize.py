@@ -1,0 +1,147 @@
+"""Image resizing as two matrix products, with the conventions of the common libraries.
+
+A resize is separable and linear, so each axis is one small constant matrix. That maps
+onto matrix units, works under jit with no gather, and lets one function cover bilinear
+and bicubic, with and without antialias, half-pixel and corner-aligned.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+Kernel = Callable[[np.ndarray], np.ndarray]
+
+
+def triangle(x: np.ndarray) -> np.ndarray:
+    """Bilinear kernel."""
+    return np.maximum(0.0, 1.0 - np.abs(x))
+
+
+def _cubic(x: np.ndarray, a: float) -> np.ndarray:
+    x = np.abs(x)
+    inner = ((a + 2) * x - (a + 3)) * x * x + 1
+    outer = (((x - 5) * x + 8) * x - 4) * a
+    return np.where(x < 1, inner, np.where(x < 2, outer, 0.0))
+
+
+def cubic_pil(x: np.ndarray) -> np.ndarray:
+    """Bicubic kernel with a = -0.5: PIL, and torch with antialias."""
+    return _cubic(x, -0.5)
+
+
+def cubic_torch(x: np.ndarray) -> np.ndarray:
+    """Bicubic kernel with a = -0.75: torch without antialias, and OpenCV."""
+    return _cubic(x, -0.75)
+
+
+@lru_cache(maxsize=64)
+def resize_matrix(
+    source: int,
+    target: int,
+    kernel: Kernel,
+    antialias: bool = False,
+    align_corners: bool = False,
+) -> Float[np.ndarray, "target source"]:
+    """Weights that take ``source`` samples to ``target`` samples along one axis.
+
+    With ``antialias`` the kernel widens when shrinking and is renormalised at the
+    border, as in PIL. Without it the border sample is repeated, as in torch and OpenCV.
+    """
+    if align_corners:
+        centre = np.arange(target) * ((source - 1) / max(target - 1, 1))
+    else:
+        centre = (np.arange(target) + 0.5) * (source / target) - 0.5
+    if antialias:
+        width = max(source / target, 1.0)
+        matrix = kernel((np.arange(source) - centre[:, None]) / width)
+        return (matrix / matrix.sum(1, keepdims=True)).astype(np.float32)
+    matrix = np.zeros((target, source))
+    rows = np.arange(target)
+    for offset in (-1, 0, 1, 2):
+        tap = np.floor(centre).astype(int) + offset
+        np.add.at(matrix, (rows, np.clip(tap, 0, source - 1)), kernel(tap - centre))
+    return matrix.astype(np.float32)
+
+
+def apply_rows(
+    matrix: Float[np.ndarray, "P H"], x: Float[Array, "*B H W C"]
+) -> Float[Array, "*B P W C"]:
+    """Resize the vertical axis."""
+    return jnp.einsum(
+        "ph,...hwc->...pwc", matrix, x, precision=jax.lax.Precision.HIGHEST
+    )
+
+
+def apply_columns(
+    matrix: Float[np.ndarray, "Q W"], x: Float[Array, "*B H W C"]
+) -> Float[Array, "*B H Q C"]:
+    """Resize the horizontal axis."""
+    return jnp.einsum(
+        "qw,...hwc->...hqc", matrix, x, precision=jax.lax.Precision.HIGHEST
+    )
+
+
+def resize(
+    x: Float[Array, "*B H W C"],
+    size: tuple[int, int],
+    kernel: Kernel = triangle,
+    *,
+    antialias: bool = False,
+    align_corners: bool = False,
+) -> Float[Array, "*B P Q C"]:
+    """Resize images to ``size`` (height, width), values unrounded.
+
+    ``kernel=triangle`` alone equals torch's ``interpolate(mode="bilinear",
+    align_corners=False)`` and OpenCV's ``INTER_LINEAR``.
+    """
+    height, width = x.shape[-3:-1]
+    rows = resize_matrix(height, size[0], kernel, antialias, align_corners)
+    columns = resize_matrix(width, size[1], kernel, antialias, align_corners)
+    return apply_columns(columns, apply_rows(rows, x))
+
+
+def round_levels(x: Float[Array, "*B"]) -> Float[Array, "*B"]:
+    """Round half up to whole grey levels in [0, 255], as PIL does."""
+    return jnp.clip(jnp.floor(x + 0.5), 0.0, 255.0)
+
+
+def resize_levels(
+    x: Float[Array, "*B H W C"], size: tuple[int, int]
+) -> Float[Array, "*B P Q C"]:
+    """Bicubic antialiased resize of grey levels in [0, 255], as PIL does it on uint8.
+
+    PIL works along rows first and rounds to whole levels after each axis; its integer
+    weights may still differ by one level from ours. (Pillow 13 starts with the columns
+    where the height shrinks much more than the width.)
+    """
+    height, width = x.shape[-3:-1]
+    columns = resize_matrix(width, size[1], cubic_pil, antialias=True)
+    rows = resize_matrix(height, size[0], cubic_pil, antialias=True)
+    return round_levels(apply_rows(rows, round_levels(apply_columns(columns, x))))
+
+
+def short_side(height: int, width: int, side: int) -> tuple[int, int]:
+    """Size whose short side is ``side``, aspect kept, the long side rounded down."""
+    if height <= width:
+        return side, side * width // height
+    return side * height // width, side
+
+
+def crop(
+    x: Float[Array, "*B H W C"], top: int, left: int, size: tuple[int, int]
+) -> Float[Array, "*B P Q C"]:
+    """Cut a window of ``size`` (height, width) out of images."""
+    return x[..., top : top + size[0], left : left + size[1], :]
+
+
+def centre_crop(
+    x: Float[Array, "*B H W C"], side: int
+) -> Float[Array, "*B side side C"]:
+    """Cut the central square; odd margins round half to even, as torchvision does."""
+    height, width = x.shape[-3:-1]
+    top, left = round((height - side) / 2), round((width - side) / 2)
+    return crop(x, top, left, (side, side))

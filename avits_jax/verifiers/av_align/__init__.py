@@ -1,0 +1,1 @@
+"""AV-Align: do onsets of the sound coincide with bursts of motion?"""

@@ -1,0 +1,96 @@
+"""AV-Align (Yariv et al., arXiv 2309.16429): overlap of onsets with motion peaks.
+
+The score is coarse by nature: one more peak in a static tail, or a noisy flow, changes
+it a lot. It serves as a judge rather than as a guide.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from avits_jax.nn.pictures import to_levels
+from avits_jax.verifiers.av_align.flow import (
+    AV_ALIGN_FLOW,
+    FlowConfig,
+    mean_motion,
+)
+from avits_jax.verifiers.av_align.onsets import (
+    onset_strength,
+    onset_times,
+    pick_peaks,
+)
+
+# Shares of red, green and blue in a grey level (ITU-R BT.601) in OpenCV's 15-bit fixed
+# point: whole numbers below 2^24, so float32 is exact.
+_LUMA = np.array([9_798, 19_235, 3_735], np.float32)
+_ONE = 32_768
+
+
+def grey_levels(video: Float[Array, "*B 3"]) -> Float[Array, "*B"]:
+    """RGB in [0, 1] to whole grey levels in [0, 255], as OpenCV does it on uint8."""
+    return jnp.floor((jnp.sum(to_levels(video) * _LUMA, -1) + _ONE // 2) / _ONE)
+
+
+def motion_peaks(motion: Float[Array, " F"]) -> Bool[Array, " F"]:
+    """Strict local maxima; the first and last frame are none."""
+    inner = (motion[1:-1] > motion[:-2]) & (motion[1:-1] > motion[2:])
+    return jnp.pad(inner, 1)
+
+
+def overlap(
+    audio_peaks: Bool[Array, " T"],
+    video_peaks: Bool[Array, " F"],
+    audio_times: Float[np.ndarray, " T"],
+    video_times: Float[np.ndarray, " F"],
+    tolerance: float,
+) -> Float[Array, ""]:
+    """Matched audio peaks over all peaks, in [0, 1]; 0 where there is no peak.
+
+    An audio peak matches if a video peak is closer than ``tolerance`` seconds. Each
+    counts once, but one video peak may match several audio peaks.
+    """
+    heard, seen = audio_times[:, None], video_times[None]
+    close = (seen - tolerance < heard) & (heard < seen + tolerance)
+    matched = audio_peaks & jnp.any(close & video_peaks[None], 1)
+    count = jnp.sum(matched)
+    total = jnp.sum(audio_peaks) + jnp.sum(video_peaks) - count
+    return count / (total + 1e-6)
+
+
+def agreement(
+    motion: Float[Array, " F"],
+    strength: Float[Array, " T"],
+    *,
+    fps: float,
+    sample_rate: int,
+) -> Float[Array, ""]:
+    """AV-Align of a motion curve and an onset curve; see `av_align`."""
+    seen, heard = motion_peaks(motion), pick_peaks(strength, sample_rate)
+    video_times = np.arange(len(motion)) / fps
+    audio_times = onset_times(len(strength), sample_rate)
+    return overlap(heard, seen, audio_times, video_times, 1 / fps)
+
+
+def av_align(
+    gray: Float[Array, "F H W"],
+    audio: Float[Array, " S"],
+    *,
+    fps: float,
+    sample_rate: int,
+    flow: FlowConfig = AV_ALIGN_FLOW,
+) -> Float[Array, ""]:
+    """AV-Align of one clip, in [0, 1]; higher is better.
+
+    Args:
+        gray: grey levels in [0, 255].
+        audio: mono waveform.
+        fps: frames per second; peaks match within one frame.
+        sample_rate: Hz of ``audio``.
+        flow: parameters of the optical flow.
+
+    Raises:
+        ValueError: if there are fewer than two frames.
+    """
+    motion = mean_motion(gray, flow)
+    strength = onset_strength(audio, sample_rate)
+    return agreement(motion, strength, fps=fps, sample_rate=sample_rate)

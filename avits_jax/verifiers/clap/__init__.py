@@ -1,0 +1,1 @@
+"""CLAP: agreement of a caption with sound, in one embedding space."""

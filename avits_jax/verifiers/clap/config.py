@@ -1,0 +1,72 @@
+"""Sizes of the CLAP towers."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """RoBERTa text tower; the defaults are RoBERTa-base.
+
+    Attributes:
+        vocab_size: BPE tokens.
+        width, depth, heads: transformer sizes.
+        hidden: width inside the feed-forward layers.
+        max_positions: rows of the position table, two more than the longest text.
+        pad_id: id of padding; positions count from ``pad_id + 1``.
+    """
+
+    vocab_size: int = 50_265
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    hidden: int = 3072
+    max_positions: int = 514
+    pad_id: int = 1
+
+
+@dataclass(frozen=True)
+class AudioConfig:
+    """HTSAT audio tower: a Swin transformer over a folded spectrogram.
+
+    Attributes:
+        mel_bins: mel bands of the input.
+        image_size: side of the square that the spectrogram is folded into.
+        patch_size: side of a patch.
+        width: features of a patch; they double at every stage but the first.
+        depths, heads: blocks and attention heads of each stage.
+        window: side of an attention window, in patches.
+        mlp_ratio: feed-forward width over width.
+    """
+
+    mel_bins: int = 64
+    image_size: int = 256
+    patch_size: int = 4
+    width: int = 96
+    depths: tuple[int, ...] = (2, 2, 6, 2)
+    heads: tuple[int, ...] = (4, 8, 16, 32)
+    window: int = 8
+    mlp_ratio: float = 4.0
+
+    @property
+    def folds(self) -> int:
+        """Stretches of time that are stacked along the frequency axis."""
+        return self.image_size // self.mel_bins
+
+    @property
+    def out_width(self) -> int:
+        """Features after the last stage."""
+        return self.width * 2 ** (len(self.depths) - 1)
+
+
+@dataclass(frozen=True)
+class ClapConfig:
+    """CLAP; the defaults are ``laion/clap-htsat-unfused``.
+
+    Attributes:
+        text, audio: the towers.
+        embed_dim: size of the shared embedding.
+    """
+
+    text: TextConfig = TextConfig()
+    audio: AudioConfig = AudioConfig()
+    embed_dim: int = 512

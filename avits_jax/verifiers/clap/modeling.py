@@ -1,0 +1,42 @@
+"""CLAP (Wu et al., arXiv 2211.06687): text and audio towers with projections."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+from avits_jax.verifiers.clap.audio_tower import AudioTower
+from avits_jax.verifiers.clap.config import ClapConfig
+from avits_jax.verifiers.clap.text_tower import TextTower
+
+
+class Projection(nnx.Module):
+    """Two linear layers with ReLU between them, then unit length."""
+
+    def __init__(self, width: int, embed_dim: int, *, rngs: nnx.Rngs):
+        self.first = nnx.Linear(width, embed_dim, rngs=rngs)
+        self.second = nnx.Linear(embed_dim, embed_dim, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "B D"]) -> Float[Array, "B E"]:
+        x = self.second(jax.nn.relu(self.first(x)))
+        return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
+
+
+class Clap(nnx.Module):
+    """Texts and sounds to unit vectors whose dot product is their agreement."""
+
+    def __init__(self, config: ClapConfig, *, rngs: nnx.Rngs):
+        self.text = TextTower(config.text, rngs=rngs)
+        self.audio = AudioTower(config.audio, rngs=rngs)
+        self.text_out = Projection(config.text.width, config.embed_dim, rngs=rngs)
+        self.audio_out = Projection(config.audio.out_width, config.embed_dim, rngs=rngs)
+
+    def embed_text(
+        self, ids: Int[Array, "B L"], mask: Bool[Array, "B L"]
+    ) -> Float[Array, "B E"]:
+        """Unit embeddings of token ids; ``mask`` is False on padding."""
+        return self.text_out(self.text(ids, mask))
+
+    def embed_audio(self, mel: Float[Array, "B T M"]) -> Float[Array, "B E"]:
+        """Unit embeddings of log-mel spectrograms in dB."""
+        return self.audio_out(self.audio(mel))

@@ -1,0 +1,1 @@
+"""DeSync: by how many seconds picture and sound are apart, by Synchformer."""

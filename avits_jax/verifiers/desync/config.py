@@ -1,0 +1,75 @@
+"""Sizes of Synchformer, and the clip that it reads."""
+
+from dataclasses import dataclass
+
+FPS = 25
+SAMPLE_RATE = 16_000
+MAX_OFFSET = 2.0
+"""Seconds; the classes are offsets evenly spaced from minus this to plus this."""
+
+
+@dataclass(frozen=True)
+class SynchformerConfig:
+    """Sizes; the defaults are those of the published model.
+
+    Attributes:
+        width: of all states.
+        image_size: pixels on a side of a frame.
+        patch_size: of pixels, and of mel bins by frames.
+        num_frames: frames of a segment.
+        tubelet: frames of a video patch.
+        video_depth: blocks of the video tower.
+        video_heads: its attention heads.
+        video_hidden: hidden width of its MLPs.
+        mel_bins: mel bands.
+        mel_frames: spectrogram frames of a segment.
+        mel_stride: bins and frames from one audio patch to the next.
+        audio_depth: layers of the audio tower.
+        audio_heads: its attention heads.
+        audio_hidden: hidden width of its MLPs.
+        head_depth: blocks of the transformer that compares both.
+        head_heads: its attention heads.
+        head_hidden: hidden width of its MLPs.
+        num_segments: segments that are compared at once.
+        num_classes: offsets told apart.
+    """
+
+    width: int = 768
+    image_size: int = 224
+    patch_size: int = 16
+    num_frames: int = 16
+    tubelet: int = 2
+    video_depth: int = 12
+    video_heads: int = 12
+    video_hidden: int = 3072
+    mel_bins: int = 128
+    mel_frames: int = 66
+    mel_stride: int = 10
+    audio_depth: int = 12
+    audio_heads: int = 12
+    audio_hidden: int = 3072
+    head_depth: int = 3
+    head_heads: int = 8
+    head_hidden: int = 3072
+    num_segments: int = 14
+    num_classes: int = 21
+
+    @property
+    def patches(self) -> int:
+        """Patches of one frame."""
+        return (self.image_size // self.patch_size) ** 2
+
+    @property
+    def video_steps(self) -> int:
+        """Video features of a segment."""
+        return self.num_frames // self.tubelet
+
+    @property
+    def mel_rows(self) -> int:
+        """Audio patches along frequency."""
+        return (self.mel_bins - self.patch_size) // self.mel_stride + 1
+
+    @property
+    def audio_steps(self) -> int:
+        """Audio features of a segment."""
+        return (self.mel_frames - self.patch_size) // self.mel_stride + 1

@@ -1,0 +1,1 @@
+"""I3D: Kinetics-400 logits of videos, the features of FVD and KVD."""

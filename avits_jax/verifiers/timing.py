@@ -1,0 +1,17 @@
+"""Where the short clips lie that a verifier cuts out of a longer recording."""
+
+from fractions import Fraction
+
+
+def clip_starts(
+    duration: float | Fraction, clip_seconds: float | Fraction, num_clips: int
+) -> tuple[Fraction, ...]:
+    """Start times in seconds of ``num_clips`` clips, as ImageBind spreads them.
+
+    Clip k starts at ``k m / num_clips``, ``m`` being the seconds that the recording has
+    beyond one clip. The division is by ``num_clips`` rather than ``num_clips - 1``, so
+    the end of the recording is never reached. Fractions keep the later conversion to
+    whole samples and frames exact.
+    """
+    spare = max(Fraction(duration) - Fraction(clip_seconds), Fraction(0))
+    return tuple(spare * clip / num_clips for clip in range(num_clips))

@@ -1,0 +1,1 @@
+"""VQAScore: the likelihood that a vision-language model answers "Yes"."""

@@ -1,0 +1,49 @@
+"""Sizes of CLIP-FlanT5."""
+
+from dataclasses import dataclass, field
+
+from avits_jax.nn.t5 import T5Config
+
+
+@dataclass(frozen=True)
+class ClipVisionConfig:
+    """Sizes of CLIP's vision transformer; the defaults are ViT-L/14 at 336 pixels.
+
+    Attributes:
+        hidden_size: width.
+        intermediate_size: hidden width of the MLPs.
+        num_hidden_layers: layers of the published tower. The last one is not run, since
+            the states before it are the ones that are used.
+        num_attention_heads: attention heads.
+        image_size: pixels on a side.
+        patch_size: pixels on a side of a patch.
+    """
+
+    hidden_size: int = 1024
+    intermediate_size: int = 4096
+    num_hidden_layers: int = 24
+    num_attention_heads: int = 16
+    image_size: int = 336
+    patch_size: int = 14
+
+    @property
+    def num_patches(self) -> int:
+        """Patches of one image."""
+        return (self.image_size // self.patch_size) ** 2
+
+
+@dataclass(frozen=True)
+class VQAScoreConfig:
+    """Sizes of CLIP-FlanT5; the defaults are those of clip-flant5-xxl.
+
+    Attributes:
+        t5: the language model.
+        clip: the vision tower.
+        image_token: id that marks where the image goes in a prompt.
+        pad_token: id of padding, and the first input of the decoder.
+    """
+
+    t5: T5Config = field(default_factory=T5Config)
+    clip: ClipVisionConfig = field(default_factory=ClipVisionConfig)
+    image_token: int = -200
+    pad_token: int = 0

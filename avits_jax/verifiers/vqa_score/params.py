@@ -1,0 +1,57 @@
+"""Where the published weights of CLIP-FlanT5 go."""
+
+from flax import nnx
+
+from avits_jax.nn.abstract import abstract
+from avits_jax.nn.patches import patch_kernel
+from avits_jax.nn.t5_weights import t5_rules
+from avits_jax.types import PyTree
+from avits_jax.verifiers.vqa_score.config import VQAScoreConfig
+from avits_jax.verifiers.vqa_score.modeling import VQAScore
+from avits_jax.weights import Rule, linear, norm, prefixed
+
+_TOWER = "vision_tower.vision_tower.vision_model."
+
+
+def _vision_rules() -> tuple[Rule, ...]:
+    layer = "encoder.layers.{layer}"
+    attention = {"q_proj": "q", "k_proj": "k", "v_proj": "v", "out_proj": "out"}
+    rules = [
+        Rule("embeddings.class_embedding", "cls"),
+        Rule("embeddings.patch_embedding.weight", "embed.kernel", patch_kernel),
+        Rule("embeddings.position_embedding.weight", "position"),
+        *norm("pre_layrnorm", "norm"),
+        *norm(f"{layer}.layer_norm1", "layers.norm1"),
+        *norm(f"{layer}.layer_norm2", "layers.norm2"),
+        *linear(f"{layer}.mlp.fc1", "layers.fc1"),
+        *linear(f"{layer}.mlp.fc2", "layers.fc2"),
+    ]
+    for name, ours in attention.items():
+        rules += linear(f"{layer}.self_attn.{name}", f"layers.{ours}")
+    return prefixed(rules, _TOWER, "vision.")
+
+
+def vqa_score_rules() -> tuple[Rule, ...]:
+    """Rules of `VQAScore`."""
+    return (
+        *_vision_rules(),
+        *linear("mm_projector.0", "projector.fc1"),
+        *linear("mm_projector.2", "projector.fc2"),
+        *t5_rules(target="language."),
+    )
+
+
+def vqa_score_ignored(config: VQAScoreConfig) -> dict[str, str]:
+    """Keys that the score does not use: pattern -> why."""
+    last = f"{_TOWER}encoder.layers.{config.clip.num_hidden_layers - 1}."
+    why = "the tower is read before its last layer"
+    return {
+        **{f"{last}{{a}}.{{b}}": why, f"{last}{{a}}.{{b}}.{{c}}": why},
+        f"{_TOWER}post_layernorm.{{name}}": why,
+        f"{_TOWER}embeddings.position_ids": "a constant",
+    }
+
+
+def build(config: VQAScoreConfig) -> tuple[nnx.GraphDef, PyTree]:
+    """Graph and abstract parameters of `VQAScore`."""
+    return abstract(lambda rngs: VQAScore(config, rngs=rngs))

@@ -1,0 +1,410 @@
+"""Map a flat PyTorch-style state dict onto a tree of parameters by declarative rules.
+
+A `Rule` names source keys and one target leaf by dotted patterns. ``{name}`` stands for
+one part of a key; a capture that the target does not mention numbers a stacked axis, so
+``"blocks.{layer}.mlp.fc1.weight" -> "blocks.mlp.up.kernel"`` stacks all layers.
+
+Sources are read leaf by leaf: a value needs ``shape`` and ``dtype``, and is turned into
+an array only when its leaf is built. Shapes alone are enough to check a manifest.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from avits_jax.types import PyTree
+
+Transform = Callable[..., np.ndarray]
+
+
+class WeightsError(ValueError):
+    """Keys that are missing, unused, doubled or wrongly shaped, all in one message."""
+
+
+def _linear(weight: np.ndarray) -> np.ndarray:
+    """``[out, in]`` to ``[in, out]``."""
+    return np.swapaxes(weight, -1, -2)
+
+
+def _conv(weight: np.ndarray) -> np.ndarray:
+    """``[out, in, *window]`` to ``[*window, in, out]``."""
+    return np.moveaxis(weight, (1, 0), (-2, -1))
+
+
+def _conv_transpose(weight: np.ndarray) -> np.ndarray:
+    """``[in, out, *window]`` to ``[*window, in, out]``, the window reversed.
+
+    That is the kernel of the equivalent convolution over a dilated input.
+    """
+    return np.flip(np.moveaxis(weight, (0, 1), (-2, -1)), tuple(range(weight.ndim - 2)))
+
+
+def _pointwise(weight: np.ndarray) -> np.ndarray:
+    """``[out, in, 1, ...]`` to ``[in, out]``."""
+    return weight.reshape(weight.shape[:2]).T
+
+
+def _weight_norm(scale: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """``scale * direction / |direction|``, the norm taken over all axes but the first.
+
+    ``torch.nn.utils.weight_norm`` with ``dim=0``.
+    """
+    axes = tuple(range(1, direction.ndim))
+    norm = np.sqrt(np.sum(np.square(direction), axes, keepdims=True))
+    return direction * (scale / np.maximum(norm, np.finfo(np.float32).tiny))
+
+
+TRANSFORMS: dict[str, Transform] = {
+    "copy": lambda value: value,
+    "linear": _linear,
+    "conv": _conv,
+    "conv_transpose": _conv_transpose,
+    "pointwise": _pointwise,
+    "weight_norm_conv": lambda g, v: _conv(_weight_norm(g, v)),
+    "weight_norm_conv_transpose": lambda g, v: _conv_transpose(_weight_norm(g, v)),
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One leaf of the parameters, or one per value of the captures.
+
+    Attributes:
+        source: dotted pattern of the source key, or several of them whose values are
+            combined (all must hold the same captures).
+        target: dotted pattern of the leaf.
+        transform: a name in `TRANSFORMS`, or a function of the source arrays.
+        fallback: used only where no other rule gives the target; where one does, the
+            source key counts as a known duplicate.
+    """
+
+    source: str | tuple[str, ...]
+    target: str
+    transform: str | Transform = "copy"
+    fallback: bool = False
+
+    def __post_init__(self) -> None:
+        known = callable(self.transform) or self.transform in TRANSFORMS
+        if not known:
+            raise ValueError(
+                f"transform is {self.transform!r}; accepted are a function or one of "
+                f"{', '.join(TRANSFORMS)}"
+            )
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Patterns of all source keys."""
+        return (self.source,) if isinstance(self.source, str) else self.source
+
+    @property
+    def stacked(self) -> tuple[str, ...]:
+        """Captures that number stacked axes, outermost first."""
+        kept = re.findall(r"{(\w+)}", self.target)
+        found = re.findall(r"{(\w+)}", self.sources[0])
+        return tuple(name for name in found if name not in kept)
+
+    def convert(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        """Apply the transform to the source arrays."""
+        transform = self.transform
+        if isinstance(transform, str):
+            transform = TRANSFORMS[transform]
+        return transform(*arrays)
+
+
+class Piece(NamedTuple):
+    """Source keys of one slice of a leaf.
+
+    Attributes:
+        position: index along the stacked axes, ``()`` where there are none.
+        keys: source keys, one per pattern of the rule.
+    """
+
+    position: tuple[int, ...]
+    keys: tuple[str, ...]
+
+
+@dataclass
+class Leaf:
+    """How one target leaf is made.
+
+    Attributes:
+        rule: the rule that gives it.
+        pieces: its slices, by index.
+        stack: sizes of the stacked axes.
+    """
+
+    rule: Rule
+    pieces: list[Piece] = field(default_factory=list)
+
+    @property
+    def stack(self) -> tuple[int, ...]:
+        if not self.rule.stacked:
+            return ()
+        axes = zip(*(piece.position for piece in self.pieces), strict=True)
+        return tuple(1 + max(axis) for axis in axes)
+
+    def slices(self, source: Mapping[str, Any]) -> Iterable[tuple[Any, np.ndarray]]:
+        """Converted slices with their index, one at a time."""
+        for piece in self.pieces:
+            arrays = [np.asarray(source[key]) for key in piece.keys]
+            yield piece.position, self.rule.convert(arrays)
+
+
+class Plan(NamedTuple):
+    """A checked assignment of every source key.
+
+    Attributes:
+        leaves: how each leaf is made, by dotted path, in the order of the tree.
+        ignored: source keys left out on purpose, with the reason.
+    """
+
+    leaves: dict[str, Leaf]
+    ignored: dict[str, str]
+
+
+def linear(source: str, target: str, **kwargs) -> tuple[Rule, ...]:
+    """Rules of a torch Linear: ``weight`` to ``kernel``, transposed, and ``bias``."""
+    return _layer(source, target, "kernel", "linear", **kwargs)
+
+
+def conv(source: str, target: str, **kwargs) -> tuple[Rule, ...]:
+    """Rules of a torch convolution of any rank: ``weight`` to ``kernel``, ``bias``."""
+    return _layer(source, target, "kernel", "conv", **kwargs)
+
+
+def norm(source: str, target: str, **kwargs) -> tuple[Rule, ...]:
+    """Rules of an affine norm: ``weight`` to ``scale``, and ``bias``."""
+    return _layer(source, target, "scale", "copy", **kwargs)
+
+
+def embedding(source: str, target: str) -> tuple[Rule, ...]:
+    """Rule of a lookup table: ``weight`` to ``embedding``."""
+    return (Rule(f"{source}.weight", f"{target}.embedding"),)
+
+
+def _layer(source, target, name, transform, **kwargs) -> tuple[Rule, ...]:
+    return (
+        Rule(f"{source}.weight", f"{target}.{name}", transform, **kwargs),
+        Rule(f"{source}.bias", f"{target}.bias", **kwargs),
+    )
+
+
+def prefixed(
+    rules: Iterable[Rule], source: str = "", target: str = ""
+) -> tuple[Rule, ...]:
+    """The same rules with something put before every source and every target."""
+    return tuple(
+        replace(
+            rule,
+            source=tuple(source + pattern for pattern in rule.sources),
+            target=target + rule.target,
+        )
+        for rule in rules
+    )
+
+
+def path_of(path: Sequence[Any]) -> str:
+    """Dotted form of a jax key path; the ``value`` of an nnx variable is left out."""
+    parts = []
+    for entry in path:
+        part = getattr(entry, "key", getattr(entry, "name", getattr(entry, "idx", "")))
+        parts.append(str(part))
+    if (
+        parts
+        and isinstance(path[-1], jax.tree_util.GetAttrKey)
+        and parts[-1] == "value"
+    ):
+        parts.pop()
+    return ".".join(parts)
+
+
+@cache
+def _compiled(pattern: str, stacked: tuple[str, ...]) -> re.Pattern[str]:
+    """Regular expression of a dotted pattern; stacked captures are numbers."""
+    text = ""
+    for literal, name in re.findall(r"([^{]*)(?:{(\w+)})?", pattern):
+        text += re.escape(literal)
+        if name:
+            text += rf"(?P<{name}>\d+)" if name in stacked else rf"(?P<{name}>[^.]+)"
+    return re.compile(text)
+
+
+def _match(pattern: str, key: str, stacked: tuple[str, ...] = ()):
+    return _compiled(pattern, stacked).fullmatch(key)
+
+
+def _add_rule(
+    rule: Rule,
+    keys: Mapping[str, Any],
+    leaves: dict[str, Leaf],
+    ignored: dict[str, str],
+    problems: list[str],
+) -> set[str]:
+    """Add every leaf that ``rule`` gives, and return the keys it knows."""
+    first, *others = rule.sources
+    used: set[str] = set()
+    made: dict[str, Leaf] = {}
+    for key in keys:
+        found = _match(first, key, rule.stacked)
+        if not found:
+            continue
+        names = found.groupdict()
+        together = (key, *(pattern.format(**names) for pattern in others))
+        absent = [other for other in together if other not in keys]
+        if absent:
+            problems.append(f"missing: {', '.join(absent)} (needed with {key})")
+            used |= set(together) - set(absent)
+            continue
+        used |= set(together)
+        index = tuple(int(names[name]) for name in rule.stacked)
+        leaf = made.setdefault(rule.target.format(**names), Leaf(rule))
+        leaf.pieces.append(Piece(index, together))
+    for target, leaf in made.items():
+        if target not in leaves:
+            leaves[target] = leaf
+        elif rule.fallback:
+            ignored |= {k: f"{target} is given" for p in leaf.pieces for k in p.keys}
+        else:
+            both = [leaves[target].pieces[0].keys[0], leaf.pieces[0].keys[0]]
+            problems.append(f"doubled: {' and '.join(both)} both give {target}")
+    return used
+
+
+def _check_leaf(
+    path: str, leaf: Leaf, source: Mapping[str, Any], expected: tuple[int, ...]
+) -> list[str]:
+    """Problems of one leaf: gaps in its numbering and slices of the wrong shape."""
+    leaf.pieces.sort(key=lambda piece: piece.position)
+    stack = leaf.stack
+    present = {piece.position for piece in leaf.pieces}
+    gaps = [index for index in np.ndindex(*stack) if index not in present]
+    problems = [f"missing: part {index} of {path}" for index in gaps]
+    if stack != expected[: len(stack)]:
+        wanted = expected[: len(stack)]
+        problems.append(f"shape: {path} has {stack} layers, expected {wanted}")
+    for piece in leaf.pieces:
+        shapes = [tuple(source[key].shape) for key in piece.keys]
+        got = _converted_shape(leaf.rule, shapes)
+        if got != expected[len(stack) :]:
+            keys = ", ".join(
+                f"{k} {s}" for k, s in zip(piece.keys, shapes, strict=True)
+            )
+            problems.append(
+                f"shape: {keys} gives {got}, {path} expects {expected[len(stack) :]}"
+            )
+    return problems
+
+
+def _converted_shape(rule: Rule, shapes: Sequence[tuple[int, ...]]):
+    """Shape after the transform, found on arrays without memory of their own."""
+    one = np.ones((), np.float32)
+    try:
+        return rule.convert([np.broadcast_to(one, shape) for shape in shapes]).shape
+    except ValueError as error:
+        return f"an error ({error})"
+
+
+def make_plan(
+    source: Mapping[str, Any],
+    like: PyTree,
+    rules: Iterable[Rule],
+    ignore: Mapping[str, str] | None = None,
+) -> Plan:
+    """Assign every source key to a leaf, or to the list of what is left out.
+
+    Args:
+        source: key -> anything with ``shape`` and ``dtype`` (arrays, lazy readers,
+            `jax.ShapeDtypeStruct`).
+        like: tree of arrays or `jax.ShapeDtypeStruct` to be filled.
+        rules: how keys map onto leaves; every leaf must be given exactly once.
+        ignore: pattern of keys left out on purpose -> why.
+
+    Returns:
+        Plan of all leaves of ``like``.
+
+    Raises:
+        WeightsError: any key missing, unused, doubled or wrongly shaped; all of them
+            are listed.
+    """
+    leaves: dict[str, Leaf] = {}
+    problems: list[str] = []
+    ignored = {
+        key: why
+        for key in source
+        for pattern, why in (ignore or {}).items()
+        if _match(pattern, key)
+    }
+    open_keys = {key: None for key in source if key not in ignored}
+    used: set[str] = set()
+    for rule in sorted(rules, key=lambda rule: rule.fallback):
+        used |= _add_rule(rule, open_keys, leaves, ignored, problems)
+    problems += [f"unused: {key}" for key in open_keys if key not in used]
+    ordered: dict[str, Leaf] = {}
+    for path, value in jax.tree_util.tree_flatten_with_path(like)[0]:
+        name = path_of(path)
+        if name not in leaves:
+            problems.append(f"missing: nothing gives {name} {tuple(value.shape)}")
+            continue
+        ordered[name] = leaves.pop(name)
+        problems += _check_leaf(name, ordered[name], source, tuple(value.shape))
+    problems += [
+        f"unused: {leaf.pieces[0].keys[0]} (no parameter {name})"
+        for name, leaf in leaves.items()
+    ]
+    if problems:
+        listed = "\n  ".join(sorted(problems))
+        raise WeightsError(f"{len(problems)} problems with the weights:\n  {listed}")
+    return Plan(ordered, ignored)
+
+
+def build_leaf(leaf: Leaf, source: Mapping[str, Any], dtype: Any) -> np.ndarray:
+    """Read, convert and stack one leaf, one slice in memory beside the result."""
+    stack = leaf.stack
+    result = None
+    for index, part in leaf.slices(source):
+        if not stack:
+            return np.ascontiguousarray(part, dtype)
+        if result is None:
+            result = np.empty((*stack, *part.shape), dtype)
+        result[index] = part
+    if result is None:
+        raise ValueError("leaf has no pieces; expected at least one")
+    return result
+
+
+def load(
+    source: Mapping[str, Any],
+    like: PyTree,
+    rules: Iterable[Rule],
+    ignore: Mapping[str, str] | None = None,
+) -> PyTree:
+    """Fill a tree like ``like`` from a state dict; see `make_plan`.
+
+    Returns:
+        Tree of numpy arrays with the structure, shapes and dtypes of ``like``.
+
+    Example:
+        >>> source = {"fc.weight": np.ones((3, 2)), "fc.bias": np.ones(3)}
+        >>> like = {"out": {"kernel": np.zeros((2, 3)), "bias": np.zeros(3)}}
+        >>> params = load(source, like, linear("fc", "out"))
+    """
+    plan = make_plan(source, like, rules, ignore)
+    flat, structure = jax.tree_util.tree_flatten_with_path(like)
+    values = [
+        build_leaf(plan.leaves[path_of(path)], source, value.dtype)
+        for path, value in flat
+    ]
+    return jax.tree_util.tree_unflatten(structure, values)
+
+
+def shapes_of(entries: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
+    """State dict without values, from a manifest's ``key -> [shape, dtype]``."""
+    return {
+        key: jax.ShapeDtypeStruct(tuple(shape), np.dtype(dtype))
+        for key, (shape, dtype) in entries.items()
+    }

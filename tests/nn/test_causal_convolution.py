@@ -1,0 +1,70 @@
+"""Causal 3-D convolution, nearest upsampling, work in batches, context attention."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from avits_jax.generators.javisdit.blocks import KeyValue, cross_attend
+from avits_jax.nn import convolution
+from avits_jax.nn.chunking import in_batches
+from avits_jax.nn.convolution import CausalConv3d
+
+
+def _normal(seed: int, *shape: int) -> jax.Array:
+    return jax.random.normal(jax.random.key(seed), shape)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_fast_path_on_cpu_is_the_3d_convolution(stride):
+    x, kernel = _normal(0, 2, 7, 4, 5, 3), _normal(1, 3, 3, 3, 3, 6)
+    fast = convolution._shifted_conv2d(x, kernel, stride)
+    whole = convolution._conv3d(x, kernel, stride)
+    np.testing.assert_allclose(fast, whole, atol=1e-4)
+
+
+def test_no_frame_sees_a_later_one():
+    conv = CausalConv3d(2, 3, 3, rngs=nnx.Rngs(0))
+    x = _normal(0, 1, 5, 2, 2, 2)
+    before, after = conv(x), conv(x.at[:, 3].add(1.0))
+    np.testing.assert_array_equal(before[:, :3], after[:, :3])
+    assert np.abs(before[:, 3] - after[:, 3]).max() > 0.01
+
+
+def test_upsampling_repeats_pixels():
+    x = jnp.arange(4.0).reshape(1, 2, 2, 1)
+    expected = [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
+    up = convolution.upsample_nearest(x)[0, ..., 0]
+    np.testing.assert_array_equal(up, expected)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 9])
+def test_pieces_give_what_the_whole_gives(size):
+    x = _normal(0, 5, 3)
+    np.testing.assert_array_equal(in_batches(lambda b: b * 2, x, size), x * 2)
+
+
+def test_no_piece_is_refused():
+    with pytest.raises(ValueError, match="size is 0"):
+        in_batches(lambda b: b, jnp.ones(3), 0)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 4])
+def test_context_rows_serve_samples_in_turn(rows):
+    query = _normal(0, 4, 3, 2, 8)
+    context = KeyValue(_normal(1, rows, 5, 2, 8), _normal(2, rows, 5, 2, 8))
+    mask = jnp.arange(5)[None] < jnp.arange(2, 2 + rows)[:, None]
+    together = cross_attend(query, context, mask)
+    for sample in range(4):
+        row = slice(sample % rows, sample % rows + 1)
+        count = int(mask[row].sum())
+        kept = KeyValue(context.key[row, :count], context.value[row, :count])
+        alone = cross_attend(query[sample : sample + 1], kept)
+        np.testing.assert_allclose(together[sample : sample + 1], alone, atol=1e-5)
+
+
+def test_rows_that_do_not_divide_the_samples_are_refused():
+    context = KeyValue(jnp.ones((3, 2, 1, 8)), jnp.ones((3, 2, 1, 8)))
+    with pytest.raises(ValueError, match="3 rows, which do not divide 4"):
+        cross_attend(jnp.ones((4, 2, 1, 8)), context)

@@ -1,0 +1,28 @@
+"""Operations are counted through loops, branches and nested programs."""
+
+import goldens  # noqa: F401  (makes tools importable)
+import jax
+import jax.numpy as jnp
+
+from tools.flops import count_flops
+
+_A, _B = jax.ShapeDtypeStruct((2, 3), float), jax.ShapeDtypeStruct((3, 5), float)
+
+
+def test_matrix_products_are_counted_in_every_step_of_a_scan():
+    def loop(a, b):
+        body = jax.jit(lambda carry, _: (carry + a @ b, None))
+        return jax.lax.scan(body, jnp.zeros((2, 5)), length=7)[0]
+
+    assert count_flops(lambda a, b: a @ b, _A, _B) == 2 * 2 * 3 * 5
+    assert count_flops(loop, _A, _B) == 7 * 2 * 2 * 3 * 5
+
+
+def test_convolutions_are_counted_by_output():
+    def convolve(x, kernel):
+        return jax.lax.conv_general_dilated(
+            x, kernel, (1,), "VALID", dimension_numbers=("NWC", "WIO", "NWC")
+        )
+
+    x, kernel = (jax.ShapeDtypeStruct(s, jnp.float32) for s in ((1, 6, 2), (3, 2, 4)))
+    assert count_flops(convolve, x, kernel) == 2 * (4 * 4) * (3 * 2)

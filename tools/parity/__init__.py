@@ -1,0 +1,1 @@
+"""Comparison of networks with goldens: arrays stored with what they must give."""
