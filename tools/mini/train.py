@@ -38,7 +38,7 @@ PLANS = {
     "mini_ta": Plan("mini_ta", 2_000, 1e-3, seed=22),
     # Stopped early on purpose: a generator that is always right leaves search nothing.
     "transformer": Plan("transformer", 5_000, 1.5e-3, seed=31, stop=3_000),
-    "mini_av": Plan("mini_av", 1_600, 1e-3, seed=23),
+    "mini_av": Plan("mini_av", 160, 1e-3, seed=23),
 }
 
 

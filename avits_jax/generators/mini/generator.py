@@ -40,7 +40,7 @@ def mini(
     config: MiniConfig | None = None,
     *,
     num_steps: int = 24,
-    guidance_scale: float = 2.0,
+    guidance_scale: float = 1.2,
     shift: float = 1.0,
 ) -> Generator:
     """Build the mini generator.
