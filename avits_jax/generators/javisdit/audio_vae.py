@@ -1,0 +1,80 @@
+"""AudioLDM2's sound autoencoder: latents to mel spectrogram to waveform, and back.
+
+Liu et al., "AudioLDM 2", arXiv 2308.05734.
+"""
+
+from dataclasses import dataclass
+
+from flax import nnx
+from jaxtyping import Array, Float
+
+from avits_jax.nn.autoencoder_kl import AutoencoderKL, AutoencoderKLConfig
+from avits_jax.nn.gaussian import Gaussian
+from avits_jax.nn.hifigan import HifiGan, HifiGanConfig
+
+
+@dataclass(frozen=True)
+class AudioVaeConfig:
+    """Sizes of the sound autoencoder.
+
+    Attributes:
+        vae: of the mel autoencoder.
+        vocoder: of the vocoder.
+        scaling_factor: latents are multiplied by it after encoding.
+    """
+
+    vae: AutoencoderKLConfig = AutoencoderKLConfig(
+        in_channels=1,
+        out_channels=1,
+        block_channels=(128, 256, 512),
+        latent_channels=8,
+    )
+    vocoder: HifiGanConfig = HifiGanConfig()
+    scaling_factor: float = 0.4110932946205139
+
+    @property
+    def factor(self) -> int:
+        """Mel rows per latent row, and mel bands per latent column."""
+        return 2 ** (len(self.vae.block_channels) - 1)
+
+
+class AudioVae(nnx.Module):
+    """Mel autoencoder and vocoder."""
+
+    def __init__(self, config: AudioVaeConfig, *, rngs: nnx.Rngs):
+        self.config = config
+        self.vae = AutoencoderKL(config.vae, rngs=rngs)
+        self.vocoder = HifiGan(config.vocoder, rngs=rngs)
+
+    def decode_mel(self, latents: Float[Array, "B t m D"]) -> Float[Array, "B 4*t 4*m"]:
+        """Scaled latents to a log mel spectrogram."""
+        return self.vae.decode(latents / self.config.scaling_factor)[..., 0]
+
+    def decode(
+        self, latents: Float[Array, "B t m D"], num_samples: int | None = None
+    ) -> Float[Array, "B S"]:
+        """Scaled latents to samples in [-1, 1].
+
+        Args:
+            latents: ``[B, t, m, D]``, time before mel.
+            num_samples: length that the waveform is cut to; None keeps all of it.
+
+        Returns:
+            ``[B, S]``.
+
+        Raises:
+            ValueError: ``num_samples`` is more than there is.
+        """
+        waveform = self.vocoder(self.decode_mel(latents))
+        if num_samples is None:
+            return waveform
+        if num_samples > waveform.shape[1]:
+            raise ValueError(
+                f"num_samples is {num_samples}, but these latents give "
+                f"{waveform.shape[1]} samples"
+            )
+        return waveform[:, :num_samples]
+
+    def encode_mel(self, mel: Float[Array, "B T M"]) -> Gaussian:
+        """Log mel spectrogram to the distribution of its latents, not yet scaled."""
+        return self.vae.encode(mel[..., None])

@@ -1,0 +1,264 @@
+"""The blocks of VASTDiT3: modulated self-attention, prior attention, exchange.
+
+Tokens are ``[B, T, S, D]``: video has T latent frames of S patches, audio T time steps
+of S mel bands. Norms, softmax, modulation and gates are computed in float32; matrix
+products in the dtype of the tokens.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float
+
+from avits_jax.generators.javisdit.config import TransformerConfig
+from avits_jax.nn.attention import attend
+from avits_jax.nn.positions import rotate_pairs
+
+Tokens = Float[Array, "B T S D"]
+# Shift, scale and gate rows for every sample, and for every frame or for all alike.
+Modulation = Float[Array, "B #T M D"]
+# One vector for every sample, and for every frame or for all alike.
+Condition = Float[Array, "B #T D"]
+_EPSILON = 1e-6
+
+
+class KeyValue(NamedTuple):
+    """Keys and values of a context.
+
+    Attributes:
+        key: ``[R, K, H, D]``; rows as in `cross_attend`.
+        value: the same shape.
+    """
+
+    key: Float[Array, "R K H D"]
+    value: Float[Array, "R K H D"]
+
+
+def normalise(x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
+    """LayerNorm without weights, in and to float32."""
+    x = x.astype(jnp.float32)
+    x = x - jnp.mean(x, -1, keepdims=True)
+    return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + _EPSILON)
+
+
+def modulate(x: Tokens, rows: Modulation, first: int) -> Tokens:
+    """Normalise, then scale and shift by rows ``first`` (shift) and ``first + 1``."""
+    shift, scale = rows[:, :, None, first], rows[:, :, None, first + 1]
+    return (normalise(x) * (1 + scale) + shift).astype(x.dtype)
+
+
+def add_gated(x: Tokens, update: Tokens, gate: Condition) -> Tokens:
+    """``x + gate update``, formed in float32."""
+    wide = gate[:, :, None] * update.astype(jnp.float32)
+    return (x.astype(jnp.float32) + wide).astype(x.dtype)
+
+
+def cross_attend(
+    query: Float[Array, "B Q H D"],
+    context: KeyValue,
+    mask: Bool[Array, "R K"] | None = None,
+) -> Float[Array, "B Q H D"]:
+    """Attention to a context of R rows, which may be fewer than the samples.
+
+    With one row all queries of all samples look at it as one sequence, so its keys are
+    not repeated. Otherwise sample b looks at row ``b % R``.
+
+    Raises:
+        ValueError: R does not divide the number of samples.
+    """
+    batch, rows = len(query), len(context.key)
+    if batch % rows:
+        raise ValueError(
+            f"context has {rows} rows, which do not divide {batch} samples"
+        )
+    if mask is not None:
+        mask = mask[:, None, None]
+    if rows == 1:
+        folded = query.reshape(1, -1, *query.shape[2:])
+        return attend(folded, *context, mask).reshape(query.shape)
+    if rows < batch:
+        again = batch // rows
+        context = jax.tree.map(lambda a: jnp.tile(a, (again, 1, 1, 1)), context)
+        mask = None if mask is None else jnp.tile(mask, (again, 1, 1, 1))
+    return attend(query, *context, mask)
+
+
+class HeadNorm(nnx.Module):
+    """RMS norm over a head, the same weights for all heads."""
+
+    def __init__(self, width: int):
+        self.scale = nnx.Param(jnp.ones((width,)))
+
+    def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
+        wide = x.astype(jnp.float32)
+        mean = jnp.mean(jnp.square(wide), -1, keepdims=True)
+        unit = (wide * jax.lax.rsqrt(mean + _EPSILON)).astype(x.dtype)
+        return unit * self.scale[...].astype(x.dtype)
+
+
+class Mlp(nnx.Module):
+    """Two linear layers with tanh-approximated GELU between them."""
+
+    def __init__(self, inward: int, hidden: int, outward: int, *, rngs: nnx.Rngs):
+        self.up = nnx.Linear(inward, hidden, rngs=rngs)
+        self.down = nnx.Linear(hidden, outward, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B E"]:
+        return self.down(jax.nn.gelu(self.up(x), approximate=True))
+
+
+class CrossAttention(nnx.Module):
+    """Attention of tokens to a context whose keys and values are made beforehand."""
+
+    def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs):
+        self.heads = heads
+        self.query = nnx.Linear(width, width, rngs=rngs)
+        self.key_value = nnx.Linear(width, 2 * width, rngs=rngs)
+        self.out = nnx.Linear(width, width, rngs=rngs)
+
+    def prepare(self, context: Float[Array, "R K D"]) -> KeyValue:
+        """Keys and values of a context; they do not change over denoising steps."""
+        both = self.key_value(context)
+        both = both.reshape(*both.shape[:2], 2, self.heads, -1)
+        return KeyValue(both[:, :, 0], both[:, :, 1])
+
+    def __call__(
+        self, x: Tokens, context: KeyValue, mask: Bool[Array, "R K"] | None = None
+    ) -> Tokens:
+        query = self.query(x).reshape(len(x), -1, self.heads, x.shape[-1] // self.heads)
+        return self.out(cross_attend(query, context, mask).reshape(x.shape))
+
+
+def _table(rows: int, width: int, rngs: nnx.Rngs) -> nnx.Param:
+    return nnx.Param(jax.random.normal(rngs.params(), (rows, width)) / width**0.5)
+
+
+class SelfBlock(nnx.Module):
+    """Self-attention within frames or along time, text attention, MLP.
+
+    Text attention acts on the bare residual stream: no norm, no modulation, no gate.
+    """
+
+    def __init__(self, config: TransformerConfig, temporal: bool, *, rngs: nnx.Rngs):
+        width = config.width
+        self.temporal = temporal
+        self.heads = config.heads
+        self.table = _table(6, width, rngs)
+        self.qkv = nnx.Linear(width, 3 * width, rngs=rngs)
+        self.query_norm = HeadNorm(config.head_width)
+        self.key_norm = HeadNorm(config.head_width)
+        self.out = nnx.Linear(width, width, rngs=rngs)
+        self.text = CrossAttention(width, config.heads, rngs=rngs)
+        self.mlp = Mlp(width, config.mlp_width, width, rngs=rngs)
+
+    def _attend(self, x: Tokens, rotary: Float[Array, " P"]) -> Tokens:
+        if self.temporal:
+            x = jnp.swapaxes(x, 1, 2)
+        shape = (-1, x.shape[2], self.heads, x.shape[3] // self.heads)
+        query, key, value = (
+            part.reshape(shape) for part in jnp.split(self.qkv(x), 3, axis=-1)
+        )
+        query, key = self.query_norm(query), self.key_norm(key)
+        if self.temporal:
+            query, key = rotate_pairs(query, rotary), rotate_pairs(key, rotary)
+        mixed = self.out(attend(query, key, value).reshape(x.shape))
+        return jnp.swapaxes(mixed, 1, 2) if self.temporal else mixed
+
+    def __call__(
+        self,
+        x: Tokens,
+        shared: Modulation,
+        rotary: Float[Array, " P"],
+        text: KeyValue,
+        text_mask: Bool[Array, "R K"] | None,
+    ) -> Tokens:
+        """``shared`` holds shift, scale and gate of the attention, then of the MLP."""
+        rows = self.table[...].astype(jnp.float32) + shared
+        x = add_gated(x, self._attend(modulate(x, rows, 0), rotary), rows[:, :, 2])
+        x = x + self.text(x, text, text_mask)
+        return add_gated(x, self.mlp(modulate(x, rows, 3)), rows[:, :, 5])
+
+
+class PriorBlock(nnx.Module):
+    """Attention to the spatial prior, to the temporal prior, and an MLP."""
+
+    def __init__(self, config: TransformerConfig, *, rngs: nnx.Rngs):
+        width = config.width
+        self.table = _table(9, width, rngs)
+        self.spatial = CrossAttention(width, config.heads, rngs=rngs)
+        self.temporal = CrossAttention(width, config.heads, rngs=rngs)
+        self.mlp = Mlp(width, config.mlp_width, width, rngs=rngs)
+
+    def __call__(
+        self, x: Tokens, shared: Modulation, spatial: KeyValue, temporal: KeyValue
+    ) -> Tokens:
+        rows = self.table[...].astype(jnp.float32) + shared
+        x = add_gated(x, self.spatial(modulate(x, rows, 0), spatial), rows[:, :, 2])
+        x = add_gated(x, self.temporal(modulate(x, rows, 3), temporal), rows[:, :, 5])
+        return add_gated(x, self.mlp(modulate(x, rows, 6)), rows[:, :, 8])
+
+
+class Exchange(nnx.Module):
+    """Attention of video to audio and of audio to video at once.
+
+    One projection of each stream is query in one direction and key in the other.
+    """
+
+    def __init__(self, config: TransformerConfig, *, rngs: nnx.Rngs):
+        width, inner = config.width, config.width // 2
+        self.heads = config.heads // 2
+        self.video_match = nnx.Linear(width, inner, rngs=rngs)
+        self.audio_match = nnx.Linear(width, inner, rngs=rngs)
+        self.video_value = nnx.Linear(width, inner, rngs=rngs)
+        self.audio_value = nnx.Linear(width, inner, rngs=rngs)
+        self.video_out = nnx.Linear(inner, width, rngs=rngs)
+        self.audio_out = nnx.Linear(inner, width, rngs=rngs)
+        self.video_gain = nnx.Param(jnp.zeros((width,)))
+        self.audio_gain = nnx.Param(jnp.zeros((width,)))
+
+    def _heads(self, x: Float[Array, "B T S D"]) -> Float[Array, "B L H d"]:
+        return x.reshape(len(x), -1, self.heads, x.shape[-1] // self.heads)
+
+    def _update(self, x: Tokens, mixed: Array, out: nnx.Linear, gain: nnx.Param):
+        update = out(mixed.reshape(*x.shape[:3], -1)).astype(jnp.float32)
+        return (x + gain[...].astype(jnp.float32) * update).astype(x.dtype)
+
+    def __call__(self, video: Tokens, audio: Tokens) -> tuple[Tokens, Tokens]:
+        v = normalise(video).astype(video.dtype)
+        a = normalise(audio).astype(audio.dtype)
+        match_v = self._heads(self.video_match(v))
+        match_a = self._heads(self.audio_match(a))
+        to_video = attend(match_v, match_a, self._heads(self.audio_value(a)))
+        to_audio = attend(match_a, match_v, self._heads(self.video_value(v)))
+        return (
+            self._update(video, to_video, self.video_out, self.video_gain),
+            self._update(audio, to_audio, self.audio_out, self.audio_gain),
+        )
+
+
+class FinalLayer(nnx.Module):
+    """Modulated norm and linear layer from tokens to patches."""
+
+    def __init__(self, width: int, features: int, *, rngs: nnx.Rngs):
+        self.table = _table(2, width, rngs)
+        self.linear = nnx.Linear(width, features, rngs=rngs)
+
+    def __call__(
+        self,
+        x: Tokens,
+        now: Condition,
+        clean: Condition,
+        mask: Bool[Array, "B T"] | None,
+    ) -> Tokens:
+        """Frames where ``mask`` is False are modulated at timestep 0.
+
+        As in the original they have been modulated at the present timestep before.
+        """
+        table = self.table[...].astype(jnp.float32)
+        out = modulate(x, table + now[:, :, None], 0)
+        if mask is not None:
+            again = modulate(out, table + clean[:, :, None], 0)
+            out = jnp.where(mask[:, :, None, None], out, again)
+        return self.linear(out)

@@ -1,0 +1,174 @@
+"""OpenSora VAE 1.2: an image autoencoder on every frame, then one over time.
+
+Zheng et al., "Open-Sora", arXiv 2412.20404. Clips are cut into chunks of 17 frames that
+know nothing of each other; memory is bounded by how many chunks and frames are worked
+on at once.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Key
+
+from avits_jax.generators.javisdit.temporal_vae import TemporalVae, TemporalVaeConfig
+from avits_jax.nn.autoencoder_kl import AutoencoderKL, AutoencoderKLConfig
+from avits_jax.nn.chunking import in_batches
+from avits_jax.nn.gaussian import Gaussian
+
+VideoLatents = Float[Array, "B t h w D"]
+FrameLatents = Float[Array, "B T h w D"]
+Frames = Float[Array, "B T H W 3"]
+
+
+@dataclass(frozen=True)
+class VideoVaeConfig:
+    """Sizes of the video autoencoder.
+
+    Attributes:
+        spatial: of the image autoencoder.
+        temporal: of the autoencoder over time.
+        spatial_scaling: image latents are multiplied by it after encoding.
+        chunk_frames: frames of a chunk.
+        frames_at_once: frames that the image autoencoder works on at once.
+        chunks_at_once: chunks that the temporal autoencoder works on at once.
+    """
+
+    spatial: AutoencoderKLConfig = AutoencoderKLConfig()
+    temporal: TemporalVaeConfig = TemporalVaeConfig()
+    spatial_scaling: float = 0.18215
+    chunk_frames: int = 17
+    frames_at_once: int = 4
+    chunks_at_once: int = 1
+
+    @property
+    def factor(self) -> int:
+        """Pixels per latent row and column."""
+        return 2 ** (len(self.spatial.block_channels) - 1)
+
+    def latent_frames(self, num_frames: int) -> int:
+        """Latent frames of a clip."""
+        whole, rest = divmod(num_frames, self.chunk_frames)
+        temporal = self.temporal
+        return whole * temporal.latent_frames(
+            self.chunk_frames
+        ) + temporal.latent_frames(rest)
+
+
+class VideoVae(nnx.Module):
+    """Image autoencoder, temporal autoencoder, and the latents' statistics."""
+
+    def __init__(self, config: VideoVaeConfig, *, rngs: nnx.Rngs):
+        self.config = config
+        channels = config.temporal.embed_channels
+        self.spatial = AutoencoderKL(config.spatial, rngs=rngs)
+        self.temporal = TemporalVae(config.temporal, rngs=rngs)
+        self.shift = nnx.Param(jnp.zeros((channels,)))
+        self.scale = nnx.Param(jnp.ones((channels,)))
+
+    def decode_spatial(self, latents: FrameLatents) -> Frames:
+        """Latents of single frames to frames, nominally in [-1, 1], not clipped."""
+        return _per_frame(
+            lambda z: self.spatial.decode(z / self.config.spatial_scaling),
+            latents,
+            self.config.frames_at_once,
+        )
+
+    def encode_spatial(self, frames: Frames) -> Gaussian:
+        """Frames in [-1, 1] to the distributions of their latents, not yet scaled."""
+
+        def moments(images):
+            return jnp.concatenate(self.spatial.encode(images), -1)
+
+        both = _per_frame(moments, frames, self.config.frames_at_once)
+        return Gaussian(*jnp.split(both, 2, axis=-1))
+
+    def decode_temporal(self, latents: VideoLatents, num_frames: int) -> FrameLatents:
+        """Normalised latents to the latents of ``num_frames`` single frames.
+
+        Raises:
+            ValueError: another number of latents belongs to ``num_frames``.
+        """
+        config = self.config
+        expected = config.latent_frames(num_frames)
+        if latents.shape[1] != expected:
+            raise ValueError(
+                f"latents has {latents.shape[1]} frames; num_frames {num_frames} "
+                f"takes {expected}"
+            )
+        chunk = config.temporal.latent_frames(config.chunk_frames)
+        z = latents * self.scale[...] + self.shift[...]
+        return self._per_chunk(
+            self.temporal.decode, z, chunk, config.chunk_frames, num_frames
+        )
+
+    def encode_temporal(self, latents: FrameLatents) -> Gaussian:
+        """Scaled latents of single frames to the distribution of the clip's latents.
+
+        Not normalised yet.
+        """
+
+        def moments(frames, _):
+            return jnp.concatenate(self.temporal.encode(frames), -1)
+
+        length = latents.shape[1]
+        size = self.config.chunk_frames
+        both = self._per_chunk(moments, latents, size, size, length)
+        return Gaussian(*jnp.split(both, 2, axis=-1))
+
+    def decode(self, latents: VideoLatents, num_frames: int) -> Frames:
+        """Normalised latents to a clip, nominally in [-1, 1], not clipped.
+
+        Args:
+            latents: ``[B, t, h, w, D]``.
+            num_frames: frames of the clip.
+
+        Returns:
+            ``[B, num_frames, 8 h, 8 w, 3]``.
+
+        Raises:
+            ValueError: another number of latents belongs to ``num_frames``.
+        """
+        return self.decode_spatial(self.decode_temporal(latents, num_frames))
+
+    def encode(self, frames: Frames, key: Key[Array, ""] | None = None) -> VideoLatents:
+        """Clip in [-1, 1] to normalised latents: means, or a draw with ``key``."""
+        spatial = self.encode_spatial(frames)
+        keys = (None, None) if key is None else tuple(jax.random.split(key))
+        temporal = self.encode_temporal(
+            _draw(spatial, keys[0]) * self.config.spatial_scaling
+        )
+        return (_draw(temporal, keys[1]) - self.shift[...]) / self.scale[...]
+
+    def _per_chunk(self, function, x, size: int, chunk_frames: int, num_frames: int):
+        """Apply ``function(chunk, frames of the chunk)`` to chunks of ``size``."""
+        batch, length = x.shape[:2]
+        count = length // size
+        parts = []
+        if count:
+            whole = x[:, : count * size].reshape(batch * count, size, *x.shape[2:])
+            done = in_batches(
+                lambda chunk: function(chunk, chunk_frames),
+                whole,
+                self.config.chunks_at_once,
+            )
+            parts.append(done.reshape(batch, -1, *done.shape[2:]))
+        if length % size:
+            rest = num_frames - count * chunk_frames
+            parts.append(function(x[:, count * size :], rest))
+        return jnp.concatenate(parts, axis=1)
+
+
+def _draw(gaussian: Gaussian, key: Key[Array, ""] | None):
+    if key is None:
+        return gaussian.mean
+    noise = jax.random.normal(key, gaussian.mean.shape, gaussian.mean.dtype)
+    return gaussian.sample(noise)
+
+
+def _per_frame(function, x, size: int):
+    """Apply a function of images to every frame of every clip."""
+    flat = x.reshape(-1, *x.shape[2:])
+    done = in_batches(function, flat, size)
+    return done.reshape(*x.shape[:2], *done.shape[1:])
