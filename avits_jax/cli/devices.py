@@ -59,57 +59,52 @@ def choose_devices(options: DeviceOptions) -> Devices:
         for field in dataclasses.fields(DeviceOptions)
     ):
         return ONE_DEVICE
-    from avits_jax.parallel import hosts, mesh
+    from avits_jax.parallel.hosts import initialize
+    from avits_jax.parallel.mesh import make_mesh
 
     given = (options.coordinator, options.num_hosts, options.host)
     if options.pod or given != (None, None, None):
         with as_cli_error(), _plainly():
-            hosts.initialize(*given)
+            initialize(*given)
     with as_cli_error("--devices: "):
-        return _over(mesh.make_mesh(num_devices=options.devices))
+        return _over(make_mesh(num_devices=options.devices))
 
 
 def _over(mesh: jax.sharding.Mesh) -> Devices:
-    from avits_jax.parallel import hosts, place, search
+    from avits_jax.parallel.hosts import is_writer
+    from avits_jax.parallel.place import place_params, replicate, to_host
+    from avits_jax.parallel.search import shard_search
 
     return Devices(
-        bind=functools.partial(_bind, search.shard_search, mesh),
-        place=functools.partial(place.place_params, mesh=mesh),
-        share=functools.partial(place.replicate, mesh=mesh),
-        fetch=place.to_host,
+        bind=functools.partial(shard_search, mesh=mesh),
+        place=functools.partial(place_params, mesh=mesh),
+        share=functools.partial(replicate, mesh=mesh),
+        fetch=to_host,
         guarded=_watched,
-        host=Host(hosts.is_writer(), _agree),
+        host=Host(is_writer(), _from_writer),
     )
-
-
-def _bind(
-    shard_search: Callable[..., Any], mesh: jax.sharding.Mesh, search: Any, **parts: Any
-) -> Callable[..., SearchOutput]:
-    return shard_search(search, mesh, **parts)
 
 
 @contextlib.contextmanager
 def _watched() -> Iterator[None]:
-    from avits_jax.parallel import hosts
+    from avits_jax.parallel.hosts import lost_hosts
 
-    with _plainly(), hosts.lost_hosts():
+    with _plainly(), lost_hosts():
         yield
+
+
+def _from_writer(value: PyTree) -> PyTree:
+    from avits_jax.parallel.hosts import from_writer
+
+    with _plainly():
+        return from_writer(value)
 
 
 @contextlib.contextmanager
 def _plainly() -> Iterator[None]:
-    from avits_jax.parallel import hosts
+    from avits_jax.parallel.hosts import HostLostError
 
     try:
         yield
-    except hosts.HostLostError as error:
+    except HostLostError as error:
         raise CliError(str(error), FAILED) from error
-
-
-def _agree(value: PyTree) -> PyTree:
-    from jax.experimental import multihost_utils
-
-    if jax.process_count() == 1:
-        return value
-    with _watched():
-        return multihost_utils.broadcast_one_to_all(value)

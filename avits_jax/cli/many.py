@@ -71,6 +71,7 @@ def make_work(
         names=options.verifiers,
         fps=loaded.generator.fps,
         sample_rate=loaded.generator.sample_rate,
+        plan=policy.plan,
     )
 
 

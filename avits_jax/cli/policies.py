@@ -1,28 +1,17 @@
 """Searches by name, with the flags that each of them takes."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from avits_jax import search
-from avits_jax.cli.errors import CliError, as_cli_error, check_known
+from avits_jax.cli.errors import as_cli_error
 from avits_jax.cli.options import PolicyOptions, SearchOptions
+from avits_jax.cli.policy_flags import POLICY_FLAGS
 from avits_jax.search import Cost
-from avits_jax.types import Generator, SearchOutput
-
-_FLAGS: dict[str, tuple[str, ...]] = {
-    "best_of_n": (),
-    "evosearch": ("schedule", "populations", "num_elites", "tournament_ratio"),
-    "smc": ("resample_steps", "potential", "strength", "ess_threshold"),
-    "beam_search": ("branch_steps", "num_children", "lookahead"),
-    "zero_order": ("num_iterations", "rate"),
-    "pruned_best_of_n": ("rungs",),
-}
-_POTENTIALS = {
-    "difference": search.difference_potential,
-    "max": search.max_potential,
-    "sum": search.sum_potential,
-}
+from avits_jax.search.evaluate import over_candidates
+from avits_jax.types import Generator, Params, SearchOutput
 
 
 class Policy(NamedTuple):
@@ -31,11 +20,13 @@ class Policy(NamedTuple):
     Attributes:
         search: the function, its sizes and options bound; takes the problem and
             ``keep_latents``.
+        with_media: the same, returning every candidate's clip.
         cost: what it spends on a prompt.
         plan: its sizes, as JSON values.
     """
 
     search: Callable[..., SearchOutput]
+    with_media: Callable[..., SearchOutput]
     cost: Cost
     plan: dict[str, Any]
 
@@ -45,20 +36,6 @@ class _Plan(NamedTuple):
     cost: Callable[..., Cost]
     sizes: dict[str, Any]
     options: Any = None
-
-
-def check_policy(options: PolicyOptions) -> None:
-    """Raise CliError for an unknown search, or a flag that it does not take."""
-    check_known("search", options.search, _FLAGS)
-    for name, flags in _FLAGS.items():
-        for flag in flags:
-            if getattr(options, flag) is not None and name != options.search:
-                raise CliError(
-                    f"--{flag.replace('_', '-')} is for --search {name}, "
-                    f"got --search {options.search}"
-                )
-    if options.potential is not None:
-        check_known("potential", options.potential, _POTENTIALS)
 
 
 def choose_policy(
@@ -86,7 +63,9 @@ def choose_policy(
         if options.max_nfe is not None:
             num = search.largest_within(options.max_nfe, cost)
         plan = _plan(options, shared.candidate_batch, generator, num)
-        return Policy(_bind(plan), cost(num), plan.sizes)
+        bound = _bind(plan)
+        media = _with_media(plan, bound, shared.candidate_batch)
+        return Policy(bound, media, cost(num), plan.sizes)
 
 
 def _plan(
@@ -101,7 +80,7 @@ def _plan(
         return plan._replace(sizes=sizes)
     own = {
         flag: getattr(options, flag)
-        for flag in _FLAGS[options.search]
+        for flag in POLICY_FLAGS[options.search]
         if flag in {field.name for field in dataclasses.fields(plan.options)}
         and flag not in _CONVERTED
         and getattr(options, flag) is not None
@@ -121,6 +100,29 @@ def _bind(plan: _Plan) -> Callable[..., SearchOutput]:
         return plan.function(*problem, **plan.sizes, **parts)
 
     return bound
+
+
+def _with_media(
+    plan: _Plan, bound: Callable[..., SearchOutput], candidate_batch: int | None
+) -> Callable[..., SearchOutput]:
+    """Return a search that keeps its clips, or decodes its final latents for them."""
+    if plan.options is None:
+        return functools.partial(plan.function, **plan.sizes, keep_media=True)
+
+    def search_with_media(
+        params: Params, *problem: Any, generator: Generator, **parts: Any
+    ) -> SearchOutput:
+        output = bound(
+            params, *problem, generator=generator, keep_latents=True, **parts
+        )
+        media = over_candidates(
+            functools.partial(generator.decode, params.generator),
+            output.latents,
+            candidate_batch,
+        )
+        return output._replace(latents=None, media=media)
+
+    return search_with_media
 
 
 # Flags whose value is not yet what the search's options want.
@@ -144,7 +146,8 @@ def _evosearch(options: PolicyOptions, num_steps: int, num: int) -> _Plan:
 def _smc(options: PolicyOptions, num_steps: int, num: int) -> _Plan:
     quarters = _steps(num_steps, (1 / 4, 1 / 2, 3 / 4), num_steps - 1)
     steps = _or(options.resample_steps, quarters)
-    own = search.SMCOptions(potential=_POTENTIALS[options.potential or "difference"])
+    kind = options.potential or "difference"
+    own = search.SMCOptions(potential=getattr(search, f"{kind}_potential"))
     plan = {"num_candidates": num, "resample_steps": steps}
     return _Plan(search.smc, search.smc_cost, plan, own)
 

@@ -13,9 +13,8 @@ from avits_jax.cli import background
 from avits_jax.cli.aggregators import Chosen
 from avits_jax.cli.backend import Backend
 from avits_jax.cli.errors import FAILED, CliError
-from avits_jax.cli.options import SearchOptions
+from avits_jax.cli.policies import Policy
 from avits_jax.cli.progress import stage
-from avits_jax.search import best_of_n
 from avits_jax.types import Cond, Generator, Media, PyTree, SearchOutput
 
 
@@ -61,38 +60,42 @@ def cache_folder() -> Path:
 
 
 def run_search(
-    backend: Backend, cond: Cond, chosen: Chosen, options: SearchOptions, steps: bool
+    backend: Backend,
+    cond: Cond,
+    chosen: Chosen,
+    policy: Policy,
+    seed: int,
+    steps: bool,
 ) -> Outcome:
-    """Compile best-of-N for these options and run it for one prompt.
+    """Compile a search and run it for one prompt.
 
     Args:
         backend: generator, verifiers and weights.
         cond: the encoded prompt.
         chosen: the aggregator.
-        options: counts and seed.
+        policy: the search.
+        seed: of all noise.
         steps: move a bar with every denoising step; puts a callback into the program.
 
     Raises:
         CliError: the device has too little memory.
     """
-    total = options.num_candidates * backend.generator.num_steps
+    # Steps that are predictions alone are not shown, so that the bar may stop early.
+    total = policy.cost.nfe // backend.generator.nfe_per_step
     advance: list[Callable[[int], None]] = []
     generator = backend.generator
     if steps:
         generator = _reporting(generator, lambda count: advance[-1](count))
     search = jax.jit(
         functools.partial(
-            best_of_n,
+            policy.with_media,
             generator=generator,
             verifiers=backend.verifiers,
             aggregator=chosen.aggregator,
-            num_candidates=options.num_candidates,
-            candidate_batch=options.candidate_batch,
-            keep_media=True,
         )
     )
     state = chosen.aggregator.init(len(backend.verifiers))
-    arguments = (backend.params, jax.random.key(options.seed), cond, state)
+    arguments = (backend.params, jax.random.key(seed), cond, state)
     try:
         with stage("Compiling the search", "Compiled") as compiling:
             compiled = background.run(lambda: search.lower(*arguments).compile())

@@ -79,7 +79,6 @@ def make_results(
             "run_seconds": round(outcome.run_seconds, 3),
         },
         "settings": {
-            "search": "best_of_n",
             **set_fields(options, without=("prompt", "out", "config", "force")),
         },
         "versions": versions(),

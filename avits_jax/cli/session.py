@@ -28,10 +28,11 @@ from avits_jax.types import PyTree
 if TYPE_CHECKING:
     from avits_jax.cli.commands.run import Options
 
+_DEVICE_FLAGS = tuple(field.name for field in dataclasses.fields(DeviceOptions))
 # What may differ between two sessions of one run: no prompt's result depends on it.
 _FREE = (
     *("prompts", "out", "limit", "config", "compilation_cache"),
-    *(field.name for field in dataclasses.fields(DeviceOptions)),
+    *_DEVICE_FLAGS,
 )
 
 
@@ -70,8 +71,9 @@ def run_session(options: "Options") -> int:
     with contextlib.ExitStack() as stack:
         folder = None
         if devices.host.writer:
-            folder = stack.enter_context(_open(options, chosen, fresh))
+            folder = stack.enter_context(_open(options, chosen, fresh, work))
         prompts, counts, state = _start(options, folder, fresh, devices.host)
+        stack.enter_context(_saying_what_is_safe(counts))
         first = next(prompts, None)
         if first is not None:
             work = work or _load(options, chosen, devices)
@@ -124,10 +126,13 @@ def _load(
 
 
 def _open(
-    options: "Options", chosen: aggregators.Chosen, fresh: PyTree
+    options: "Options",
+    chosen: aggregators.Chosen,
+    fresh: PyTree,
+    work: runs.Work | None,
 ) -> runs.RunFolder:
-    """Open the run folder, or make it."""
-    facts = _facts(options, chosen, fresh)
+    """Open the run folder, or make it, for which ``work`` is needed."""
+    facts = _facts(options, chosen, fresh) | {"plan": work.plan if work else {}}
     with as_cli_error():
         folder = runs.RunFolder(options.out, facts)
     if folder.resumed:
@@ -183,13 +188,18 @@ def _start(
 def _consume(
     found: Iterator[runs.Record], counts: Counter[str], total: int, quiet: bool
 ) -> None:
-    """Draw records out of the search, and say what is safe if it stops early."""
+    """Draw records out of the search, and show how far it is."""
     failed = counts.total() - counts[DONE]
+    with prompt_bar(total, counts.total(), failed, quiet) as advance:
+        for record in found:
+            counts[record.status] += 1
+            advance(record)
+
+
+@contextlib.contextmanager
+def _saying_what_is_safe(counts: Counter[str]) -> Iterator[None]:
     try:
-        with prompt_bar(total, counts.total(), failed, quiet) as advance:
-            for record in found:
-                counts[record.status] += 1
-                advance(record)
+        yield
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted; {_safe(counts)}") from None
     except OSError as error:
@@ -211,7 +221,7 @@ def _finish(
     from avits_jax.report import write_run_report
 
     with stage("Writing the report", "Wrote the report"):
-        config = set_fields(options, without=("out", "config")) | {
+        config = set_fields(options, without=("out", "config", *_DEVICE_FLAGS)) | {
             "weights": list(chosen.weights),
             "optimizer": chosen.parameters.get("optimizer"),
         }

@@ -35,6 +35,7 @@ def _view(folder: Path, made: dict[str, Any], summary: Summary) -> dict[str, Any
     guides, judges = made["verifiers"], made["judges"]
     total = summary.counts.total()
     done = len(summary.rows)
+    settings = made["settings"] | made["plan"]
     return {
         "made": made,
         "merged": made["kind"] == MERGED,
@@ -50,7 +51,7 @@ def _view(folder: Path, made: dict[str, Any], summary: Summary) -> dict[str, Any
         "last_sigmas": summary.sigmas[-1].tolist() if done else [],
         "shown": [_row(folder, record) for record in summary.shown],
         "seconds_each": summary.seconds / total if total else 0.0,
-        "settings": {k: v for k, v in made["settings"].items() if v is not None},
+        "settings": {k: v for k, v in settings.items() if v is not None},
     }
 
 

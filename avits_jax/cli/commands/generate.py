@@ -12,7 +12,8 @@ from avits_jax.cli.checks import (
     check_search,
     default_out,
 )
-from avits_jax.cli.options import ConfigFile, OutFolder, SearchOptions
+from avits_jax.cli.options import ConfigFile, OutFolder, PolicyOptions, SearchOptions
+from avits_jax.cli.policy_flags import check_policy
 
 EXAMPLE = (
     'avits generate "a red circle bounces three times with a bell" --out runs/first'
@@ -20,7 +21,7 @@ EXAMPLE = (
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options(SearchOptions):
+class Options(SearchOptions, PolicyOptions):
     """Generate candidates for a prompt, and keep the one that the verifiers choose.
 
     Writes a run folder: best.mp4, results.json, report.html, config.toml, previews/.
@@ -46,12 +47,14 @@ def run(options: Options) -> int:
     """Run the command; return its exit status."""
     check_prompt(options.prompt)
     check_search(options)
+    check_policy(options)
     out = default_out(options.prompt, options.seed)
     if options.out is not None:
         out = Path(options.out)
     check_out(out, options.force)
     # Only now what takes seconds to import and load.
     from avits_jax.cli import aggregators, backend, program, results, table
+    from avits_jax.cli.policies import choose_policy
     from avits_jax.cli.progress import stage
     from avits_jax.folders import replacing_folder
 
@@ -65,8 +68,11 @@ def run(options: Options) -> int:
             num_steps=options.steps,
             guidance_scale=options.guidance_scale,
         )
+        policy = choose_policy(options, options, loaded.generator)
         cond = backend.encode(loaded, options.prompt)
-    outcome = program.run_search(loaded, cond, chosen, options, options.step_progress)
+    outcome = program.run_search(
+        loaded, cond, chosen, policy, options.seed, options.step_progress
+    )
     results.check_any_succeeded(outcome.output, options.verifiers)
     resolved = dataclasses.replace(
         options,

@@ -17,6 +17,7 @@ from avits_jax.cli.options import (
     SearchOptions,
     ShardOf,
 )
+from avits_jax.cli.policy_flags import check_policy
 
 EXAMPLE = "avits run prompts.csv --out runs/many --search evosearch"
 
@@ -58,7 +59,6 @@ class Options(SearchOptions, PolicyOptions, DeviceOptions):
 
 def run(options: Options) -> int:
     """Run the command; return its exit status."""
-    from avits_jax.cli.policies import check_policy
     from avits_jax.runs.rows import parse_shard
 
     check_search(options)

@@ -1,0 +1,40 @@
+"""Runs of many prompts: folders that survive interruption, shards, summaries.
+
+Host only. `read_records` gives every candidate's raw rewards, for studying other
+weightings without generating again.
+"""
+
+from avits_jax.runs.folder import RunFolder, clip_name, is_run, read_run
+from avits_jax.runs.loop import ALONE, Found, Host, PromptError, Work, search_prompts
+from avits_jax.runs.merge import Merged, last_states, merge_runs, read_shards
+from avits_jax.runs.records import Record, read_records
+from avits_jax.runs.rows import Resumed, Shard, parse_shard, resume, shard_prompts
+from avits_jax.runs.summary import Gain, Summary, gains, summarise
+
+__all__ = [
+    "ALONE",
+    "Found",
+    "Gain",
+    "Host",
+    "Merged",
+    "PromptError",
+    "Record",
+    "Resumed",
+    "RunFolder",
+    "Shard",
+    "Summary",
+    "Work",
+    "clip_name",
+    "gains",
+    "is_run",
+    "last_states",
+    "merge_runs",
+    "parse_shard",
+    "read_records",
+    "read_run",
+    "read_shards",
+    "resume",
+    "search_prompts",
+    "shard_prompts",
+    "summarise",
+]

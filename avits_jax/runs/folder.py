@@ -1,0 +1,242 @@
+"""The folder of a run: made, locked, checked, resumed.
+
+A run folder holds::
+
+    run.json       the settings, and what the run was made with; written once
+    config.toml    the same settings, for --config
+    clips/         sample_0000.mp4, ...: the chosen clip of every row that has one
+    records.jsonl  one line a prompt, see `avits_jax.runs.records`
+    times.jsonl    seconds that each prompt took; the one file that no rerun repeats
+    report.html    the page; can be written again from the others
+
+A prompt is done when its record is whole. Its clip is there before that, so a run that
+is killed between the two makes the same clip again. Everything else replaces whole
+files, so that no file is ever half there.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from avits_jax.media import write_clip, write_json
+from avits_jax.runs import log
+from avits_jax.runs.records import DONE, RECORDS, Record, read_records, to_entry
+from avits_jax.types import Media
+
+FORMAT = 1
+RUN, MERGED = "run", "merged"
+RUN_FILE = "run.json"
+TIMES = "times.jsonl"
+CLIPS = "clips"
+_LOCK = ".lock"
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
+_FIELDS = {
+    "settings": dict,
+    "plan": dict,
+    "verifiers": list,
+    "judges": list,
+    "state": list,
+    "versions": dict,
+    "created": str,
+    "device": str,
+    "prompts": str,
+}
+
+
+def clip_name(row: int) -> str:
+    """Return the name of a row's clip."""
+    return f"sample_{row:04d}.mp4"
+
+
+def is_run(folder: str | os.PathLike[str]) -> bool:
+    """Tell whether a folder is one of ``avits run`` or ``avits merge``."""
+    return (Path(folder) / RUN_FILE).is_file()
+
+
+def read_run(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read and check run.json.
+
+    Raises:
+        ValueError: it is missing, damaged or of another format.
+    """
+    path = Path(folder) / RUN_FILE
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist: not the folder of a run")
+    try:
+        made = json.loads(path.read_text("utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if not isinstance(made, dict) or made.get("kind") not in (RUN, MERGED):
+        raise ValueError(f"{path} is not of a run of many prompts")
+    if made.get("format") != FORMAT:
+        raise ValueError(
+            f"{path} has format {made.get('format')!r}; this version reads {FORMAT}"
+        )
+    for name, kind in _FIELDS.items():
+        if not isinstance(made.get(name), kind):
+            raise ValueError(f"{path} is damaged: {name!r} is missing or no {kind}")
+    return made
+
+
+class RunFolder:
+    """A run folder that this process alone writes to.
+
+    Use it as a context manager, or `close` it, to let others in.
+
+    Attributes:
+        path: the folder.
+        made: the content of run.json.
+        resumed: whether the folder was there before.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], facts: Mapping[str, Any]) -> None:
+        """Make the folder, or take up one that the same settings made.
+
+        Args:
+            path: the folder.
+            facts: what run.json shall say: "settings" (which must agree with those of
+                a folder that is there) and the other fields, see `read_run`.
+
+        Raises:
+            ValueError: the folder is of other settings or is damaged, holds something
+                else, or another process is writing to it.
+            OSError: it cannot be written.
+        """
+        self.path = Path(path)
+        check_target(self.path)
+        self.resumed = is_run(self.path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(self.path)
+        try:
+            self._prepare(facts)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let other processes write to the folder."""
+        self._lock.close()
+
+    def records(self) -> Iterator[Record]:
+        """Read the records so far, and look for their clips.
+
+        Raises:
+            ValueError: the records are damaged, or a clip is missing.
+        """
+        for record in read_records(self.path):
+            clip = self.path / CLIPS / clip_name(record.row)
+            if record.status == DONE and not clip.is_file():
+                raise ValueError(
+                    f"{clip} is missing, though its prompt is done; put it back, or "
+                    f"cut {RECORDS} off before row {record.row} to go on from there"
+                )
+            yield record
+
+    def write_clip(
+        self, row: int, clip: Media, *, fps: float, sample_rate: int
+    ) -> None:
+        """Write the chosen clip of a row.
+
+        Raises:
+            ValueError: the clip holds NaN.
+            OSError: the disk is full, or the folder is gone.
+        """
+        path = self.path / CLIPS / clip_name(row)
+        write_clip(path, clip.video, clip.audio, fps=fps, sample_rate=sample_rate)
+
+    def append(self, record: Record, seconds: float) -> None:
+        """Write the record that makes a prompt done.
+
+        Raises:
+            OSError: the disk is full; the prompt is then not done.
+        """
+        log.append(self.path / RECORDS, to_entry(record), sync=True)
+        times = {"row": record.row, "seconds": round(seconds, 4)}
+        log.append(self.path / TIMES, times, sync=False)
+
+    def _prepare(self, facts: Mapping[str, Any]) -> None:
+        if self.resumed:
+            self.made = read_run(self.path)
+            check_same_settings(self.path, self.made, facts)
+        for folder in (self.path, self.path / CLIPS):
+            _remove_temporaries(folder)
+        (self.path / CLIPS).mkdir(exist_ok=True)
+        for name in (RECORDS, TIMES):
+            log.repair(self.path / name)
+        if not self.resumed:
+            self.made = {"format": FORMAT, "kind": RUN, **facts}
+            write_json(self.path / RUN_FILE, self.made)
+
+
+def check_target(path: Path) -> None:
+    """Raise ValueError if something else than a run is at ``path``."""
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path} exists and is no folder")
+    if path.is_dir() and not is_run(path):
+        foreign = [p.name for p in path.iterdir() if not p.name.startswith(".")]
+        if set(foreign) - {CLIPS}:
+            raise ValueError(
+                f"{path} holds files but no {RUN_FILE}: not a run of many prompts; "
+                "name a new folder"
+            )
+
+
+def check_same_settings(
+    path: Path, made: Mapping[str, Any], facts: Mapping[str, Any]
+) -> None:
+    """Raise ValueError, naming every difference, if a run has other settings."""
+    if made["kind"] != RUN:
+        raise ValueError(f"{path} was merged from several runs; name a new folder")
+    old, new = made["settings"], facts["settings"]
+    different = [
+        f"{key}: {_show(old, key)} there, {_show(new, key)} now"
+        for key in dict.fromkeys([*old, *new])
+        if old.get(key) != new.get(key)
+    ]
+    if different:
+        raise ValueError(
+            f"{path} is a run of other settings ({'; '.join(different)}); name a new "
+            "folder, or give the same settings to go on with it"
+        )
+    if made["state"] != facts["state"]:
+        raise ValueError(
+            f"{path} cannot be resumed: its aggregator's state has another layout "
+            f"({made['state']}) than this version's ({facts['state']})"
+        )
+
+
+def _show(settings: Mapping[str, Any], key: str) -> str:
+    value = settings.get(key)
+    return "default" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _remove_temporaries(folder: Path) -> None:
+    """Remove what a killed process had begun; the lock says that it is gone."""
+    if folder.is_dir():
+        for path in folder.iterdir():
+            if _TEMPORARY.fullmatch(path.name):
+                path.unlink()
+
+
+def _lock(folder: Path) -> BinaryIO:
+    """Keep other processes out for as long as the file returned is open."""
+    file = (folder / _LOCK).open("wb")
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise ValueError(f"another process is writing to {folder}") from error
+    except (ImportError, OSError):
+        pass  # not every system or network file system has locks
+    return file

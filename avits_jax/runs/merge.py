@@ -1,0 +1,185 @@
+"""Put the shards of a run together."""
+
+import heapq
+import itertools
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from avits_jax.folders import replacing_folder
+from avits_jax.media import write_json
+from avits_jax.runs import log
+from avits_jax.runs.folder import (
+    CLIPS,
+    FORMAT,
+    MERGED,
+    RUN,
+    TIMES,
+    clip_name,
+    read_run,
+)
+from avits_jax.runs.records import DONE, RECORDS, Record, read_records, to_entry
+
+_OF_ONE_SHARD = ("shard",)
+
+
+class Merged(NamedTuple):
+    """What was merged.
+
+    Attributes:
+        num_prompts: prompts in all.
+        num_failed: those of them that are not done.
+    """
+
+    num_prompts: int
+    num_failed: int
+
+
+def read_shards(folders: Sequence[str | os.PathLike[str]]) -> list[dict[str, Any]]:
+    """Read run.json of folders that shall be merged.
+
+    Raises:
+        ValueError: fewer than two folders, one twice, one that is no run, or runs of
+            different settings.
+    """
+    paths = [Path(folder) for folder in folders]
+    if len(paths) < 2:
+        raise ValueError(f"runs must name at least two folders, got {len(paths)}")
+    places = [path.resolve() for path in paths]
+    if len(set(places)) < len(places):
+        raise ValueError(f"runs must differ, got {', '.join(map(str, paths))}")
+    made = [read_run(path) for path in paths]
+    for path, other in zip(paths, made, strict=True):
+        if other["kind"] != RUN:
+            raise ValueError(f"{path} is itself merged; merge the runs it was made of")
+        _check_alike(paths[0], made[0], path, other)
+    return made
+
+
+def last_states(folders: Sequence[str | os.PathLike[str]]) -> list[bytes]:
+    """Return the aggregator's state at the end of each run that has a record.
+
+    Raises:
+        ValueError: no run has one, or one is damaged.
+    """
+    found = []
+    for folder in folders:
+        state = None
+        for record in read_records(folder):
+            state = record.state
+        if state is not None:
+            found.append(state)
+    if not found:
+        raise ValueError("none of these runs has done a prompt yet")
+    return found
+
+
+def merge_runs(
+    folders: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    learned: dict[str, Any],
+    finish: Callable[[Path], Any],
+) -> Merged:
+    """Write a folder with the records and clips of all shards, in row order.
+
+    Clips are hard links where the file system has them. The folder appears when it is
+    complete.
+
+    Args:
+        folders: the shards.
+        out: the folder to write; must not exist, or be empty.
+        learned: the merged state, as JSON values.
+        finish: writes what else belongs into the folder (the report).
+
+    Raises:
+        ValueError: see `read_shards`; two runs have the same row, or a clip is missing.
+        OSError: the disk is full.
+    """
+    made = read_shards(folders)
+    out = Path(out)
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise ValueError(f"{out} exists; name a new folder")
+    with replacing_folder(out) as folder:
+        (folder / CLIPS).mkdir()
+        counts = _write_records(folders, folder)
+        _write_times(folders, folder)
+        settings = {k: v for k, v in made[0]["settings"].items() if k != "shard"}
+        runs = [str(shard) for shard in folders]
+        merged = {"kind": MERGED, "settings": settings, "runs": runs}
+        write_json(
+            folder / "run.json",
+            made[0] | {"format": FORMAT} | merged | {"learned": learned},
+        )
+        finish(folder)
+    return counts
+
+
+def _check_alike(
+    first: Path, a: dict[str, Any], second: Path, b: dict[str, Any]
+) -> None:
+    old, new = a["settings"], b["settings"]
+    for key in dict.fromkeys([*old, *new]):
+        if key not in _OF_ONE_SHARD and old.get(key) != new.get(key):
+            raise ValueError(
+                f"{first} and {second} are of different settings: {key} is "
+                f"{old.get(key)!r} and {new.get(key)!r}"
+            )
+    if a["state"] != b["state"]:
+        raise ValueError(
+            f"{first} and {second} hold aggregator states of different layouts: "
+            f"{a['state']} and {b['state']}"
+        )
+
+
+def _write_records(folders: Sequence[str | os.PathLike[str]], target: Path) -> Merged:
+    total = failed = 0
+    for folder, record in _in_row_order(folders):
+        log.append(target / RECORDS, to_entry(record), sync=False)
+        total += 1
+        if record.status != DONE:
+            failed += 1
+            continue
+        _link(folder / CLIPS / clip_name(record.row), target / CLIPS)
+    return Merged(total, failed)
+
+
+def _in_row_order(
+    folders: Iterable[str | os.PathLike[str]],
+) -> Iterator[tuple[Path, Record]]:
+    """Yield all records by row.
+
+    Raises:
+        ValueError: two folders have the same row.
+    """
+
+    def of(folder: Path) -> Iterator[tuple[Path, Record]]:
+        return ((folder, record) for record in read_records(folder))
+
+    streams = [of(Path(folder)) for folder in folders]
+    before: tuple[Path, Record] | None = None
+    for item in heapq.merge(*streams, key=lambda item: item[1].row):
+        if before is not None and before[1].row == item[1].row:
+            raise ValueError(
+                f"{before[0]} and {item[0]} both hold row {item[1].row}: no shards of "
+                "one run"
+            )
+        before = item
+        yield item
+
+
+def _write_times(folders: Iterable[str | os.PathLike[str]], target: Path) -> None:
+    logs = (log.read(Path(folder) / TIMES) for folder in folders)
+    for entry in itertools.chain.from_iterable(logs):
+        times = {key: entry[key] for key in ("row", "seconds")}
+        log.append(target / TIMES, times, sync=False)
+
+
+def _link(clip: Path, folder: Path) -> None:
+    if not clip.is_file():
+        raise ValueError(f"{clip} is missing, though its record is there")
+    try:
+        os.link(clip, folder / clip.name)
+    except OSError:
+        shutil.copyfile(clip, folder / clip.name)
