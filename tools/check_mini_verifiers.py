@@ -90,7 +90,8 @@ def main() -> None:
     names = ["mini_tv", "mini_ta", "mini_av"]
     verifiers, params = avits.verifiers.load(names)
     table = Table("verifier", "wrong", "right over wrong")
-    for column, fields in ((0, ("color", "shape", "impacts")), (1, ("sound", "impacts"))):
+    asked = ((0, ("color", "shape", "impacts")), (1, ("sound", "impacts")))
+    for column, fields in asked:
         for field in fields:
             share = text_accuracy(
                 verifiers[column], params[column], media, attributes, field

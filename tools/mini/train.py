@@ -63,9 +63,8 @@ def train_stage(name: str, data, loss, work: Path):
     graph, params = stages.create(BUILDS[name], plan.seed)
     started = time.time()
     params = fit(plan, params, partial(loss, graph), data, work)
-    print(
-        f"{name}: {plan.stop or plan.steps} steps, {time.time() - started:.0f} s in this run"
-    )
+    seconds = time.time() - started
+    print(f"{name}: {plan.stop or plan.steps} steps, {seconds:.0f} s in this run")
     return graph, params
 
 
