@@ -77,9 +77,17 @@ def over_candidates(
         return function(tree)
     size = -(-num // -(-num // candidate_batch))
     whole = num // size * size
-    chunks = jax.tree.map(lambda x: x[:whole].reshape(-1, size, *x.shape[1:]), tree)
-    mapped = jax.lax.map(function, chunks)
-    flat = jax.tree.map(lambda x: x.reshape(whole, *x.shape[2:]), mapped)
+
+    def split(x: Array) -> Array:
+        # Chunk c holds candidates c, c + chunks, ...: over a mesh that divides a chunk
+        # evenly, every candidate stays on its device.
+        return jnp.moveaxis(x[:whole].reshape(size, -1, *x.shape[1:]), 1, 0)
+
+    def join(x: Array) -> Array:
+        return jnp.moveaxis(x, 0, 1).reshape(whole, *x.shape[2:])
+
+    mapped = jax.lax.map(function, jax.tree.map(split, tree))
+    flat = jax.tree.map(join, mapped)
     if whole == num:
         return flat
     rest = function(jax.tree.map(lambda x: x[whole:], tree))

@@ -1,0 +1,362 @@
+"""Searches on a mesh of eight devices; test_eight_devices.py runs this file."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec
+
+import avits_jax as avits
+from avits_jax.aggregation import arw
+from avits_jax.generators.mini import sharding as mini_rules
+from avits_jax.parallel import (
+    jit_search,
+    make_mesh,
+    replicate,
+    shard_search,
+    to_host,
+)
+from avits_jax.parallel.flops import count_flops
+from avits_jax.parallel.hlo import collectives
+from avits_jax.search import (
+    BeamOptions,
+    SMCOptions,
+    beam_search,
+    best_of_n,
+    evosearch,
+    pruned_best_of_n,
+    smc,
+    zero_order,
+)
+from avits_jax.types import Params
+from avits_jax.verifiers.mini import sharding as judge_rules
+
+KEY = jax.random.key(3)
+AGGREGATOR = arw([0.7, 0.3])
+STATE = AGGREGATOR.init(2)
+
+jax.config.update("jax_disable_most_optimizations", True)
+
+
+def settings_of(toy, **settings):
+    return settings | {
+        "generator": toy.generator,
+        "verifiers": toy.verifiers,
+        "aggregator": AGGREGATOR,
+    }
+
+
+def on_one_device(toy, search, **settings):
+    whole = jax.jit(functools.partial(search, **settings_of(toy, **settings)))
+    return whole(toy.params, KEY, toy.cond, STATE)
+
+
+def compiled_text(toy, mesh, search, **settings):
+    """The optimised program."""
+    run, params = jit_search(search, toy.params, mesh, **settings_of(toy, **settings))
+    return run.trace(params, KEY, toy.cond, STATE).lower().compile().as_text()
+
+
+def assert_same(actual, wanted):
+    assert jax.tree.structure(actual) == jax.tree.structure(wanted)
+    assert actual.best_index == wanted.best_index >= 0
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6),
+        actual,
+        wanted,
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "num_devices", "num_candidates", "batch"),
+    [(1, 8, 16, None), (4, 8, 13, None), (2, 6, 3, None), (1, 8, 21, 8)],
+)
+def test_best_of_n_is_that_of_one_device(
+    toy_extra, model, num_devices, num_candidates, batch
+):
+    settings = {
+        "num_candidates": num_candidates,
+        "candidate_batch": batch,
+        "keep_latents": True,
+    }
+    mesh = make_mesh(model=model, num_devices=num_devices)
+    run, params = jit_search(
+        best_of_n, toy_extra.params, mesh, **settings_of(toy_extra, **settings)
+    )
+    output = run(params, KEY, toy_extra.cond, STATE)
+    even = num_candidates % num_devices == 0
+    assert output.latents.latents["video"].sharding.is_fully_replicated != even
+    assert output.best.video.sharding.is_fully_replicated
+    assert_same(to_host(output), on_one_device(toy_extra, best_of_n, **settings))
+
+
+OTHERS = {
+    "evosearch": (evosearch, {"schedule": (0, 3), "population_sizes": (8, 5, 9)}),
+    "smc": (
+        smc,
+        {
+            "num_candidates": 16,
+            "resample_steps": (1, 4),
+            "options": SMCOptions(strength=3.0),
+        },
+    ),
+    "beam_search": (
+        beam_search,
+        {
+            "num_beams": 3,
+            "num_children": 3,
+            "options": BeamOptions(branch_steps=(2,)),
+        },
+    ),
+    "zero_order": (zero_order, {"num_candidates": 8, "num_iterations": 2}),
+    "pruned_best_of_n": (
+        pruned_best_of_n,
+        {"num_candidates": 16, "rungs": ((1, 7), (3, 2))},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_searches_are_those_of_one_device_and_move_no_clip(toy_extra, name):
+    search, settings = OTHERS[name]
+    mesh = make_mesh(model=2)
+    run, params = jit_search(
+        search, toy_extra.params, mesh, **settings_of(toy_extra, **settings)
+    )
+    arguments = params, *replicate((KEY, toy_extra.cond, STATE), mesh)
+    compiled = run.trace(*arguments).lower().compile()
+    output = to_host(compiled(*arguments))
+    assert_same(output, on_one_device(toy_extra, search, **settings))
+    clip = output.best.video.shape
+    for each in collectives(compiled.as_text()):
+        for _, shape in each.shapes:
+            assert shape == clip or shape[-len(clip) :] != clip, each
+
+
+@pytest.mark.parametrize("batch", [None, 16])
+def test_only_sums_and_the_winner_cross_devices(toy_extra, batch):
+    """Neither latents nor media are gathered, and bytes do not grow with N."""
+    totals = []
+    for num in (32, 96):
+        text = compiled_text(
+            toy_extra,
+            make_mesh(),
+            best_of_n,
+            num_candidates=num,
+            candidate_batch=batch,
+        )
+        found = collectives(text)
+        assert found
+        for each in found:
+            if each.kind != "all-reduce":
+                # The best score of each device, and where it is.
+                assert each.kind == "all-gather", each
+                assert all(np.prod(shape) == 8 for _, shape in each.shapes), each
+        totals.append(sum(each.total_bytes for each in found))
+    assert totals[0] == totals[1]
+
+
+def test_a_plain_index_would_be_caught():
+    """What the test above looks for does show in a program that gathers."""
+    mesh = make_mesh()
+    clips = jax.ShapeDtypeStruct((16, 7), jnp.float32)
+    scores = jax.ShapeDtypeStruct((16,), jnp.float32)
+    spread = jax.sharding.NamedSharding(mesh, PartitionSpec("candidate"))
+    whole = jax.jit(
+        lambda x, s: jnp.sort(x, axis=0)[jnp.argmax(s)], in_shardings=(spread, spread)
+    )
+    found = collectives(whole.lower(clips, scores).compile().as_text())
+    assert any(shape[0] >= 16 for each in found for _, shape in each.shapes)
+
+
+def paired(generator):
+    """A generator that works on two copies of its candidates, as guidance does."""
+
+    def step(params, keys, candidates, i, cond):
+        twice = jax.tree.map(lambda x: jnp.concatenate([x, x]), candidates)
+        keys = jnp.concatenate([keys, keys])
+        done = generator.step(params, keys, twice, i, cond)
+        return jax.tree.map(lambda x: jnp.split(x, 2)[0], done)
+
+    return generator._replace(step=step)
+
+
+def test_a_verifier_that_returns_the_wrong_shape_is_named(toy):
+    wrong = toy.verifiers[1]._replace(score=lambda params, media, cond: jnp.zeros(5))
+    with pytest.raises(ValueError, match=r"'sound' must return .* \(2,\), got \(5,\)"):
+        jax.eval_shape(
+            shard_search(
+                best_of_n,
+                make_mesh(),
+                generator=toy.generator,
+                verifiers=(toy.verifiers[0], wrong),
+                aggregator=AGGREGATOR,
+                num_candidates=16,
+            ),
+            toy.params,
+            KEY,
+            toy.cond,
+        )
+
+
+def test_operations_of_every_device_are_counted():
+    product = jax.shard_map(
+        lambda x, w: x @ w,
+        mesh=make_mesh(),
+        in_specs=(PartitionSpec("candidate"), PartitionSpec()),
+        out_specs=PartitionSpec("candidate"),
+    )
+    traced = jax.jit(product).trace(jnp.ones((16, 4)), jnp.ones((4, 3)))
+    assert count_flops(traced.jaxpr) == 2 * 16 * 4 * 3
+
+
+def test_guidance_pairs_stay_on_their_device(toy_extra):
+    pairs = toy_extra._replace(generator=paired(toy_extra.generator))
+    text = compiled_text(pairs, make_mesh(), best_of_n, num_candidates=16)
+    scan = [each for each in collectives(text) if "while" in each.scope]
+    assert not scan
+
+
+def with_matrices(toy):
+    """The toy with two matrices that a model axis can split."""
+    generator, weights = toy.generator, toy.params.generator
+    rng = np.random.default_rng(0)
+    up = jnp.asarray(rng.normal(size=(3, 16)), jnp.float32)
+
+    def step(params, keys, candidates, i, cond):
+        video = candidates.latents["video"]
+        mixed = jnp.tanh(video @ params["up"]["kernel"]) @ params["down"]["kernel"]
+        latents = candidates.latents | {"video": video + 0.1 * mixed}
+        return generator.step(
+            params, keys, candidates._replace(latents=latents), i, cond
+        )
+
+    weights = weights | {"up": {"kernel": up}, "down": {"kernel": up.T}}
+    return toy._replace(
+        generator=generator._replace(step=step),
+        params=Params(weights, toy.params.verifiers),
+    )
+
+
+RULES = Params(((r"up/.*", -1), (r"down/.*", 0)), ((), ()))
+
+
+@pytest.mark.parametrize("population", [("candidate", "model"), ("candidate",)])
+def test_split_weights_change_nothing(toy_extra, population):
+    toy = with_matrices(toy_extra)
+    mesh = make_mesh(model=4)
+    run, params = jit_search(
+        best_of_n,
+        toy.params,
+        mesh,
+        RULES,
+        population=population,
+        **settings_of(toy, num_candidates=8),
+    )
+    up = params.generator["up"]["kernel"]
+    assert up.addressable_shards[0].data.shape == (3, 4)
+    traced = run.trace(params, KEY, toy.cond, STATE)
+    found = collectives(traced.lower().compile().as_text())
+    weights = {(3, 16), (16, 3)}
+    sizes = {shape for each in found for _, shape in each.shapes}
+    if population == ("candidate",):
+        assert not sizes & weights
+    else:
+        assert weights <= sizes
+        stray = [e for e in found if e.kind != "all-reduce" and e.bytes > 8 * 4]
+        assert all(shape in weights for each in stray for _, shape in each.shapes)
+    output = to_host(run(params, KEY, toy.cond, STATE))
+    assert_same(output, on_one_device(toy, best_of_n, num_candidates=8))
+
+
+def test_mini_sends_sums_its_winner_and_split_weights():
+    generator, weights = avits.generators.load("mini", num_steps=2)
+    names = ("mini_tv", "mini_ta", "mini_av")
+    verifiers, judges = avits.verifiers.load(names)
+    aggregator = arw([1.0, 1.0, 1.0])
+    cond = avits.encode_prompt(
+        "a red circle bounces twice with a drum", generator, verifiers
+    )
+    rules = Params(mini_rules.RULES, tuple(judge_rules.RULES[n] for n in names))
+    run, params = jit_search(
+        best_of_n,
+        Params(weights, judges),
+        make_mesh(model=4),
+        rules,
+        generator=generator,
+        verifiers=verifiers,
+        aggregator=aggregator,
+        num_candidates=24,
+    )
+    traced = run.trace(params, KEY, cond, aggregator.init(3))
+    found = collectives(traced.lower().compile().as_text())
+    clip = 16 * 32 * 32 * 3 * 4 + 32_000 * 4
+    sums = [each for each in found if each.kind == "all-reduce"]
+    assert clip <= sum(each.total_bytes for each in sums) <= clip + 500
+    whole = {leaf.shape for leaf in jax.tree.leaves(params)}
+    for each in found:
+        if each.kind != "all-reduce" and each.bytes > 8 * 4:
+            assert each.kind == "all-gather", each
+            assert all(shape in whole for _, shape in each.shapes), each
+    split = params.generator["transformer"]["blocks"]["mlp"]["up"]["kernel"][...]
+    assert split.addressable_shards[0].data.shape == (6, 160, 160)
+
+
+def test_many_prompts_on_a_mesh(toy):
+    mesh = make_mesh(model=2)
+    search = shard_search(best_of_n, mesh, **settings_of(toy, num_candidates=8))
+    many = jax.jit(jax.vmap(search, (None, 0, 0, None)))
+    keys = jax.random.split(KEY, 3)
+    output = many(toy.params, keys, toy.conds, STATE)
+    single = jax.jit(functools.partial(best_of_n, **settings_of(toy, num_candidates=8)))
+    for n in range(3):
+        cond = jax.tree.map(lambda leaf, n=n: leaf[n], toy.conds)
+        wanted = single(toy.params, keys[n], cond, STATE)
+        assert_same(jax.tree.map(lambda leaf, n=n: leaf[n], output), wanted)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_devices": 9}, r"num_devices must lie in \[1, 8\].* got 9"),
+        ({"num_devices": 0}, "num_devices"),
+        ({"model": 3}, r"model must divide the number of devices \(8\), got 3"),
+        ({"model": 0}, "model must divide"),
+    ],
+)
+def test_a_mesh_that_cannot_be_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        make_mesh(**options)
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        (
+            ((r"up/kernel", 0),),
+            r"model axis \(4 devices\) must divide dimension 0 of up",
+        ),
+        (((r"up/kernel", 2),), r"names dimension 2, but its shape is \(3, 16\)"),
+        (((r"upp/kernel", 1),), "no parameter matches.*upp"),
+    ],
+)
+def test_a_rule_that_does_not_fit_is_refused(toy, rules, message):
+    matrices = with_matrices(toy)
+    with pytest.raises(ValueError, match=message):
+        jit_search(
+            best_of_n,
+            matrices.params,
+            make_mesh(model=4),
+            Params(rules, ((), ())),
+            **settings_of(matrices, num_candidates=8),
+        )
+    with pytest.raises(ValueError, match="one entry per verifier"):
+        jit_search(
+            best_of_n,
+            matrices.params,
+            make_mesh(),
+            Params((), ()),
+            **settings_of(matrices, num_candidates=8),
+        )
