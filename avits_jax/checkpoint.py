@@ -11,7 +11,9 @@ Leaves are stored under their paths, so any tree can be read back through ``like
 
 import hashlib
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,20 +46,49 @@ class Checkpoint(NamedTuple):
     metadata: dict[str, Any]
 
 
+@dataclass(frozen=True, eq=False)
+class LazyArray:
+    """A leaf for ``save`` that is made and written slice by slice.
+
+    Attributes:
+        shape: of the whole leaf.
+        dtype: in which it is stored; slices are cast to it.
+        stacked: number of leading axes that slices are indexed by.
+        slices: makes all slices, each with its index along those axes.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    stacked: int
+    slices: Callable[[], Iterable[tuple[tuple[int, ...], np.ndarray]]]
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole leaf."""
+        return self.size * self.dtype.itemsize
+
+
 def save(
     folder: str | Path,
     tree: PyTree,
     metadata: Mapping[str, Any],
     *,
     overwrite: bool = False,
+    files: Mapping[str, Path] | None = None,
 ) -> Path:
     """Write ``tree`` and ``metadata`` to ``folder``, complete or not at all.
 
     Args:
         folder: where the checkpoint shall be.
-        tree: arrays or numbers, in any pytree.
+        tree: arrays, numbers or `LazyArray`, in any pytree.
         metadata: JSON values; "model" (str) is required, "config" is customary.
         overwrite: replace a checkpoint that is there.
+        files: path inside the checkpoint -> file to copy there (a tokenizer's, say).
 
     Returns:
         Path of the folder.
@@ -77,6 +108,9 @@ def save(
         hint = "it is no checkpoint" if overwrite else "say overwrite=True to replace"
         raise CheckpointError(f"{folder} exists already; {hint}")
     with replacing_folder(folder) as new:
+        for path, file in (files or {}).items():
+            (new / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, new / path)
         _write_arrays(new / _ARRAYS, {path: leaf for path, _, leaf in leaves})
         text = json.dumps(_manifest(new, leaves, metadata), indent=1) + "\n"
         (new / _MANIFEST).write_text(text, encoding="utf-8")
@@ -191,7 +225,8 @@ def _flatten(tree: PyTree) -> list[tuple[str, list[Any], Any]]:
     """Return (path, keys, array) of every leaf."""
     leaves = []
     for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
-        array = leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
+        made = isinstance(leaf, jax.Array | LazyArray)
+        array = leaf if made else np.asarray(leaf)
         is_key = jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key)
         if is_key or array.dtype.kind in "OUS":
             hint = " (store jax.random.key_data of it)" if is_key else ""
@@ -319,7 +354,13 @@ def _write_arrays(folder: Path, arrays: dict[str, Any]) -> None:
     arrays = {path: array for path, array in arrays.items() if array.size}
     if not arrays:
         return
-    with ocp.StandardCheckpointer() as checkpointer:
+    if any(isinstance(array, LazyArray) for array in arrays.values()):
+        from avits_jax import streaming
+
+        make = streaming.checkpointer
+    else:
+        make = ocp.StandardCheckpointer
+    with make() as checkpointer:
         checkpointer.save(folder.resolve(), arrays)
     # Its mark names this machine's folders; the manifest says what is complete.
     (folder / "commit_success.txt").unlink(missing_ok=True)

@@ -68,7 +68,7 @@ SEARCHES: tuple[tuple[str, Callable, dict], ...] = (
             "options": avits.BeamOptions(branch_steps=(4, 8), lookahead=2),
         },
     ),
-    ("zero-order, 4 x 4", avits.zero_order, {"num_candidates": 4, "num_iterations": 3}),
+    ("zero-order, 3 x 4", avits.zero_order, {"num_candidates": 4, "num_iterations": 3}),
 )
 
 

@@ -1,0 +1,159 @@
+"""Convert published PyTorch weights into a checkpoint of this package.
+
+    python tools/convert.py imagebind --source imagebind_huge.pth \\
+        --out checkpoints/imagebind
+    python tools/convert.py javisdit --source DOWNLOADS --out checkpoints/javisdit-v0.1
+
+Reads safetensors (whole or sharded with an index) and torch.save files, which are read
+as data only: a file that asks for anything but tensors is refused. Every key must fit
+before anything is written; memory stays far below the size of the weights; the
+checkpoint appears when it is complete, or not at all.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from rich.console import Console  # noqa: E402
+from rich.markup import escape  # noqa: E402
+from rich.progress import (  # noqa: E402
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from tools.converting.conversion import (  # noqa: E402
+    Ready,
+    check_target,
+    convert,
+    prepare,
+)
+from tools.converting.models import MODELS  # noqa: E402
+
+_LAYOUTS = """what --source holds:
+  clap          folder of laion/clap-htsat-unfused
+  imagebind     imagebind_huge.pth (weights are CC BY-NC-SA: non-commercial)
+  javisdit      a folder with transformer/ (JavisVerse/JavisDiT-v0.1-jav-240p4s),
+                prior/ (JavisVerse/JavisDiT-v0.1-prior), t5/ (DeepFloyd/t5-v1_1-xxl),
+                video_vae/ (hpcai-tech/OpenSora-VAE-v1.2), audio_vae/vae/ and
+                audio_vae/vocoder/ (cvssp/audioldm2)
+  synchformer   synchformer_state_dict.pth of hkchengrex/MMAudio
+  video-reward  model.pth of KwaiVGI/VideoReward, or its folder; or the adapter and
+                non_lora_state_dict.pth, with Qwen/Qwen2-VL-2B-Instruct in base/
+  vqa-score     folder of zhiqiulin/clip-flant5-xxl
+Tokenizer files in the same folders are copied along.
+"""
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").split("\n\n")[0],
+        epilog=_LAYOUTS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", choices=sorted(MODELS), help="what to convert")
+    parser.add_argument(
+        "--source", type=Path, required=True, help="file or folder, see below"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of the new checkpoint"
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16"),
+        help="how weights are stored; bfloat16 keeps vectors (norms, biases) in "
+        "float32. Default: bfloat16 where the source has it, else float32",
+    )
+    parser.add_argument(
+        "--sizes",
+        type=Path,
+        metavar="FILE.json",
+        help="sizes that differ from the published model's, by name of the "
+        "configuration's field (javisdit: by part first)",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace a checkpoint that is there"
+    )
+    return parser.parse_args(arguments)
+
+
+def read_sizes(path: Path | None) -> dict[str, Any]:
+    """Sizes from a JSON file."""
+    if path is None:
+        return {}
+    try:
+        sizes = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"--sizes {path} is no readable JSON file: {error}") from None
+    if not isinstance(sizes, dict):
+        raise ValueError(f"--sizes {path} must be a JSON object, got {sizes!r}")
+    return sizes
+
+
+def describe(name: str, ready: Ready) -> str:
+    """What was found of one network."""
+    lines = [
+        f"{name}: {ready.parameters:,} parameters, "
+        f"{ready.total_bytes / 1e9:.2f} GB as stored, {len(ready.state)} keys"
+    ]
+    lines += [f"  dropped {n}: {why}" for why, n in ready.dropped.items()]
+    if ready.tokenizer:
+        names = ", ".join(Path(name).name for name in ready.tokenizer)
+        lines.append(f"  copied along: {names}")
+    return "\n".join(lines)
+
+
+def run(options: argparse.Namespace, console: Console) -> None:
+    """Check everything, then write with a progress bar."""
+    check_target(options.out, options.overwrite)
+    model = MODELS[options.model]()
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    task = bar.add_task("converting")
+    ready = prepare(
+        model,
+        options.source,
+        sizes=read_sizes(options.sizes),
+        dtype=options.dtype,
+        advance=lambda count: bar.advance(task, count),
+    )
+    for name, part in ready.items():
+        console.print(escape(describe(name or model.name, part)), highlight=False)
+    bar.update(task, total=sum(part.total_bytes for part in ready.values()))
+    with bar:
+        convert(model, ready, options.out, overwrite=options.overwrite)
+    console.print(f"wrote {escape(str(options.out))}", highlight=False, soft_wrap=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Convert; 0 on success, 1 after an error that was named, 130 after Ctrl-C."""
+    options = parse(arguments)
+    console = Console()
+    try:
+        run(options, console)
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        return 130
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Reading published weights and writing them as checkpoints of this package."""

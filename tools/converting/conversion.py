@@ -1,0 +1,230 @@
+"""Convert a model: read leaf by leaf, check every key first, write all or nothing."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from avits_jax import checkpoint, weights
+from avits_jax.checkpoint import CheckpointError, LazyArray
+from avits_jax.checkpoint_parts import is_in_parts, write_index
+from avits_jax.folders import replacing_folder
+from avits_jax.network_config import config_from, config_values
+from avits_jax.weights import WeightsError
+from tools.converting.files import tokenizer_files
+from tools.converting.models import Model, Network
+from tools.converting.tensors import BFLOAT16
+
+FLOAT32 = np.dtype(np.float32)
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A network whose source was found and whose keys all fit; nothing is read yet.
+
+    Attributes:
+        network: what it is.
+        config: its sizes.
+        state: source keys and tensors in their files.
+        plan: how they become leaves.
+        leaves: what is written.
+        tokenizer: files copied along, by their path in the checkpoint.
+    """
+
+    network: Network
+    config: Any
+    state: Mapping[str, Any]
+    plan: weights.Plan
+    leaves: dict[str, Any]
+    tokenizer: dict[str, Path]
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all leaves."""
+        return sum(leaf.nbytes for leaf in jax.tree.leaves(self.leaves))
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in all leaves."""
+        return sum(leaf.size for leaf in jax.tree.leaves(self.leaves))
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Reason -> how many source keys are left out for it."""
+        return dict(Counter(self.plan.ignored.values()))
+
+
+def prepare(
+    model: Model,
+    source: Path,
+    *,
+    sizes: Mapping[str, Any] | None = None,
+    dtype: str | None = None,
+    advance: Advance = lambda count: None,
+) -> dict[str, Ready]:
+    """Find all files of a model and check every key, reading only their headers.
+
+    Args:
+        model: what to convert.
+        source: file or folder with the published weights.
+        sizes: sizes other than the published ones, as `config_values` gives them; of a
+            model in parts: by part.
+        dtype: "float32", "bfloat16" (vectors stay float32), or None: bfloat16 where
+            the source has it, else float32.
+        advance: called with the bytes of every slice that is made.
+
+    Raises:
+        WeightsError: files are missing or damaged, or keys are missing, unused, doubled
+            or wrongly shaped; everything is listed.
+        ValueError: ``sizes`` do not fit.
+    """
+    places = _find(model, source)
+    unknown = sorted(set(sizes or {}) - set(model.networks))
+    if unknown and "" not in model.networks:
+        known = ", ".join(model.networks)
+        raise ValueError(f"sizes name no part {unknown[0]!r} (there are: {known})")
+    ready, problems = {}, []
+    for name, network in model.networks.items():
+        own = (sizes or {}).get(name, {}) if name else sizes or {}
+        config = config_from(
+            type(network.config), {**config_values(network.config), **own}
+        )
+        try:
+            ready[name] = _prepare(network, config, places[name], dtype, advance)
+        except WeightsError as error:
+            problems.append(f"{name}: {error}" if name else str(error))
+    if problems:
+        raise WeightsError("\n".join(problems))
+    return ready
+
+
+def convert(
+    model: Model, ready: Mapping[str, Ready], out: Path, *, overwrite: bool = False
+) -> None:
+    """Write what `prepare` found as a checkpoint, complete or not at all.
+
+    Args:
+        model: what is converted.
+        ready: its networks.
+        out: folder of the checkpoint.
+        overwrite: replace a checkpoint that is there.
+
+    Raises:
+        CheckpointError: ``out`` exists and may not be replaced.
+        WeightsError: a source file ends early.
+    """
+    check_target(out, overwrite)
+    if "" in ready:
+        return _write(ready[""], model.name, out, overwrite)
+    with replacing_folder(out) as new:
+        for name, part in ready.items():
+            _write(part, f"{model.name}/{name}", new / name, False)
+        metadata = {
+            "model": model.name,
+            "config": {
+                name: config_values(part.config) for name, part in ready.items()
+            },
+        }
+        write_index(new, ready, metadata)
+
+
+def check_target(out: Path, overwrite: bool) -> None:
+    """Refuse a folder that may not be replaced, before any work is done."""
+    if not out.exists():
+        return
+    if not overwrite:
+        raise CheckpointError(f"{out} exists already; --overwrite replaces it")
+    if not is_in_parts(out) and not (out / "manifest.json").is_file():
+        raise CheckpointError(f"{out} is no checkpoint and is not replaced")
+
+
+def _find(model: Model, source: Path) -> dict[str, list[tuple[str, Path]]]:
+    """(prefix, path) of every source of every network."""
+    if not source.exists():
+        raise WeightsError(f"{source} does not exist")
+    places, absent = {}, []
+    for name, network in model.networks.items():
+        found = [(each, each.find(source)) for each in network.sources]
+        absent += [each.folders[0] for each, path in found if path is None]
+        places[name] = [(each.prefix, path) for each, path in found if path]
+    if absent:
+        wanted = "; ".join(model.files)
+        raise WeightsError(f"{source} lacks {', '.join(absent)} (needed: {wanted})")
+    return places
+
+
+def _prepare(
+    network: Network,
+    config: Any,
+    places: Iterable[tuple[str, Path]],
+    dtype: str | None,
+    advance: Advance,
+) -> Ready:
+    state: dict[str, Any] = {}
+    tokenizer: dict[str, Path] = {}
+    for prefix, path in places:
+        state |= {prefix + key: value for key, value in network.read(path).items()}
+        tokenizer |= tokenizer_files(path)
+    like = network.like(config)
+    plan = weights.make_plan(state, like, network.rules, network.ignore(config))
+    flat, structure = jax.tree_util.tree_flatten_with_path(like)
+    leaves = [
+        _lazy(plan.leaves[weights.path_of(path)], leaf, state, dtype, advance)
+        for path, leaf in flat
+    ]
+    tree = jax.tree_util.tree_unflatten(structure, leaves)
+    return Ready(network, config, state, plan, tree, tokenizer)
+
+
+def _lazy(
+    leaf: weights.Leaf,
+    like: jax.ShapeDtypeStruct,
+    state: Mapping[str, Any],
+    dtype: str | None,
+    advance: Advance,
+) -> LazyArray:
+    """The leaf as something that is read while it is written."""
+    stacked = len(leaf.stack)
+    stored = _stored_dtype(leaf, len(like.shape) - stacked, state, dtype)
+
+    def slices():
+        for index, part in leaf.slices(state):
+            yield index, part
+            advance(part.size * stored.itemsize)
+
+    return LazyArray(tuple(like.shape), stored, stacked, slices)
+
+
+def _stored_dtype(
+    leaf: weights.Leaf, rank: int, state: Mapping[str, Any], dtype: str | None
+) -> np.dtype:
+    if dtype is None:
+        keys = [key for piece in leaf.pieces for key in piece.keys]
+        half = all(np.dtype(state[key].dtype) == BFLOAT16 for key in keys)
+    else:
+        # Norms, biases and frequencies are small, and matter.
+        half = dtype == "bfloat16" and rank > 1
+    return BFLOAT16 if half else FLOAT32
+
+
+def _write(ready: Ready, name: str, out: Path, overwrite: bool) -> None:
+    metadata = {
+        "model": name,
+        "config": config_values(ready.config),
+        "source": _source_files(ready.state),
+        "dropped": ready.dropped,
+    }
+    checkpoint.save(
+        out, ready.leaves, metadata, overwrite=overwrite, files=ready.tokenizer
+    )
+
+
+def _source_files(state: Mapping[str, Any]) -> list[str]:
+    """Names of the weight files, without their folders."""
+    # A merged weight names its base.
+    return sorted({getattr(v, "base", v).path.name for v in state.values()})

@@ -1,0 +1,110 @@
+"""Find the weight files of a network, sharded or whole, in the published layouts."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from avits_jax.weights import WeightsError
+from tools.converting.safetensors_file import read_safetensors
+from tools.converting.tensors import FileTensor
+from tools.converting.torch_file import read_torch
+
+_TORCH = (".bin", ".pt", ".pth", ".ckpt")
+_PREFERRED = ("model", "diffusion_pytorch_model", "pytorch_model")
+_OTHERS = ("training_args", "optimizer", "scheduler", "rng_state")
+_TOKENIZER = (
+    "added_tokens.json",
+    "chat_template.json",
+    "merges.txt",
+    "preprocessor_config.json",
+    "special_tokens_map.json",
+    "spiece.model",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+)
+
+
+def read_weights(path: Path) -> dict[str, FileTensor]:
+    """Return the state dict at ``path``, its tensors unread.
+
+    Args:
+        path: a weight file (.safetensors, .bin, .pt, .pth, .ckpt), an index of shards
+            (.index.json), or a folder with one of these.
+
+    Raises:
+        WeightsError: there is none, there are several to choose from, or a file is
+            damaged.
+    """
+    if path.is_dir():
+        path = _pick(path)
+    if not path.is_file():
+        raise WeightsError(f"{path} does not exist")
+    if path.name.endswith(".index.json"):
+        return _read_shards(path)
+    if path.suffix == ".safetensors":
+        return read_safetensors(path)
+    if path.suffix in _TORCH:
+        return read_torch(path)
+    kinds = ", ".join((".safetensors", ".index.json", *_TORCH))
+    raise WeightsError(f"{path} is no weight file (they end in {kinds})")
+
+
+def tokenizer_files(folder: Path) -> dict[str, Path]:
+    """Tokenizer files in a source folder, by the path they get in a checkpoint."""
+    if not folder.is_dir():
+        folder = folder.parent
+    found = ((name, folder / name) for name in _TOKENIZER)
+    return {f"tokenizer/{name}": path for name, path in found if path.is_file()}
+
+
+def _pick(folder: Path) -> Path:
+    """The weight file of a folder; safetensors before pickles, indices before files."""
+    names = sorted(path for path in folder.iterdir() if path.is_file())
+    groups = [
+        [p for p in names if p.name.endswith(".safetensors.index.json")],
+        [p for p in names if p.suffix == ".safetensors"],
+        [p for p in names if p.name.endswith(".bin.index.json")],
+        [p for p in names if p.suffix in _TORCH and p.stem not in _OTHERS],
+    ]
+    for group in filter(None, groups):
+        plain = [p for p in group if p.name.split(".")[0] in _PREFERRED]
+        exact = [p for p in plain if p.name.count(".") == 1]
+        for choice in (group, plain, exact):
+            if len(choice) == 1:
+                return choice[0]
+        listed = ", ".join(path.name for path in group)
+        raise WeightsError(f"{folder} holds several weight files, name one: {listed}")
+    raise WeightsError(f"{folder} holds no weight file")
+
+
+def _read_shards(index: Path) -> dict[str, FileTensor]:
+    try:
+        listed: dict[str, str] = json.loads(index.read_text("utf-8"))["weight_map"]
+        shards = sorted(set(listed.values()))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise WeightsError(f"{index} is no index of shards") from None
+    if any(Path(name).name != name for name in shards):
+        raise WeightsError(f"{index} names shards outside its folder")
+    absent = [name for name in shards if not (index.parent / name).is_file()]
+    if absent:
+        raise WeightsError(
+            f"{index.parent} lacks {_some(absent)}, which its index names"
+        )
+    state: dict[str, FileTensor] = {}
+    homes: dict[str, str] = {}
+    for name in shards:
+        for key, tensor in read_weights(index.parent / name).items():
+            if key in state:
+                raise WeightsError(f"{key} is in both {homes[key]} and {name}")
+            state[key], homes[key] = tensor, name
+    astray = sorted(key for key in listed if homes.get(key) != listed[key])
+    if astray:
+        raise WeightsError(f"{index.parent}: shards lack {_some(astray)} of the index")
+    return state
+
+
+def _some(names: Iterable[str], most: int = 8) -> str:
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
