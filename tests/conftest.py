@@ -5,6 +5,7 @@ others are worked on beside it.
 """
 
 import os
+import signal
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
@@ -22,6 +23,14 @@ with install_import_hook(
 ):
     from avits_jax.sampling import flow_step, linear_sigmas, noise_like
     from avits_jax.types import Candidates, Cond, Generator, Media, Params, Verifier
+
+
+@pytest.fixture(autouse=True, scope="session")
+def heed_ctrl_c():
+    """Let Ctrl-C interrupt, also where a shell in the background said to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class Toy(NamedTuple):
