@@ -114,7 +114,9 @@ def write_files(
         (folder / "candidates").mkdir()
         for index, clip in enumerate(zip(media.video, media.audio, strict=True)):
             name = f"candidate_{index:03d}.mp4"
-            write_clip(folder / "candidates" / name, *clip, **rates)
+            # A broken candidate may hold NaN, which no file can show.
+            if all(np.isfinite(part).all() for part in clip):
+                write_clip(folder / "candidates" / name, *clip, **rates)
     write_previews(folder, media, **rates)
     write_json(folder / "results.json", results)
     config = set_fields(options, without=("out", "config", "force"))

@@ -53,12 +53,12 @@ def run(options: Options) -> int:
     from avits_jax.media import fit_clip, read_clip
 
     backend.check_names(options.model, options.verifiers)
-    with as_cli_error():
-        clip = read_clip(options.clip)
     loaded = backend.load(options.model, options.verifiers)
     cond = backend.encode(loaded, options.prompt)
     size = _native_size(loaded, cond)
     with as_cli_error():
+        # Little more than is judged: a long clip at full size would fill the memory.
+        clip = read_clip(options.clip, max_seconds=size.num_frames / size.fps + 1)
         video, audio, notes = fit_clip(clip, **size._asdict())
     rewards = _score(loaded, cond, video, audio)
     _print(options, rewards, notes)
