@@ -51,6 +51,15 @@ SEARCHES: tuple[tuple[str, Callable, dict], ...] = (
         {"schedule": (0, 8), "population_sizes": (7, 7, 7)},
     ),
     (
+        "evosearch, reference mutation",
+        avits.evosearch,
+        {
+            "schedule": (0, 8),
+            "population_sizes": (7, 7, 7),
+            "options": avits.EvoOptions(mutation=avits.reference_mutation()),
+        },
+    ),
+    (
         "smc, 16 particles",
         avits.smc,
         {

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from avits_jax.search.checks import check_batch, check_count, check_schedule
@@ -51,6 +52,9 @@ class EvoOptions:
             original's.
         redenoise_elites: denoise, decode and score elites again in every generation, as
             the original does. With a deterministic generator the result is the same.
+        extra_by_slot: leave `Candidates.extra` where it is while selection moves the
+            latents, as the original does: slot i keeps that of the first generation's
+            slot i. Needs `redenoise_elites`, and no generation larger than the first.
         candidate_batch: most candidates worked on at once, or None for all.
         keep_latents: return the final latents of all generations.
         draw_tournament: replaces the random draw of tournaments (replay, tests).
@@ -61,6 +65,7 @@ class EvoOptions:
     tournament_ratio: float = 0.5
     mutation: Mutation = level_mutation()
     redenoise_elites: bool = False
+    extra_by_slot: bool = False
     candidate_batch: int | None = None
     keep_latents: bool = False
     draw_tournament: TournamentDraw = draw_tournaments
@@ -141,6 +146,9 @@ def evosearch(
         if options.redenoise_elites:
             again = take_from([block.trail[step] for block in blocks], kept)
             everyone = concatenate([again, children])
+            if options.extra_by_slot:
+                slots = jax.tree.map(lambda leaf, n=size: leaf[:n], start.extra)
+                everyone = everyone._replace(extra=slots)
             newest = [_run(problem, keys, everyone, step, captures)]
         else:
             past = [_only(block, captures) for block in blocks]
@@ -231,6 +239,11 @@ def _check(
     steps = check_schedule("schedule", schedule, generator.num_steps - 1)
     num_elites = check_count("num_elites", options.num_elites)
     tournament_size(options.tournament_ratio, 1)
+    if options.extra_by_slot and not options.redenoise_elites:
+        raise ValueError(
+            "extra_by_slot=True needs redenoise_elites=True: a kept elite is not "
+            "denoised again"
+        )
     check_batch(options.candidate_batch)
     if len(population_sizes) != len(steps) + 1:
         raise ValueError(
@@ -242,6 +255,11 @@ def _check(
         raise ValueError(
             f"population_sizes must leave room for children beside num_elites = "
             f"{num_elites} (the first may equal it), got {sizes}"
+        )
+    if options.extra_by_slot and max(sizes) > sizes[0]:
+        raise ValueError(
+            "population_sizes must not exceed the first with extra_by_slot=True, "
+            f"got {sizes}"
         )
     return steps, sizes
 
