@@ -44,12 +44,14 @@ def find(kind: str, name: str, known: Sequence[Info]) -> Info:
     """
     names = [info.name for info in known]
     if name not in names:
-        raise ValueError(f"unknown {kind} {name!r}{_nearest(name, names)}")
+        listed = ", ".join(names)
+        raise ValueError(
+            f"unknown {kind} {name!r}{nearest(name, names)} (there are: {listed})"
+        )
     return known[names.index(name)]
 
 
-def _nearest(name: str, names: Iterable[str]) -> str:
-    names = list(names)
-    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
-    guess = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{guess} (there are: {', '.join(names)})"
+def nearest(name: str, accepted: Iterable[str]) -> str:
+    """Return "; did you mean 'x'?" for the accepted name nearest to `name`, or ""."""
+    near = difflib.get_close_matches(name.lower(), list(accepted), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from avits_jax.cli.errors import CliError, nearest
+from avits_jax.catalogue import nearest
+from avits_jax.cli.errors import CliError
 from avits_jax.resources import data_folder
 
 

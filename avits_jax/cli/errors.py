@@ -1,8 +1,9 @@
 """What goes wrong at the command line, said in one line."""
 
 import contextlib
-import difflib
 from collections.abc import Iterable, Iterator
+
+from avits_jax.catalogue import nearest
 
 BAD_INPUT = 2
 FAILED = 1
@@ -20,13 +21,6 @@ class CliError(Exception):
     def __init__(self, message: str, status: int = BAD_INPUT) -> None:
         super().__init__(" ".join(message.split()))
         self.status = status
-
-
-def nearest(name: str, accepted: Iterable[str]) -> str:
-    """Return "; did you mean 'x'?" for the accepted name nearest to ``name``, or ""."""
-    names = list(accepted)
-    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def check_known(kind: str, name: str, accepted: Iterable[str]) -> None:
