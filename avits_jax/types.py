@@ -60,6 +60,9 @@ class Generator(NamedTuple):
         fps: frames per second of the decoded video.
         sample_rate: Hz of the decoded audio.
         encode: host function ``prompt -> cond`` (tokenizer); never traced.
+        prepare: ``(params, cond) -> cond``, what a prompt fixes for all candidates and
+            steps (text states, keys and values, say); every search calls it once, and
+            gives the result to the other functions. None: ``cond`` is used as it is.
     """
 
     init: Callable[..., Candidates]
@@ -71,11 +74,24 @@ class Generator(NamedTuple):
     fps: float = 24.0
     sample_rate: int = 16_000
     encode: Callable[[str], PyTree] | None = None
+    prepare: Callable[[PyTree, PyTree], PyTree] | None = None
 
     @property
     def num_steps(self) -> int:
         """Number of denoising steps."""
         return len(self.sigmas) - 1
+
+
+class Tower(NamedTuple):
+    """One pass through a reward model that gives several rewards.
+
+    Attributes:
+        name: of the reward model, for messages.
+        rewards: ``(params, media, cond) -> {output: [N]}``; NaN marks a failure.
+    """
+
+    name: str
+    rewards: Callable[..., dict[str, Scores]]
 
 
 class Verifier(NamedTuple):
@@ -85,11 +101,17 @@ class Verifier(NamedTuple):
         name: the name used in tables, results and on the command line.
         score: ``(params, media, cond) -> [N]``; NaN marks a candidate as failed.
         encode: host function ``prompt -> cond`` (tokenizer); never traced.
+        tower: the pass that ``score`` reads ``output`` from. Verifiers with the same
+            tower must be given the same params and cond: a search then runs it once for
+            all of them.
+        output: which of the tower's rewards this is.
     """
 
     name: str
     score: Callable[..., Scores]
     encode: Callable[[str], PyTree] | None = None
+    tower: Tower | None = None
+    output: str = ""
 
 
 class Params(NamedTuple):

@@ -22,7 +22,14 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from avits_jax.parallel.mesh import CANDIDATE, MODEL
 from avits_jax.parallel.place import place_params, replicate
-from avits_jax.types import Generator, Params, PyTree, SearchOutput, Verifier
+from avits_jax.types import (
+    Generator,
+    Params,
+    PyTree,
+    SearchOutput,
+    Tower,
+    Verifier,
+)
 
 POPULATION = (CANDIDATE, MODEL)
 
@@ -119,7 +126,7 @@ def shard_search(
     bound = functools.partial(
         search,
         generator=_spread_generator(generator, edge),
-        verifiers=tuple(_spread_verifier(each, edge) for each in verifiers),
+        verifiers=_spread_verifiers(verifiers, edge),
         **settings,
     )
 
@@ -212,6 +219,27 @@ def _spread_generator(generator: Generator, edge: _Edge) -> Generator:
         return edge.run(generator.decode, params, (candidates,))
 
     return generator._replace(init=init, step=step, predict=predict, decode=decode)
+
+
+def _spread_verifiers(
+    verifiers: Sequence[Verifier], edge: _Edge
+) -> tuple[Verifier, ...]:
+    """Return the verifiers on a mesh; those that share a tower still do."""
+    towers = {each.tower: _spread_tower(each.tower, edge) for each in verifiers}
+    return tuple(
+        _spread_verifier(each, edge)._replace(tower=towers[each.tower])
+        for each in verifiers
+    )
+
+
+def _spread_tower(tower: Tower | None, edge: _Edge) -> Tower | None:
+    if tower is None:
+        return None
+
+    def rewards(params, media, cond):
+        return edge.run(tower.rewards, params, (media,), cond)
+
+    return tower._replace(rewards=rewards)
 
 
 def _spread_verifier(verifier: Verifier, edge: _Edge) -> Verifier:

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-from avits_jax.sampling.steps import at_least_float32
 from avits_jax.search.checks import check_problem
 from avits_jax.search.cost import Cost
+from avits_jax.search.rewards import stacked_rewards
 from avits_jax.search.select import best_index, failed_candidates
 from avits_jax.types import (
     Candidates,
@@ -50,8 +50,11 @@ def pose(
     verifiers: Sequence[Verifier],
     candidate_batch: int | None,
 ) -> Problem:
-    """Return the checked problem, see `check_problem`."""
+    """Return the checked problem, see `check_problem`, its prompt prepared."""
     params, cond = check_problem(params, cond, generator, verifiers)
+    if generator.prepare is not None:
+        prepared = generator.prepare(params.generator, cond.generator)
+        cond = cond._replace(generator=prepared)
     return Problem(params, cond, generator, tuple(verifiers), candidate_batch)
 
 
@@ -95,32 +98,10 @@ def over_candidates(
 
 
 def verify(problem: Problem, media: Media) -> Rewards:
-    """Return the rewards of decoded clips.
-
-    Args:
-        problem: the search.
-        media: ``[N, ...]`` clips.
-
-    Returns:
-        ``[N, V]`` rewards in at least float32.
-
-    Raises:
-        ValueError: a verifier does not return one reward per candidate.
-    """
-    num = media.video.shape[0]
-    columns = []
-    for verifier, params, cond in zip(
-        problem.verifiers, problem.params.verifiers, problem.cond.verifiers, strict=True
-    ):
-        column = jnp.asarray(verifier.score(params, media, cond))
-        if column.shape != (num,):
-            raise ValueError(
-                f"verifier {verifier.name!r} must return one reward per candidate, "
-                f"shape ({num},), got {column.shape}"
-            )
-        columns.append(column.astype(at_least_float32(column.dtype)))
-    dtype = max((column.dtype for column in columns), key=lambda d: d.itemsize)
-    return jnp.stack([column.astype(dtype) for column in columns], axis=1)
+    """Return the rewards of decoded clips; see `stacked_rewards`."""
+    return stacked_rewards(
+        problem.verifiers, problem.params.verifiers, media, problem.cond.verifiers
+    )
 
 
 def evaluate(problem: Problem, candidates: Candidates) -> Rewards:

@@ -1,55 +1,193 @@
 """Verifiers by name: networks, weights and tokenizers behind one contract."""
 
+import importlib
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from avits_jax.catalogue import Info, find, shipped
+from avits_jax.catalogue import Info, find
 from avits_jax.types import PyTree, Verifier
+from avits_jax.verifiers.known import MINI, Family, family_of, infos
+from avits_jax.verifiers.names import TINY, Request, parse
+from avits_jax.verifiers.stack import stack
 
-_MINI = {
-    "mini_tv": "text-video match of mini's clips (log-probability)",
-    "mini_ta": "text-audio match of mini's clips (log-probability)",
-    "mini_av": "audio-video synchrony of mini's clips (log-probability)",
-}
+__all__ = ["available", "load", "random_ones", "stack"]
 
 
 def available() -> list[Info]:
     """Return what `load` knows by name."""
-    return [
-        Info(name, text, "nothing", "Apache-2.0", shipped(f"mini/{name}"))
-        for name, text in _MINI.items()
-    ]
+    return infos()
 
 
 def load(
-    names: Sequence[str], *, fps: float | None = None, sample_rate: int | None = None
+    names: Sequence[str],
+    *,
+    fps: float | None = None,
+    sample_rate: int | None = None,
+    candidate_batch: int | None = None,
+    dtype: str | None = None,
+    random_weights: bool = False,
+    seed: int = 0,
 ) -> tuple[tuple[Verifier, ...], tuple[PyTree, ...]]:
     """Load verifiers and their weights.
 
+    A name is ``NAME[@CHECKPOINT][:MODE]``. NAME is one of `available`. CHECKPOINT is a
+    folder that tools/convert.py wrote, or "tiny" for reduced networks with random
+    weights, which try out the machinery and measure nothing. MODE says how clips are
+    read: "default", "bench" (as the published benchmarks do) or "its" (as the paper's
+    search did, faults included).
+
     Args:
-        names: names of `available`, in the order of the reward columns.
-        fps: frames per second of the clips to score; None for the verifiers' own.
-        sample_rate: Hz of their sound; None for the verifiers' own.
+        names: in the order of the reward columns.
+        fps: frames per second of the clips to score; only mini's verifiers know it.
+        sample_rate: Hz of their sound; likewise.
+        candidate_batch: most candidates that a network works on at once; None for each
+            verifier's own.
+        dtype: "float32" or "bfloat16"; None for bfloat16 on accelerators and float32 on
+            a CPU. Mini's are float32.
+        random_weights: draw weights that are missing, see `random_ones`.
+        seed: of drawn weights.
 
     Returns:
-        Verifiers, and one tree of weights for each.
+        Verifiers, and one tree of weights for each. Verifiers of one network share
+        their tree, and in a search its pass.
 
     Raises:
-        ValueError: no name, an unknown name, a rate that a verifier cannot take, or a
-            checkpoint that is missing or damaged.
+        ValueError: no name, an unknown name, mode or rate, or a checkpoint that is
+            missing or damaged.
 
     Example:
-        >>> verifiers, vparams = avits.verifiers.load(["mini_tv", "mini_av"])
+        >>> verifiers, vparams = avits.verifiers.load(
+        ...     ["javis_score", "video_reward", "clap"], fps=24, sample_rate=16_000)
     """
+    requests = _parsed(names)
+    _check_rates(requests, fps, sample_rate)
+    # All that is missing is said before anything is read.
+    folders = {each: _folder(each, random_weights) for each in requests}
+    from avits_jax.network_weights import Weights, check_dtype
+
+    kind = check_dtype(dtype)
+    clip = {"fps": fps, "sample_rate": sample_rate, "candidate_batch": candidate_batch}
+    found: dict[Request, tuple[Verifier, PyTree]] = {}
+    read: dict[tuple[str, str], tuple[Any, PyTree]] = {}
+    for request in dict.fromkeys(requests):
+        if request in found:
+            continue
+        if request.name in MINI:
+            found[request] = _load_mini(request)
+            continue
+        family = family_of(request.name)
+        module = importlib.import_module(f"{__name__}.{family.module}.verifier")
+        weights = Weights(folders[request], kind, seed)
+        source = (family.module, request.checkpoint)
+        if source not in read:
+            read[source] = module.read(weights, tiny=request.checkpoint == TINY)
+        config, tree = read[source]
+        group = _companions(requests, request, family)
+        own = [each.name for each in group]
+        made = module.make(own, config, weights, mode=request.mode, **clip)
+        found |= {
+            each: (verifier, tree) for each, verifier in zip(group, made, strict=True)
+        }
+    pairs = [found[request] for request in requests]
+    named = zip(names, pairs, strict=True)
+    return (
+        tuple(verifier._replace(name=name) for name, (verifier, _) in named),
+        tuple(tree for _, tree in pairs),
+    )
+
+
+def random_ones(names: Sequence[str], random_weights: bool = False) -> tuple[str, ...]:
+    """Return those whose weights are drawn, and whose rewards mean nothing.
+
+    Args:
+        names: as for `load`.
+        random_weights: as for `load`.
+    """
+
+    def drawn(request: Request) -> bool:
+        if request.checkpoint:
+            return request.checkpoint == TINY
+        return random_weights and not find("verifier", request.name, infos()).present
+
+    pairs = zip(names, _parsed(names), strict=True)
+    return tuple(name for name, request in pairs if drawn(request))
+
+
+def _parsed(names: Sequence[str]) -> list[Request]:
+    """Read and check all names."""
     if isinstance(names, str) or not names:
         raise ValueError(f"names must list at least one verifier, got {names!r}")
-    infos = [find("verifier", name, available()) for name in names]
+    requests = [parse(name) for name in names]
+    for request in requests:
+        find("verifier", request.name, infos())
+        if request.name in MINI and request[1:] != ("", "default"):
+            raise ValueError(
+                f"{request.name} has one checkpoint and one mode; say its name alone"
+            )
+    return requests
+
+
+def _check_rates(
+    requests: Sequence[Request], fps: float | None, sample_rate: int | None
+) -> None:
     from avits_jax.generators.mini import world
+
+    minis = [request.name for request in requests if request.name in MINI]
+    given = (fps, sample_rate)
+    own = (world.FPS, world.SAMPLE_RATE)
+    if minis and any(x not in (None, y) for x, y in zip(given, own, strict=True)):
+        raise ValueError(
+            f"fps and sample_rate must be {own[0]:g} and {own[1]} for "
+            f"{', '.join(minis)}, got {fps} and {sample_rate}"
+        )
+    others = [request.name for request in requests if request.name not in MINI]
+    for name, value in (("fps", fps), ("sample_rate", sample_rate)):
+        if others and (value is None or not value > 0):
+            raise ValueError(
+                f"{name} of the clips must be a positive number for "
+                f"{', '.join(others)}, got {value}"
+            )
+
+
+def _companions(
+    requests: Sequence[Request], first: Request, family: Family
+) -> list[Request]:
+    """Requests that one pass of the network of `first` answers, each once."""
+    same = [
+        each
+        for each in requests
+        if each.name in family.outputs and each[1:] == first[1:]
+    ]
+    return list(dict.fromkeys(same))
+
+
+def _folder(request: Request, random_weights: bool) -> Path | None:
+    """Return the checkpoint's folder, None where weights are drawn.
+
+    Raises:
+        ValueError: it is missing.
+    """
+    info = find("verifier", request.name, infos())
+    if request.checkpoint == TINY or info.folder is None:
+        return None
+    if request.checkpoint:
+        folder = Path(request.checkpoint)
+        if not folder.is_dir():
+            raise ValueError(
+                f"checkpoint {folder} of verifier {request.name} is no folder"
+            )
+        return folder
+    if info.present:
+        return info.folder
+    if random_weights:
+        return None
+    raise ValueError(info.missing)
+
+
+def _load_mini(request: Request) -> tuple[Verifier, PyTree]:
     from avits_jax.verifiers.mini.verifier import load as load_mini
 
-    if fps not in (None, world.FPS) or sample_rate not in (None, world.SAMPLE_RATE):
-        raise ValueError(
-            f"fps and sample_rate must be {world.FPS:g} and {world.SAMPLE_RATE} for "
-            f"{', '.join(names)}, got {fps} and {sample_rate}"
-        )
-    loaded = [load_mini(info.name, info.folder) for info in infos]
-    return tuple(v for v, _ in loaded), tuple(weights for _, weights in loaded)
+    info = find("verifier", request.name, infos())
+    assert info.folder is not None
+    return load_mini(info.name, info.folder)

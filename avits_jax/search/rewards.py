@@ -1,0 +1,53 @@
+"""Rewards of several verifiers, side by side."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+
+from avits_jax.sampling.steps import at_least_float32
+from avits_jax.types import Media, PyTree, Rewards, Scores, Tower, Verifier
+
+
+def stacked_rewards(
+    verifiers: Sequence[Verifier],
+    params: Sequence[PyTree],
+    media: Media,
+    conds: Sequence[PyTree],
+) -> Rewards:
+    """Return what all verifiers say of clips; a tower that several share runs once.
+
+    Args:
+        verifiers: in the order of the columns.
+        params: weights of each. Of verifiers that share a tower, the first one's count.
+        media: ``[N, ...]`` clips.
+        conds: the encoded prompt of each, likewise.
+
+    Returns:
+        ``[N, V]`` rewards in at least float32.
+
+    Raises:
+        ValueError: a verifier does not return one reward per candidate.
+    """
+    passes: dict[Tower, dict[str, Scores]] = {}
+    columns = []
+    for verifier, weights, cond in zip(verifiers, params, conds, strict=True):
+        tower = verifier.tower
+        if tower is None:
+            column = verifier.score(weights, media, cond)
+        else:
+            if tower not in passes:
+                passes[tower] = tower.rewards(weights, media, cond)
+            column = passes[tower][verifier.output]
+        columns.append(_checked(verifier.name, column, media.video.shape[:1]))
+    dtype = max((column.dtype for column in columns), key=lambda d: d.itemsize)
+    return jnp.stack([column.astype(dtype) for column in columns], axis=1)
+
+
+def _checked(name: str, column: Scores, wanted: tuple[int, ...]) -> Scores:
+    column = jnp.asarray(column)
+    if column.shape != wanted:
+        raise ValueError(
+            f"verifier {name!r} must return one reward per candidate, shape {wanted}, "
+            f"got {column.shape}"
+        )
+    return column.astype(at_least_float32(column.dtype))

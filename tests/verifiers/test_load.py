@@ -1,0 +1,85 @@
+"""Verifiers and generators by name, before any network is looked at."""
+
+import pytest
+
+from avits_jax import catalogue, generators, verifiers
+from avits_jax.verifiers.known import FAMILIES
+from avits_jax.verifiers.names import Request, parse
+
+
+@pytest.mark.parametrize(
+    ("text", "request_"),
+    [
+        ("javis_score", Request("javis_score")),
+        ("clap:its", Request("clap", mode="its")),
+        ("clap@tiny", Request("clap", "tiny")),
+        ("clap@some/folder.v1:bench", Request("clap", "some/folder.v1", "bench")),
+    ],
+)
+def test_names_are_read(text, request_):
+    assert parse(text) == request_
+
+
+@pytest.mark.parametrize("text", ["", "Clap!", "clap@", "clap:", "clap:fast", "@tiny"])
+def test_other_names_are_refused(text):
+    with pytest.raises(ValueError, match="NAME|mode of verifier"):
+        parse(text)
+
+
+@pytest.fixture
+def nothing_converted(monkeypatch, tmp_path):
+    monkeypatch.setenv("AVITS_CHECKPOINTS", str(tmp_path / "none"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("family", [f for f in FAMILIES if f.downloads])
+def test_missing_weights_are_explained(family, nothing_converted):
+    name = next(iter(family.outputs))
+    with pytest.raises(ValueError) as error:
+        verifiers.load([name], fps=24, sample_rate=16_000)
+    text = str(error.value)
+    wanted = [f"tools/convert.py {family.checkpoint} ", "--random-weights", " GB"]
+    wanted += [each.repository for each in family.downloads]
+    wanted += [each.licence for each in family.downloads]
+    assert all(part in text for part in wanted)
+
+
+def test_a_missing_generator_is_explained(nothing_converted):
+    with pytest.raises(ValueError, match="tools/convert.py javisdit --source"):
+        generators.load("javisdit-v0.1")
+    assert generators.random_ones("javisdit-v0.1", True) == ("javisdit-v0.1",)
+    assert not generators.random_ones("mini", True)
+    assert generators.random_ones("javisdit-tiny") == ("javisdit-tiny",)
+
+
+def test_drawn_weights_are_known_by_name(nothing_converted):
+    names = ["mini_tv", "clap", "clap@tiny", "av_align"]
+    assert verifiers.random_ones(names) == ("clap@tiny",)
+    assert verifiers.random_ones(names, True) == ("clap", "clap@tiny")
+
+
+@pytest.mark.parametrize(
+    ("names", "rates", "message"),
+    [
+        (["av_align"], {"sample_rate": 8000}, "fps of the clips.*av_align, got None"),
+        (["av_align"], {"fps": 24, "sample_rate": 0}, "sample_rate.*got 0"),
+        (["mini_tv"], {"fps": 24}, "fps and sample_rate must be 8 and 16000"),
+        (["mini_tv:its"], {}, "one mode"),
+        (["clap@nowhere"], {"fps": 8, "sample_rate": 8000}, "nowhere.*no folder"),
+        (["java_score"], {}, "did you mean 'javis_score'"),
+        ("clap", {}, "at least one verifier"),
+    ],
+)
+def test_bad_requests_are_refused(names, rates, message, nothing_converted):
+    with pytest.raises(ValueError, match=message):
+        verifiers.load(names, **rates)
+
+
+def test_checkpoints_are_looked_for_where_the_user_says(monkeypatch, tmp_path):
+    (tmp_path / "mine" / "clap").mkdir(parents=True)
+    monkeypatch.setenv("AVITS_CHECKPOINTS", str(tmp_path / "mine"))
+    assert catalogue.converted("clap") == tmp_path / "mine" / "clap"
+    monkeypatch.delenv("AVITS_CHECKPOINTS")
+    (tmp_path / "checkpoints" / "clap").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert catalogue.converted("clap").resolve() == tmp_path / "checkpoints" / "clap"
