@@ -12,7 +12,7 @@ Leaves are stored under their paths, so any tree can be read back through ``like
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +27,8 @@ from avits_jax.types import PyTree
 FORMAT = 1
 _MANIFEST = "manifest.json"
 _ARRAYS = "arrays"
+# Numbers that are read at the same time, at least one array.
+_READ_AT_ONCE = 2**26
 _OWN_KEYS = {"format", "leaves", "files", "total_bytes"}
 
 
@@ -159,11 +161,7 @@ def load(
     paths, structs, treedef = _abstract(wanted)
     _check_leaves(folder, stored, paths, structs)
     shardings = _spread(sharding, wanted)
-    arrays = _read_arrays(folder, paths, structs, shardings)
-    if sharding is None:
-        # Not tied to the device: else results would be, too, and a state that goes
-        # from one call of a jitted search into the next would compile it twice.
-        arrays = [jnp.asarray(np.asarray(array)) for array in arrays]
+    arrays = _read_arrays(folder, paths, structs, shardings, tied=sharding is not None)
     metadata = {key: v for key, v in manifest.items() if key not in _OWN_KEYS}
     return Checkpoint(jax.tree.unflatten(treedef, arrays), metadata)
 
@@ -371,7 +369,10 @@ def _read_arrays(
     paths: list[str],
     structs: list[jax.ShapeDtypeStruct],
     shardings: list[jax.sharding.Sharding],
+    *,
+    tied: bool,
 ) -> list[jax.Array]:
+    """Arrays in the order of ``paths``, tied to the devices of ``shardings`` or not."""
     import orbax.checkpoint as ocp
 
     target = {
@@ -383,13 +384,40 @@ def _read_arrays(
         for path, struct in target.items()
         if not struct.size
     }
-    target = {path: struct for path, struct in target.items() if struct.size}
-    if not target:
-        return [arrays[path] for path in paths]
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            arrays |= checkpointer.restore((folder / _ARRAYS).resolve(), target)
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            for group in _groups(target):
+                restore = ocp.args.PyTreeRestore(
+                    group,
+                    ocp.checkpoint_utils.construct_restore_args(group),
+                    partial_restore=True,
+                )
+                found = checkpointer.restore((folder / _ARRAYS).resolve(), restore)
+                # Not tied to the device: else results would be, too, and a state that
+                # goes from one call of a jitted search into the next would compile it
+                # twice.
+                arrays |= found if tied else jax.tree.map(_untied, found)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"checkpoint {folder} is unreadable: {reason}") from error
     return [arrays[path] for path in paths]
+
+
+def _untied(array: jax.Array) -> jax.Array:
+    return jnp.asarray(np.asarray(array))
+
+
+def _groups(
+    target: dict[str, jax.ShapeDtypeStruct],
+) -> Iterator[dict[str, jax.ShapeDtypeStruct]]:
+    """Arrays to read at once: while they are read they take memory twice."""
+    group: dict[str, jax.ShapeDtypeStruct] = {}
+    for path, struct in target.items():
+        if not struct.size:
+            continue
+        if sum(x.size for x in group.values()) + struct.size > _READ_AT_ONCE and group:
+            yield group
+            group = {}
+        group[path] = struct
+    if group:
+        yield group

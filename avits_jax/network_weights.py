@@ -1,5 +1,6 @@
 """Where a network's weights come from: a checkpoint, or random numbers (host only)."""
 
+import math
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -7,15 +8,19 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array
 
 from avits_jax import checkpoint
 from avits_jax.network_config import config_from
+from avits_jax.parallel.sharding import Rules, param_shardings
 from avits_jax.types import PyTree
 
 Config = TypeVar("Config")
 DTYPES = ("float32", "bfloat16")
 _SPREAD = 0.02
+_SMALL = 2**20
 
 
 class Weights(NamedTuple):
@@ -26,11 +31,14 @@ class Weights(NamedTuple):
         dtype: of all weights, "float32" or "bfloat16"; networks compute in it, apart
             from what they keep in float32 (norms, softmax).
         seed: of random weights.
+        mesh: where weights shall lie, split by the network's sharding rules; None for
+            the default device.
     """
 
     folder: Path | None
     dtype: str = "float32"
     seed: int = 0
+    mesh: Mesh | None = None
 
     def part(self, name: str) -> "Weights":
         """The weights of one network of several."""
@@ -58,6 +66,7 @@ def read_network(
     default: Config,
     like: Callable[[Config], PyTree],
     model: str,
+    rules: Rules = (),
 ) -> tuple[Config, PyTree]:
     """Read one network: its sizes and its weights.
 
@@ -66,24 +75,36 @@ def read_network(
         default: its sizes where the checkpoint states none, and of random weights.
         like: sizes -> tree of `jax.ShapeDtypeStruct`.
         model: name that the checkpoint must have.
+        rules: how the weights are split over a mesh, see `parallel.sharding`.
 
     Returns:
-        The sizes, and the weights on the default device.
+        The sizes, and the weights; on a mesh, no device ever holds more than its part.
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged, or of another model.
-        ValueError: its sizes do not fit the network, or the dtype is unknown.
+        ValueError: its sizes do not fit the network or the mesh, or the dtype is
+            unknown.
     """
     dtype = check_dtype(weights.dtype)
     if weights.folder is None:
-        return default, random_weights(as_dtype(like(default), dtype), weights.seed)
+        shapes = as_dtype(like(default), dtype)
+        shardings = _shardings(shapes, weights.mesh, rules)
+        return default, random_weights(shapes, weights.seed, shardings)
     manifest = checkpoint.read_manifest(weights.folder)
     sizes = manifest.get("config") or {}
     config = config_from(type(default), sizes) if sizes else default
+    shapes = as_dtype(like(config), dtype)
     found = checkpoint.load(
-        weights.folder, like=as_dtype(like(config), dtype), expect_model=model
+        weights.folder,
+        like=shapes,
+        expect_model=model,
+        sharding=_shardings(shapes, weights.mesh, rules),
     )
     return config, found.tree
+
+
+def _shardings(like: PyTree, mesh: Mesh | None, rules: Rules) -> PyTree | None:
+    return None if mesh is None else param_shardings(like, mesh, rules)
 
 
 def as_dtype(like: PyTree, dtype: str) -> PyTree:
@@ -96,7 +117,9 @@ def as_dtype(like: PyTree, dtype: str) -> PyTree:
     return jax.tree.map(replace, like)
 
 
-def random_weights(like: PyTree, seed: int = 0) -> PyTree:
+def random_weights(
+    like: PyTree, seed: int = 0, shardings: PyTree | None = None
+) -> PyTree:
     """Draw weights that keep activations finite; what they compute means nothing.
 
     Matrices get a variance of one over their input size, scales are near 1, everything
@@ -105,33 +128,37 @@ def random_weights(like: PyTree, seed: int = 0) -> PyTree:
     Args:
         like: tree of `jax.ShapeDtypeStruct`.
         seed: of all draws.
+        shardings: tree like it of where weights are drawn; None for the default device.
     """
     key = jax.random.key(seed)
 
-    def draw(path: Any, leaf: jax.ShapeDtypeStruct) -> Array:
+    def draw(path: Any, leaf: jax.ShapeDtypeStruct, sharding: Any = None) -> Array:
         name = jax.tree_util.keystr(path, simple=True, separator="/")
-        own = jax.random.fold_in(key, zlib.crc32(name.encode()))
-        return _draw(own, name.removesuffix("/value"), leaf.shape, leaf.dtype)
+        own = zlib.crc32(name.encode())
+        mean, spread = _moments(name.removesuffix("/value"), leaf.shape)
+        if math.prod(leaf.shape) < _SMALL:
+            # A program for every small shape would take longer than all the draws.
+            noise = np.random.default_rng((seed, own)).standard_normal(leaf.shape)
+            return jax.device_put((mean + spread * noise).astype(leaf.dtype), sharding)
+        normal = jax.jit(_normal, static_argnums=(3, 4), out_shardings=sharding)
+        numbers = jax.random.fold_in(key, own)
+        return normal(numbers, mean, spread, leaf.shape, jnp.dtype(leaf.dtype))
 
-    return jax.tree_util.tree_map_with_path(draw, like)
+    trees = (like,) if shardings is None else (like, shardings)
+    return jax.tree_util.tree_map_with_path(draw, *trees)
 
 
-def _draw(key: Array, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
+def _moments(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
+    """Return mean and deviation of a weight, by its last name."""
     last = name.rpartition("/")[2]
-    if last == "var":
-        return jnp.ones(shape, dtype)
-    spread = _SPREAD
+    if last in ("var", "variance"):
+        return 1.0, 0.0
     if last == "kernel" and len(shape) > 1:
         # Of a convolution the window counts as well; a third axis may be a stack.
         window = shape[:-1] if len(shape) > 3 else shape[-2:-1]
-        spread = float(jnp.prod(jnp.array(window))) ** -0.5
-    return _normal(key, shape, dtype, float(last == "scale"), spread)
+        return 0.0, math.prod(window) ** -0.5
+    return float(last == "scale"), _SPREAD
 
 
-def _normal(key: Array, shape: tuple, dtype: Any, mean: float, spread: float) -> Array:
-    return _jitted_normal(key, mean, spread, shape=shape, dtype=jnp.dtype(dtype))
-
-
-@jax.jit(static_argnames=("shape", "dtype"))
-def _jitted_normal(key, mean, spread, *, shape, dtype):
+def _normal(key: Array, mean: float, spread: float, shape: tuple, dtype: Any) -> Array:
     return (mean + spread * jax.random.normal(key, shape)).astype(dtype)

@@ -368,7 +368,7 @@ def build_leaf(leaf: Leaf, source: Mapping[str, Any], dtype: Any) -> np.ndarray:
     result = None
     for index, part in leaf.slices(source):
         if not stack:
-            return np.ascontiguousarray(part, dtype)
+            return np.asarray(part, dtype, order="C")
         if result is None:
             result = np.empty((*stack, *part.shape), dtype)
         result[index] = part

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from jax.sharding import Mesh
+
 from avits_jax.catalogue import Info, find
 from avits_jax.checkpoint import read_manifest
 from avits_jax.checkpoint_parts import is_in_parts, read_index
@@ -28,6 +30,7 @@ def load(
     dtype: str | None = None,
     random_weights: bool = False,
     seed: int = 0,
+    mesh: Mesh | None = None,
     **options: Any,
 ) -> tuple[Generator, PyTree]:
     """Load a generator and its weights.
@@ -43,10 +46,12 @@ def load(
             a CPU. Mini's is float32.
         random_weights: draw weights that are missing; clips are then noise.
         seed: of drawn weights.
+        mesh: read large weights straight onto these devices, split over its model axis
+            (see `avits_jax.parallel`); None for the default device. Mini is small.
         **options: more of the model's own, see `avits_jax.generators.javisdit.load`.
 
     Returns:
-        The generator and its weights on the default device.
+        The generator and its weights.
 
     Raises:
         ValueError: the name is unknown, the checkpoint is missing, damaged or of
@@ -80,7 +85,7 @@ def load(
     from avits_jax.generators.javisdit.load import load as load_javisdit
     from avits_jax.network_weights import Weights, check_dtype
 
-    weights = Weights(folder, check_dtype(dtype), seed)
+    weights = Weights(folder, check_dtype(dtype), seed, mesh)
     return load_javisdit(weights, tiny=model == JAVISDIT_TINY, **given)
 
 

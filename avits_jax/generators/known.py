@@ -3,16 +3,22 @@
 from avits_jax.catalogue import Download, Info, converted, shipped
 
 JAVISDIT, JAVISDIT_TINY = "javisdit-v0.1", "javisdit-tiny"
-_UNSTATED = "licence not stated in the code repository"
+_UNSTATED = "licence not stated"
+# Gigabytes are those of float32 weights; half as many where bfloat16 is published.
 _JAVISDIT_DOWNLOADS = (
     Download("transformer/", "JavisVerse/JavisDiT-v0.1-jav-240p4s", 14.9, _UNSTATED),
-    Download("prior/", "JavisVerse/JavisDiT-v0.1-prior", 1.5, "CC BY-NC-SA 4.0"),
+    Download(
+        "prior/",
+        "JavisVerse/JavisDiT-v0.1-prior",
+        1.5,
+        f"{_UNSTATED}; holds ImageBind's text tower: CC BY-NC-SA 4.0",
+    ),
     Download("t5/", "DeepFloyd/t5-v1_1-xxl", 19.0, _UNSTATED),
     Download("video_vae/", "hpcai-tech/OpenSora-VAE-v1.2", 1.6, _UNSTATED),
     Download(
         "audio_vae/vae/ and audio_vae/vocoder/",
         "cvssp/audioldm2",
-        0.4,
+        0.45,
         "CC BY-NC-SA 4.0",
     ),
 )

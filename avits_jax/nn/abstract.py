@@ -1,21 +1,38 @@
 """Networks by shapes alone."""
 
 from collections.abc import Callable
+from typing import Any, cast
 
+import jax
 from flax import nnx
 
 from avits_jax.types import PyTree
+
+
+class _OneKey:
+    """Random streams of a network whose numbers nobody sees: one key for all.
+
+    While a network is traced, the counters of `nnx.Rngs` cost time that grows with the
+    square of the number of its weights.
+    """
+
+    def __init__(self) -> None:
+        self._key = jax.random.key(0)
+
+    def params(self) -> Any:
+        return self._key
 
 
 def abstract(make: Callable[[nnx.Rngs], nnx.Module]) -> tuple[nnx.GraphDef, PyTree]:
     """Build a network without memory for its weights.
 
     Args:
-        make: builds the network from its random streams.
+        make: builds the network from its random streams, of which it uses ``params``.
 
     Returns:
         Its static graph, and its parameters as nested dicts of `jax.ShapeDtypeStruct`;
         ``nnx.merge(graph, params)`` of a tree like that is the network.
     """
-    graph, state = nnx.split(nnx.eval_shape(lambda: make(nnx.Rngs(0))))
+    network = nnx.eval_shape(lambda: make(cast(nnx.Rngs, _OneKey())))
+    graph, state = nnx.split(network)
     return graph, nnx.to_pure_dict(state)

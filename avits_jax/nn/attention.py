@@ -1,14 +1,12 @@
 """Attention: one function that picks the platform's best implementation."""
 
-from typing import Literal
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 
 def _fused_fits(query: Array) -> bool:
-    """True where cuDNN's fused attention takes these arrays."""
+    """True where there is cuDNN, and its fused attention takes these arrays."""
     narrow = query.dtype in (jnp.bfloat16, jnp.float16)
     head = query.shape[-1]
     return jax.default_backend() == "gpu" and narrow and head % 8 == 0 and head <= 128
@@ -22,8 +20,8 @@ def attend(
 ) -> Float[Array, "B Q H D"]:
     """Softmax attention at scale 1/sqrt(D), the softmax in float32.
 
-    cuDNN's fused kernel is used for half-precision arrays of a shape that it takes when
-    the default backend is a GPU; XLA's own elsewhere.
+    cuDNN's fused kernel is used for half-precision arrays of a shape that it takes, in
+    programs for a CUDA GPU that are made where there is one; XLA's own elsewhere.
 
     Args:
         query: ``[B, Q, H, D]``.
@@ -34,7 +32,20 @@ def attend(
     Returns:
         ``[B, Q, H, D]`` in the dtype of ``query``.
     """
-    implementation: Literal["xla", "cudnn"] = "cudnn" if _fused_fits(query) else "xla"
-    return jax.nn.dot_product_attention(
-        query, key, value, mask=mask, implementation=implementation
+
+    def plain(query, key, value, mask):
+        return jax.nn.dot_product_attention(
+            query, key, value, mask=mask, implementation="xla"
+        )
+
+    def fused(query, key, value, mask):
+        return jax.nn.dot_product_attention(
+            query, key, value, mask=mask, implementation="cudnn"
+        )
+
+    if not _fused_fits(query):
+        return plain(query, key, value, mask)
+    # A machine with a GPU makes programs for its CPU as well, and of many platforms.
+    return jax.lax.platform_dependent(
+        query, key, value, mask, cuda=fused, default=plain
     )

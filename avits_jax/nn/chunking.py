@@ -25,9 +25,16 @@ def in_batches(
     if len(x) <= size:
         return function(x)
     count = len(x) // size
-    whole = x[: count * size].reshape(count, size, *x.shape[1:])
-    done = jax.lax.map(function, whole)
-    done = done.reshape(count * size, *done.shape[2:])
+
+    # Cut inside the loop: pieces as the loop's input would be a copy of all of ``x``.
+    def piece(index: Array) -> Array:
+        return function(jax.lax.dynamic_slice_in_dim(x, index * size, size))
+
+    if count == 1:
+        done = function(x[:size])
+    else:
+        done = jax.lax.map(piece, jnp.arange(count))
+        done = done.reshape(count * size, *done.shape[2:])
     if len(x) % size == 0:
         return done
     return jnp.concatenate([done, function(x[count * size :])])

@@ -1,27 +1,42 @@
 """Sinusoidal positions and embeddings of numbers, and rotary positions of pairs."""
 
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 from jaxtyping import Array, Float
 
 _PERIOD = 10_000.0
 
 
-def _waves(position: np.ndarray, num_waves: int) -> np.ndarray:
+def _waves(position: np.ndarray, num_waves: int, rounded: bool = False) -> np.ndarray:
     """``[sin, cos]`` of positions at ``num_waves`` frequencies falling from 1."""
     power = np.arange(num_waves, dtype=np.float32) / np.float32(num_waves)
     period = (_PERIOD ** power.astype(np.float64)).astype(np.float32)
-    angle = position.astype(np.float32)[..., None] * (np.float32(1) / period)
+    frequency = np.float32(1) / period
+    if rounded:
+        frequency = frequency.astype(ml_dtypes.bfloat16).astype(np.float32)
+    angle = position.astype(np.float32)[..., None] * frequency
     return np.concatenate([np.sin(angle), np.cos(angle)], -1)
 
 
-def positions_1d(length: int, width: int) -> Float[np.ndarray, "L D"]:
-    """Sinusoids of 0, 1, ..., ``length - 1``: sines, then cosines."""
-    return _waves(np.arange(length), width // 2)
+def positions_1d(
+    length: int, width: int, *, rounded: bool = False
+) -> Float[np.ndarray, "L D"]:
+    """Sinusoids of 0, 1, ..., ``length - 1``: sines, then cosines.
+
+    ``rounded`` rounds the frequencies to bfloat16.
+    """
+    return _waves(np.arange(length), width // 2, rounded)
 
 
 def positions_2d(
-    rows: int, columns: int, width: int, scale: float, base: int
+    rows: int,
+    columns: int,
+    width: int,
+    scale: float,
+    base: int,
+    *,
+    rounded: bool = False,
 ) -> Float[np.ndarray, "H W D"]:
     """Sinusoids of a grid: the column in the first half of ``width``, then the row.
 
@@ -34,11 +49,12 @@ def positions_2d(
         width: numbers per position, a multiple of 4.
         scale: of the picture, relative to the size that the network grew up with.
         base: size of the grid that the coordinates are brought to.
+        rounded: round the frequencies to bfloat16.
     """
 
     def axis(size: int) -> np.ndarray:
         index = np.arange(size, dtype=np.float32) / np.float32(scale)
-        return _waves(index * np.float32(base / size), width // 4)
+        return _waves(index * np.float32(base / size), width // 4, rounded)
 
     shape = (rows, columns, width // 2)
     column = np.broadcast_to(axis(columns)[None], shape)

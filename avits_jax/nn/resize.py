@@ -51,14 +51,16 @@ def resize_matrix(
     With ``antialias`` the kernel widens when shrinking and is renormalised at the
     border, as in PIL. Without it the border sample is repeated, as in torch and OpenCV.
     """
-    if align_corners:
-        centre = np.arange(target) * ((source - 1) / max(target - 1, 1))
-    else:
-        centre = (np.arange(target) + 0.5) * (source / target) - 0.5
     if antialias:
+        centre = (np.arange(target) + 0.5) * (source / target) - 0.5
         width = max(source / target, 1.0)
         matrix = kernel((np.arange(source) - centre[:, None]) / width)
         return (matrix / matrix.sum(1, keepdims=True)).astype(np.float32)
+    # Places are rounded to float32 once, as torch's are: at steep edges that shows.
+    places, shift = np.arange(target), 0.0 if align_corners else 0.5
+    step = (source - 1) / max(target - 1, 1) if align_corners else source / target
+    centre = (places + shift) * np.float64(np.float32(step)) - shift
+    centre = centre.astype(np.float32).astype(np.float64)
     matrix = np.zeros((target, source))
     rows = np.arange(target)
     for offset in (-1, 0, 1, 2):

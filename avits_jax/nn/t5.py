@@ -242,7 +242,12 @@ class T5(nnx.Module):
         self.encoder = EncoderStack(config, rngs=rngs)
         self.decoder = DecoderStack(config, rngs=rngs)
         self.head = nnx.Linear(
-            config.d_model, config.vocab_size, use_bias=False, rngs=rngs
+            config.d_model,
+            config.vocab_size,
+            use_bias=False,
+            # Rounded to bfloat16, logits near 16 would differ by 1/8 or not at all.
+            preferred_element_type=jnp.float32,
+            rngs=rngs,
         )
 
     def encode(
@@ -257,7 +262,7 @@ class T5(nnx.Module):
         context: Float[Array, "B L D"],
         mask: Bool[Array, "B L"],
     ) -> Float[Array, "B T V"]:
-        """Logits of the next token after each of ``ids``, given encoder states."""
+        """Logits (float32) of the token after each of ``ids``, given encoder states."""
         return self.head(self.decoder(self.embed(ids), context, mask))
 
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jax.sharding import Mesh
+
 from avits_jax.catalogue import Info, find
 from avits_jax.types import PyTree, Verifier
 from avits_jax.verifiers.known import MINI, Family, family_of, infos
@@ -28,6 +30,8 @@ def load(
     dtype: str | None = None,
     random_weights: bool = False,
     seed: int = 0,
+    mesh: Mesh | None = None,
+    networks: dict[tuple[str, str], tuple[Any, PyTree]] | None = None,
 ) -> tuple[tuple[Verifier, ...], tuple[PyTree, ...]]:
     """Load verifiers and their weights.
 
@@ -47,6 +51,10 @@ def load(
             a CPU. Mini's are float32.
         random_weights: draw weights that are missing, see `random_ones`.
         seed: of drawn weights.
+        mesh: read large weights straight onto these devices, split over its model axis
+            (see `avits_jax.parallel`); None for the default device.
+        networks: what earlier calls read; what this one reads is added. With the same
+            dict, the same weights serve clips of other rates.
 
     Returns:
         Verifiers, and one tree of weights for each. Verifiers of one network share
@@ -69,7 +77,7 @@ def load(
     kind = check_dtype(dtype)
     clip = {"fps": fps, "sample_rate": sample_rate, "candidate_batch": candidate_batch}
     found: dict[Request, tuple[Verifier, PyTree]] = {}
-    read: dict[tuple[str, str], tuple[Any, PyTree]] = {}
+    read = {} if networks is None else networks
     for request in dict.fromkeys(requests):
         if request in found:
             continue
@@ -78,7 +86,7 @@ def load(
             continue
         family = family_of(request.name)
         module = importlib.import_module(f"{__name__}.{family.module}.verifier")
-        weights = Weights(folders[request], kind, seed)
+        weights = Weights(folders[request], kind, seed, mesh)
         source = (family.module, request.checkpoint)
         if source not in read:
             read[source] = module.read(weights, tiny=request.checkpoint == TINY)

@@ -5,12 +5,19 @@ Liu et al., "AudioLDM 2", arXiv 2308.05734.
 
 from dataclasses import dataclass
 
+import jax
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
 from avits_jax.nn.autoencoder_kl import AutoencoderKL, AutoencoderKLConfig
+from avits_jax.nn.fbank import slaney_filters, stft_power
 from avits_jax.nn.gaussian import Gaussian
 from avits_jax.nn.hifigan import HifiGan, HifiGanConfig
+
+# Of the mel spectrograms that the autoencoder was trained on.
+_N_FFT = 1024
+_FLOOR = 1e-5
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ class AudioVae(nnx.Module):
     def decode(
         self, latents: Float[Array, "B t m D"], num_samples: int | None = None
     ) -> Float[Array, "B S"]:
-        """Scaled latents to samples in [-1, 1].
+        """Scaled latents to samples in [-1, 1], in float32 whatever the weights' dtype.
 
         Args:
             latents: ``[B, t, m, D]``, time before mel.
@@ -65,7 +72,7 @@ class AudioVae(nnx.Module):
         Raises:
             ValueError: ``num_samples`` is more than there is.
         """
-        waveform = self.vocoder(self.decode_mel(latents))
+        waveform = self.vocoder(self.decode_mel(latents.astype(jnp.float32)))
         if num_samples is None:
             return waveform
         if num_samples > waveform.shape[1]:
@@ -78,3 +85,28 @@ class AudioVae(nnx.Module):
     def encode_mel(self, mel: Float[Array, "B T M"]) -> Gaussian:
         """Log mel spectrogram to the distribution of its latents, not yet scaled."""
         return self.vae.encode(mel[..., None])
+
+    @property
+    def shortest(self) -> int:
+        """Samples that a waveform must have at least to be encoded."""
+        return _N_FFT
+
+    def encode(self, audio: Float[Array, "B S"]) -> Float[Array, "B t m D"]:
+        """Waveform to scaled latents, the means of their distribution.
+
+        The spectrogram is that of HiFi-GAN and AudioLDM: magnitudes of windows of 1024
+        samples every ``hop``, reflected at the ends, Slaney's filters from 0 Hz to half
+        the rate, natural logarithm floored at 1e-5.
+
+        Args:
+            audio: samples in [-1, 1] at the vocoder's rate, ``hop * factor`` times t of
+                them, at least `shortest`.
+        """
+        vocoder = self.config.vocoder
+        power = stft_power(audio, _N_FFT, vocoder.hop, pad_mode="reflect")
+        rate = vocoder.sample_rate
+        filters = slaney_filters(vocoder.num_mels, _N_FFT, rate, 0.0, rate / 2)
+        precision = jax.lax.Precision.HIGHEST
+        bands = jnp.matmul(jnp.sqrt(power), filters, precision=precision)
+        rows = jnp.log(jnp.maximum(bands, _FLOOR))[:, : audio.shape[1] // vocoder.hop]
+        return self.encode_mel(rows).mean * self.config.scaling_factor

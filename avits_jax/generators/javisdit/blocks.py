@@ -28,7 +28,7 @@ class KeyValue(NamedTuple):
     """Keys and values of a context.
 
     Attributes:
-        key: ``[R, K, H, D]``; rows as in `cross_attend`.
+        key: ``[R, K, H, D]``; rows as in `cross_attend` or `shared_attend`.
         value: the same shape.
     """
 
@@ -62,8 +62,7 @@ def cross_attend(
 ) -> Float[Array, "B Q H D"]:
     """Attention to a context of R rows, which may be fewer than the samples.
 
-    With one row all queries of all samples look at it as one sequence, so its keys are
-    not repeated. Otherwise sample b looks at row ``b % R``.
+    Sample b looks at row ``b % R``.
 
     Raises:
         ValueError: R does not divide the number of samples.
@@ -75,14 +74,30 @@ def cross_attend(
         )
     if mask is not None:
         mask = mask[:, None, None]
-    if rows == 1:
-        folded = query.reshape(1, -1, *query.shape[2:])
-        return attend(folded, *context, mask).reshape(query.shape)
     if rows < batch:
         again = batch // rows
         context = jax.tree.map(lambda a: jnp.tile(a, (again, 1, 1, 1)), context)
         mask = None if mask is None else jnp.tile(mask, (again, 1, 1, 1))
     return attend(query, *context, mask)
+
+
+def shared_attend(
+    query: Float[Array, "B Q H D"], context: KeyValue
+) -> Float[Array, "B Q H D"]:
+    """Attention to a context of R rows, each shared by ``B / R`` neighbouring samples.
+
+    The queries of neighbours look at their row as one sequence: no key is repeated.
+
+    Raises:
+        ValueError: R does not divide the number of samples.
+    """
+    batch, rows = len(query), len(context.key)
+    if batch % rows:
+        raise ValueError(
+            f"context has {rows} rows, which do not divide {batch} samples"
+        )
+    folded = query.reshape(rows, -1, *query.shape[2:])
+    return attend(folded, *context).reshape(query.shape)
 
 
 class HeadNorm(nnx.Module):
@@ -124,11 +139,21 @@ class CrossAttention(nnx.Module):
         both = both.reshape(*both.shape[:2], 2, self.heads, -1)
         return KeyValue(both[:, :, 0], both[:, :, 1])
 
+    def _queries(self, x: Tokens) -> Float[Array, "B L H d"]:
+        query = self.query(x)
+        return query.reshape(len(x), -1, self.heads, x.shape[-1] // self.heads)
+
     def __call__(
         self, x: Tokens, context: KeyValue, mask: Bool[Array, "R K"] | None = None
     ) -> Tokens:
-        query = self.query(x).reshape(len(x), -1, self.heads, x.shape[-1] // self.heads)
-        return self.out(cross_attend(query, context, mask).reshape(x.shape))
+        """See `cross_attend`."""
+        mixed = cross_attend(self._queries(x), context, mask)
+        return self.out(mixed.reshape(x.shape))
+
+    def to_shared(self, x: Tokens, context: KeyValue) -> Tokens:
+        """See `shared_attend`."""
+        mixed = shared_attend(self._queries(x), context)
+        return self.out(mixed.reshape(x.shape))
 
 
 def _table(rows: int, width: int, rngs: nnx.Rngs) -> nnx.Param:
@@ -195,8 +220,10 @@ class PriorBlock(nnx.Module):
         self, x: Tokens, shared: Modulation, spatial: KeyValue, temporal: KeyValue
     ) -> Tokens:
         rows = self.table[...].astype(jnp.float32) + shared
-        x = add_gated(x, self.spatial(modulate(x, rows, 0), spatial), rows[:, :, 2])
-        x = add_gated(x, self.temporal(modulate(x, rows, 3), temporal), rows[:, :, 5])
+        where = self.spatial.to_shared(modulate(x, rows, 0), spatial)
+        x = add_gated(x, where, rows[:, :, 2])
+        when = self.temporal.to_shared(modulate(x, rows, 3), temporal)
+        x = add_gated(x, when, rows[:, :, 5])
         return add_gated(x, self.mlp(modulate(x, rows, 6)), rows[:, :, 8])
 
 
@@ -243,7 +270,8 @@ class FinalLayer(nnx.Module):
 
     def __init__(self, width: int, features: int, *, rngs: nnx.Rngs):
         self.table = _table(2, width, rngs)
-        self.linear = nnx.Linear(width, features, rngs=rngs)
+        exact = jax.lax.Precision.HIGHEST
+        self.linear = nnx.Linear(width, features, precision=exact, rngs=rngs)
 
     def __call__(
         self,
@@ -261,4 +289,5 @@ class FinalLayer(nnx.Module):
         if mask is not None:
             again = modulate(out, table + clean[:, :, None], 0)
             out = jnp.where(mask[:, :, None, None], out, again)
-        return self.linear(out)
+        # Tokens become latents here, which are float32.
+        return self.linear(out.astype(jnp.float32))

@@ -5,126 +5,63 @@ their keys and values travel in ``Candidates.extra``, together with those of the
 priors. Everything else that a prompt fixes is in `Condition`.
 """
 
-from dataclasses import dataclass
-from typing import NamedTuple, get_args
+from collections.abc import Callable
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array
 
 from avits_jax.generators.javisdit import guidance
-from avits_jax.generators.javisdit.audio_vae import AudioVae, AudioVaeConfig
-from avits_jax.generators.javisdit.config import TransformerConfig
-from avits_jax.generators.javisdit.guidance import ClipInfo, Latents
+from avits_jax.generators.javisdit.condition import (
+    Condition,
+    Prompt,
+    make_condition,
+    prepare,
+    text_states,
+)
+from avits_jax.generators.javisdit.given import (
+    Frames,
+    previous_timestep,
+    settle,
+    start_from,
+)
+from avits_jax.generators.javisdit.guidance import ClipInfo, Latents, MaskUpdate
 from avits_jax.generators.javisdit.modeling import (
     Context,
     PriorContext,
     PriorScope,
-    TextContext,
-    Transformer,
     couple_rows,
 )
-from avits_jax.generators.javisdit.prior import PriorConfig, PriorEncoder
+from avits_jax.generators.javisdit.networks import (
+    JavisDiTConfig,
+    Networks,
+    networks,
+)
 from avits_jax.generators.javisdit.schedule import (
     NUM_TIMESTEPS,
     Precision,
     timesteps,
 )
 from avits_jax.generators.javisdit.sizes import FPS, ClipSizes
-from avits_jax.generators.javisdit.video_vae import VideoVae, VideoVaeConfig
-from avits_jax.nn.abstract import abstract
-from avits_jax.nn.gaussian import Gaussian
 from avits_jax.sampling.steps import noise_like
-from avits_jax.types import Candidates, Generator, Keys, Media, PyTree
+from avits_jax.search.evaluate import over_candidates
+from avits_jax.types import Candidates, Generator, Keys, Media
+
+__all__ = [
+    "Condition",
+    "JavisDiTConfig",
+    "Networks",
+    "Prompt",
+    "javisdit",
+    "make_condition",
+    "networks",
+    "text_states",
+]
 
 
-@dataclass(frozen=True)
-class JavisDiTConfig:
-    """Sizes of all networks of JavisDiT but the T5 encoder.
-
-    Attributes:
-        transformer: the audio-video transformer.
-        prior: the prior encoder.
-        video_vae: the video autoencoder.
-        audio_vae: the sound autoencoder.
-    """
-
-    transformer: TransformerConfig = TransformerConfig()
-    prior: PriorConfig = PriorConfig()
-    video_vae: VideoVaeConfig = VideoVaeConfig()
-    audio_vae: AudioVaeConfig = AudioVaeConfig()
-
-
-class Networks(NamedTuple):
-    """One entry per network: its parameters, their shapes, or its static graph.
-
-    Attributes:
-        transformer: the audio-video transformer.
-        prior: the prior encoder.
-        video_vae: the video autoencoder.
-        audio_vae: the sound autoencoder.
-    """
-
-    transformer: PyTree
-    prior: PyTree
-    video_vae: PyTree
-    audio_vae: PyTree
-
-
-class Condition(NamedTuple):
-    """What a prompt fixes for all candidates and steps.
-
-    Attributes:
-        text: keys and values of the prompt and of the null text, two rows.
-        text_mask: ``[2, L]``.
-        prior: distribution of the prior tokens, ``[Ns + Nt, D]``.
-    """
-
-    text: TextContext
-    text_mask: Bool[Array, "2 L"]
-    prior: Gaussian
-
-
-def networks(config: JavisDiTConfig) -> tuple[Networks, Networks]:
-    """Static graphs and parameter shapes of all networks, without their memory."""
-    made = Networks(
-        abstract(lambda rngs: Transformer(config.transformer, rngs=rngs)),
-        abstract(lambda rngs: PriorEncoder(config.prior, rngs=rngs)),
-        abstract(lambda rngs: VideoVae(config.video_vae, rngs=rngs)),
-        abstract(lambda rngs: AudioVae(config.audio_vae, rngs=rngs)),
-    )
-    return Networks(*(graph for graph, _ in made)), Networks(
-        *(like for _, like in made)
-    )
-
-
-def make_condition(
-    params: Networks,
-    graphs: Networks,
-    text: Float[Array, "L E"],
-    text_mask: Bool[Array, " L"],
-    prior_ids: Int[Array, " K"],
-) -> Condition:
-    """Prepare a prompt once for all candidates and steps.
-
-    Args:
-        params: weights of all networks.
-        graphs: their static graphs, from `networks`.
-        text: T5 states of the prompt.
-        text_mask: True for tokens of the prompt.
-        prior_ids: ImageBind token ids of the prompt.
-    """
-    transformer = nnx.merge(graphs.transformer, params.transformer)
-    prior = nnx.merge(graphs.prior, params.prior)(prior_ids[None])
-    return Condition(
-        transformer.prepare_text(guidance.paired_text(transformer, text[None])),
-        jnp.stack([text_mask, text_mask]),
-        jax.tree.map(lambda moment: moment[0].astype(jnp.float32), prior),
-    )
-
-
-def _rows_last(priors: PriorContext) -> PriorContext:
+def by_candidate(priors: PriorContext) -> PriorContext:
     """``[depth, 2 N, ...]`` to ``[N, 2, depth, ...]``: candidates come first."""
 
     def move(array: Array) -> Array:
@@ -134,8 +71,8 @@ def _rows_last(priors: PriorContext) -> PriorContext:
     return jax.tree.map(move, priors)
 
 
-def _rows_first(priors: PriorContext) -> PriorContext:
-    """Undo `_rows_last`."""
+def by_row(priors: PriorContext) -> PriorContext:
+    """Undo `by_candidate`."""
 
     def move(array: Array) -> Array:
         return jnp.moveaxis(array.reshape(-1, *array.shape[2:]), 1, 0)
@@ -150,39 +87,59 @@ def javisdit(
     num_steps: int = 30,
     guidance_scale: float = 7.0,
     prior_scope: PriorScope = "candidate",
+    mask_update: MaskUpdate = "mended",
     precision: Precision = "float32",
     fps: float = FPS,
+    decode_batch: int = 1,
+    encode: Callable[[str], Prompt] | None = None,
 ) -> Generator:
     """Make JavisDiT for one size of clip.
 
-    ``params`` of its functions is `Networks`, ``cond`` is `Condition`.
+    ``params`` of its functions is `Networks`. ``prepare`` takes a `Prompt`, the other
+    functions take the `Condition` that it returns.
+
+    ``decode`` works on ``decode_batch`` candidates at a time, and for each of them on
+    ``config.video_vae.frames_at_once`` frames and ``chunks_at_once`` chunks of 17
+    frames, one after another, so that its working memory does not grow with the number
+    of candidates or frames. The largest array inside holds 2 channels[0] numbers per
+    pixel of the frames worked on (at 240 x 424 with 4 frames: 104 million numbers, 208
+    MB in bfloat16); a few of them live at once. Clips themselves come on top: 125 MB
+    for one of 4 s at 240p, in float32.
 
     Args:
         config: sizes of the networks.
         clip: sizes of the clip, from `clip_sizes`.
         num_steps: denoising steps.
         guidance_scale: of classifier-free guidance, for both streams.
-        prior_scope: "candidate": a candidate sees its own priors and, in its
-            unconditional half, the null priors. "batch": every candidate sees the
-            priors of all and the null priors, in both halves, as in the original.
-        precision: of the noise levels, see `schedule.warp_ratio`.
+        prior_scope: whose priors are seen. "candidate": both halves of a candidate's
+            guidance see its own priors and the null priors, which is what the original
+            does when it makes one candidate at a time. "batch": both halves of every
+            candidate see the priors of all that are worked on together, which is what
+            the original does when it makes several. "separate": the conditional half
+            sees its own priors, the other one the null priors.
+        mask_update: how frames enter that are partly given, see
+            `guidance.masked_update`.
+        precision: "reference" rounds sizes, timesteps and frequencies to bfloat16, as
+            the original does when it runs in that format.
         fps: frames per second.
+        decode_batch: most candidates that are decoded at once.
+        encode: what turns a prompt into a `Prompt`; None where prompts come encoded.
 
     Raises:
-        ValueError: unknown scope or precision, or no step.
+        ValueError: an option is unknown, or a number is less than 1.
 
     Example:
         >>> clip = clip_sizes(*image_size("240p", "9:16"), frame_count("4s"))
         >>> generator = javisdit(JavisDiTConfig(), clip)
     """
-    if prior_scope not in get_args(PriorScope):
-        raise ValueError(
-            f"prior_scope is {prior_scope!r}; accepted are {get_args(PriorScope)}"
-        )
+    _check_options(prior_scope, mask_update, decode_batch)
     levels = timesteps(num_steps, clip.height, clip.width, clip.num_frames, precision)
     sigmas = (*(float(level) / NUM_TIMESTEPS for level in levels), 0.0)
-    graphs, _ = networks(config)
+    graphs, _ = networks(config, precision)
     told = ClipInfo(float(fps), float(clip.height), float(clip.width))
+
+    def prepare_prompt(params: Networks, cond: Prompt) -> Condition:
+        return prepare(params, graphs, cond)
 
     def init(params: Networks, keys: Keys, cond: Condition) -> Candidates:
         count = len(keys)
@@ -194,47 +151,63 @@ def javisdit(
             jnp.zeros((count, *cond.prior.mean.shape)),
         )
         latents, prior_noise = noise_like(keys, empty)
+        if cond.given is not None:
+            latents = start_from(cond.given, latents)
         tokens = cond.prior.sample(prior_noise)
         transformer = nnx.merge(graphs.transformer, params.transformer)
         split = config.prior.spatial_tokens
         pairs = guidance.paired_priors(
             transformer, tokens[:, :split], tokens[:, split:]
         )
-        return Candidates(latents, _rows_last(transformer.prepare_priors(*pairs)))
+        return Candidates(latents, by_candidate(transformer.prepare_priors(*pairs)))
 
-    def velocity(params: Networks, candidates: Candidates, i, cond: Condition):
-        priors = _rows_first(candidates.extra)
-        if prior_scope == "batch":
-            priors = couple_rows(priors)
+    def frames_of(keys: Keys | None, latents: Latents, i, cond: Condition) -> Frames:
+        if cond.given is None:
+            return Frames(latents, latents, None)
+        table = jnp.asarray(levels)
+        noise = None if keys is None else noise_like(keys, latents)
+        return settle(cond.given, latents, table[i], previous_timestep(table, i), noise)
+
+    def velocity(params: Networks, frames: Frames, extra, i, cond: Condition):
+        priors = couple_rows(by_row(extra), prior_scope)
         rows = guidance.paired_predictions(
             nnx.merge(graphs.transformer, params.transformer),
-            candidates.latents,
+            frames.entered,
             jnp.asarray(levels)[i],
             Context(cond.text, cond.text_mask, priors),
             told,
+            frames.active,
         )
         return guidance.guide(rows, guidance_scale)
 
-    def advance(params: Networks, candidates: Candidates, i, cond, fall) -> Latents:
-        update = velocity(params, candidates, i, cond)
-        return jax.tree.map(lambda z, v: z + fall * v, candidates.latents, update)
+    def advance(params, keys, candidates: Candidates, i, cond, fall) -> Latents:
+        frames = frames_of(keys, candidates.latents, i, cond)
+        update = velocity(params, frames, candidates.extra, i, cond)
+        if frames.active is None:
+            return jax.tree.map(lambda z, v: z + fall * v, frames.settled, update)
+        return guidance.masked_update(
+            frames.settled, frames.entered, update, frames.active, fall, mask_update
+        )
 
     def step(params, keys, candidates, i, cond) -> Candidates:
-        del keys  # the ODE has no noise
         table = jnp.asarray(sigmas)
         fall = table[i] - table[i + 1]
-        after = advance(params, candidates, i, cond, fall)
+        after = advance(params, keys, candidates, i, cond, fall)
         return Candidates(after, candidates.extra)
 
     def predict(params, candidates, i, cond) -> Latents:
-        return advance(params, candidates, i, cond, jnp.asarray(sigmas)[i])
+        return advance(params, None, candidates, i, cond, jnp.asarray(sigmas)[i])
 
     def decode(params: Networks, candidates: Candidates) -> Media:
         video_vae = nnx.merge(graphs.video_vae, params.video_vae)
         audio_vae = nnx.merge(graphs.audio_vae, params.audio_vae)
-        video = video_vae.decode(candidates.latents.video, clip.num_frames)
-        audio = audio_vae.decode(candidates.latents.audio, clip.num_samples)
-        return Media(jnp.clip(0.5 * video + 0.5, 0.0, 1.0), audio)
+
+        def some(latents: Latents) -> Media:
+            video = video_vae.decode(latents.video, clip.num_frames)
+            audio = audio_vae.decode(latents.audio, clip.num_samples)
+            return Media(jnp.clip(0.5 * video + 0.5, 0.0, 1.0), audio)
+
+        return over_candidates(some, candidates.latents, decode_batch)
 
     return Generator(
         init=init,
@@ -245,4 +218,17 @@ def javisdit(
         nfe_per_step=2,
         fps=float(fps),
         sample_rate=config.audio_vae.vocoder.sample_rate,
+        encode=encode,
+        prepare=prepare_prompt,
     )
+
+
+def _check_options(prior_scope: str, mask_update: str, decode_batch: int) -> None:
+    for name, value, accepted in (
+        ("prior_scope", prior_scope, get_args(PriorScope)),
+        ("mask_update", mask_update, get_args(MaskUpdate)),
+    ):
+        if value not in accepted:
+            raise ValueError(f"{name} is {value!r}; accepted are {accepted}")
+    if decode_batch < 1:
+        raise ValueError(f"decode_batch is {decode_batch}; expected at least 1")

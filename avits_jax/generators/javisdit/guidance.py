@@ -93,13 +93,13 @@ def guided_context(
         text_mask: True for tokens of the prompt; None for all.
         spatial_prior: spatial prior tokens of each sample.
         temporal_prior: temporal prior tokens of each sample.
-        prior_scope: see `Transformer.prepare`.
+        prior_scope: see `couple_rows`.
     """
     priors = model.prepare_priors(*paired_priors(model, spatial_prior, temporal_prior))
     return Context(
         model.prepare_text(paired_text(model, text)),
         None if text_mask is None else jnp.repeat(text_mask, 2, axis=0),
-        couple_rows(priors) if prior_scope == "batch" else priors,
+        couple_rows(priors, prior_scope),
     )
 
 
@@ -147,7 +147,8 @@ def guide(predictions: Latents, guidance_scale: float) -> Latents:
     return classifier_free_guidance(conditional, unconditional, guidance_scale)
 
 
-def _over_frames(mask: Array, x: Array) -> Array:
+def over_frames(mask: Array, x: Array) -> Array:
+    """A mask of samples and frames with axes for what a frame holds."""
     return mask.reshape(*mask.shape, *([1] * (x.ndim - mask.ndim)))
 
 
@@ -183,7 +184,7 @@ def enter_frames(
 
     def enter(x, fresh, now, before):
         noisy = (1 - sigma) * x + sigma * fresh
-        return jnp.where(_over_frames(now & ~before, x), noisy, x)
+        return jnp.where(over_frames(now & ~before, x), noisy, x)
 
     return jax.tree.map(enter, latents, noise, now, before)
 
@@ -210,6 +211,6 @@ def masked_update(
     start = entered if mask_update == "mended" else latents
 
     def update(x, old, velocity, mask):
-        return jnp.where(_over_frames(mask, x), x + velocity * step_size, old)
+        return jnp.where(over_frames(mask, x), x + velocity * step_size, old)
 
     return jax.tree.map(update, start, latents, velocities, active)

@@ -5,9 +5,9 @@ change while a prompt is denoised (keys and values of text and priors) is made o
 `Transformer.prepare`.
 
 Against the original: its prior attention mixes all samples of a batch, conditional and
-unconditional ones alike (``prior_scope="batch"``); by default each sample sees its own
-priors. Prior keys are not repeated per frame and position, which changes nothing. In
-frame masks, the modulation is chosen per frame before it is applied.
+unconditional ones alike; which samples share their priors is chosen here by
+`couple_rows`. Prior keys are not repeated per frame and position, which changes
+nothing. In frame masks, the modulation is chosen per frame before it is applied.
 """
 
 from typing import Literal, NamedTuple, get_args
@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
+from ml_dtypes import bfloat16
 
 from avits_jax.generators.javisdit.blocks import (
     Condition,
@@ -29,13 +30,16 @@ from avits_jax.generators.javisdit.blocks import (
     Tokens,
 )
 from avits_jax.generators.javisdit.config import TransformerConfig
+from avits_jax.generators.javisdit.schedule import Precision
 from avits_jax.nn.positions import embed_number, positions_1d, positions_2d
 from avits_jax.nn.stacking import stack_layers
 
-PriorScope = Literal["candidate", "batch"]
+PriorScope = Literal["candidate", "batch", "separate"]
 VideoLatents = Float[Array, "B T H W C"]
 AudioLatents = Float[Array, "B T M C"]
 _NUMBER_WIDTH = 256
+# Small layers whose results act on everything: float32 even where that is slow.
+_EXACT = jax.lax.Precision.HIGHEST
 _SELF_BLOCKS = ("video_spatial", "video_temporal", "audio_spatial", "audio_temporal")
 
 
@@ -59,11 +63,32 @@ class Context(NamedTuple):
     priors: PriorContext
 
 
-def couple_rows(priors: PriorContext) -> PriorContext:
-    """Let every sample see the priors of all, as the original does."""
+def couple_rows(priors: PriorContext, scope: PriorScope) -> PriorContext:
+    """Let samples see each other's priors.
+
+    Args:
+        priors: each row for itself, in pairs of a candidate's conditional and
+            unconditional sample.
+        scope: "candidate": both samples of a pair see the priors of both, as in the
+            original when it makes one candidate at a time. "batch": all samples see
+            the priors of all, as in the original when it makes several. "separate":
+            every sample sees its own.
+
+    Returns:
+        Priors whose rows neighbouring samples share, see `shared_attend`.
+
+    Raises:
+        ValueError: the scope is unknown.
+    """
+    if scope not in get_args(PriorScope):
+        raise ValueError(
+            f"prior_scope is {scope!r}; accepted are {get_args(PriorScope)}"
+        )
 
     def couple(array: Array) -> Array:
-        return array.reshape(len(array), 1, -1, *array.shape[3:])
+        depth, rows = array.shape[:2]
+        groups = {"candidate": rows // 2, "batch": 1, "separate": rows}[scope]
+        return array.reshape(depth, groups, -1, *array.shape[3:])
 
     return jax.tree.map(couple, priors)
 
@@ -90,7 +115,9 @@ class PatchEmbed(nnx.Module):
         x = x.reshape(len(x), *split, x.shape[-1])
         x = x.transpose(0, *grid, *inner, 2 * rank + 1)
         x = x.reshape(*x.shape[: rank + 1], -1)
-        return x @ kernel.reshape(-1, kernel.shape[-1]) + self.bias[...].astype(x.dtype)
+        kernel = kernel.reshape(-1, kernel.shape[-1])
+        product = jnp.matmul(x, kernel, precision=_EXACT)
+        return product + self.bias[...].astype(x.dtype)
 
 
 def unpatchify(
@@ -110,12 +137,12 @@ class NumberEmbed(nnx.Module):
     """Sinusoids of a number through two linear layers."""
 
     def __init__(self, width: int, *, rngs: nnx.Rngs):
-        self.up = nnx.Linear(_NUMBER_WIDTH, width, rngs=rngs)
-        self.down = nnx.Linear(width, width, rngs=rngs)
+        self.up = nnx.Linear(_NUMBER_WIDTH, width, precision=_EXACT, rngs=rngs)
+        self.down = nnx.Linear(width, width, precision=_EXACT, rngs=rngs)
 
     def __call__(self, value: Float[Array, "*B"]) -> Float[Array, "*B D"]:
-        wide = embed_number(value, _NUMBER_WIDTH).astype(self.up.kernel[...].dtype)
-        return self.down(jax.nn.silu(self.up(wide)))
+        """In float32, whatever the weights' dtype."""
+        return self.down(jax.nn.silu(self.up(embed_number(value, _NUMBER_WIDTH))))
 
 
 class Level(nnx.Module):
@@ -177,10 +204,21 @@ class Level(nnx.Module):
 
 
 class Transformer(nnx.Module):
-    """VASTDiT3: predicts data minus noise for video and audio latents."""
+    """VASTDiT3: predicts data minus noise for video and audio latents.
 
-    def __init__(self, config: TransformerConfig, *, rngs: nnx.Rngs):
+    With ``precision="reference"`` height, width, timesteps and the frequencies of all
+    positions are rounded to bfloat16, as in the original when it runs in that format.
+    """
+
+    def __init__(
+        self,
+        config: TransformerConfig,
+        *,
+        precision: Precision = "float32",
+        rngs: nnx.Rngs,
+    ):
         self.config = config
+        self.rounded = precision == "reference"
         width = config.width
         self.video_in = PatchEmbed(
             config.video_patch, config.video_channels, width, rngs=rngs
@@ -190,8 +228,10 @@ class Transformer(nnx.Module):
         )
         self.time = NumberEmbed(width, rngs=rngs)
         self.fps = NumberEmbed(width, rngs=rngs)
-        self.modulation = nnx.Linear(width, 6 * width, rngs=rngs)
-        self.prior_modulation = nnx.Linear(width, 9 * width, rngs=rngs)
+        self.modulation = nnx.Linear(width, 6 * width, precision=_EXACT, rngs=rngs)
+        self.prior_modulation = nnx.Linear(
+            width, 9 * width, precision=_EXACT, rngs=rngs
+        )
         self.video_text = Mlp(config.text_width, width, width, rngs=rngs)
         self.audio_text = Mlp(config.text_width, width, width, rngs=rngs)
         self.prior = Mlp(config.prior_width, width, width, rngs=rngs)
@@ -221,30 +261,26 @@ class Transformer(nnx.Module):
         text_mask: Bool[Array, "R L"] | None,
         spatial_prior: Float[Array, "P Ns Dp"],
         temporal_prior: Float[Array, "P Nt Dp"],
-        prior_scope: PriorScope = "candidate",
+        prior_scope: PriorScope = "separate",
     ) -> Context:
         """Make what stays the same while a prompt is denoised.
 
         Args:
             text: states of the text encoder. R rows serve B samples: sample b looks at
-                row ``b % R``; likewise for the priors.
+                row ``b % R``.
             text_mask: True for tokens that are looked at; None for all.
             spatial_prior: spatial prior tokens.
             temporal_prior: temporal prior tokens.
-            prior_scope: "candidate": a sample sees its own row of priors. "batch": all
-                samples see all rows, as in the original.
+            prior_scope: see `couple_rows`.
 
         Raises:
-            ValueError: the number of prior tokens or the scope is not as configured.
+            ValueError: the number of prior tokens is not as configured, or the scope is
+                unknown.
         """
-        if prior_scope not in get_args(PriorScope):
-            raise ValueError(
-                f"prior_scope is {prior_scope!r}; accepted are {get_args(PriorScope)}"
-            )
         priors = self.prepare_priors(spatial_prior, temporal_prior)
-        if prior_scope == "batch":
-            priors = couple_rows(priors)
-        return Context(self.prepare_text(text), text_mask, priors)
+        return Context(
+            self.prepare_text(text), text_mask, couple_rows(priors, prior_scope)
+        )
 
     def prepare_text(self, text: Float[Array, "R L E"]) -> TextContext:
         """Keys and values of all text attentions."""
@@ -364,13 +400,14 @@ class Transformer(nnx.Module):
             "video": self.modulations(_per_frame(video_mask, now, clean)),
             "audio": self.modulations(_per_frame(audio_mask, now, clean)),
         }
+        rotary = self._rounded(self.rotary[...])
         graph, weights = nnx.split(self.levels)
 
         def run_level(streams, level):
             one, text, priors = level
             within = Context(text, context.text_mask, priors)
             block = nnx.merge(graph, one)
-            outputs = block(streams[0], streams[1], shared, self.rotary[...], within)
+            outputs = block(streams[0], streams[1], shared, rotary, within)
             after = (outputs["exchange_video"], outputs["exchange_audio"])
             return after, outputs if keep_blocks else None
 
@@ -397,8 +434,10 @@ class Transformer(nnx.Module):
             (0, -size % patch)
             for size, patch in zip(video.shape[1:4], config.video_patch, strict=True)
         ]
-        padded = jnp.pad(video.astype(self.dtype), [(0, 0), *margins, (0, 0)])
+        padded = jnp.pad(video.astype(jnp.float32), [(0, 0), *margins, (0, 0)])
         tokens = self.video_in(padded)
+        if self.rounded:
+            height, width = (float(bfloat16(size)) for size in (height, width))
         rows, columns = tokens.shape[2:4]
         positions = positions_2d(
             rows,
@@ -406,8 +445,9 @@ class Transformer(nnx.Module):
             config.width,
             scale=(height * width) ** 0.5 / config.base_size,
             base=round((rows * columns) ** 0.5),
+            rounded=self.rounded,
         )
-        tokens = tokens + jnp.asarray(positions, tokens.dtype)
+        tokens = (tokens + positions).astype(self.dtype)
         return tokens.reshape(*tokens.shape[:2], -1, config.width)
 
     def embed_audio(self, audio: AudioLatents) -> Tokens:
@@ -419,24 +459,28 @@ class Transformer(nnx.Module):
                 f"audio has sizes {audio.shape[1:3]}; expected multiples of "
                 f"{config.audio_patch}"
             )
-        tokens = self.audio_in(audio.astype(self.dtype))
-        positions = positions_1d(tokens.shape[2], config.width)
-        return tokens + jnp.asarray(positions, tokens.dtype)
+        tokens = self.audio_in(audio.astype(jnp.float32))
+        positions = positions_1d(tokens.shape[2], config.width, rounded=self.rounded)
+        return (tokens + positions).astype(self.dtype)
 
     def condition(
         self, timesteps: Float[Array, " B"], fps: Float[Array, " B"]
     ) -> Condition:
-        """Embedded timestep plus embedded fps."""
-        return (self.time(timesteps) + self.fps(fps))[:, None].astype(jnp.float32)
+        """Embedded timestep plus embedded fps, in float32."""
+        return (self.time(self._rounded(timesteps)) + self.fps(fps))[:, None]
 
     def modulations(self, condition: Condition) -> tuple[Modulation, Modulation]:
         """Rows shared by all self-attention blocks, and by all prior blocks."""
-        active = jax.nn.silu(condition).astype(self.dtype)
+        active = jax.nn.silu(condition)
         shape = (*condition.shape[:2], -1, self.config.width)
         return (
-            self.modulation(active).reshape(shape).astype(jnp.float32),
-            self.prior_modulation(active).reshape(shape).astype(jnp.float32),
+            self.modulation(active).reshape(shape),
+            self.prior_modulation(active).reshape(shape),
         )
+
+    def _rounded(self, x: Float[Array, "*B"]) -> Float[Array, "*B"]:
+        # Unlike a cast there and back, this is never optimised away.
+        return jax.lax.reduce_precision(x, 8, 7) if self.rounded else x
 
     def _check_masks(self, video: Tokens, audio: Tokens, video_mask, audio_mask):
         if (video_mask is None) != (audio_mask is None):

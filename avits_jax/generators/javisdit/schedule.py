@@ -22,7 +22,8 @@ def warp_ratio(
 ) -> np.floating:
     """How far noise levels are pushed up: ``sqrt(pixels / 512^2) sqrt(f)``.
 
-    ``f`` is 1 for a single frame, else ``num_frames // 17 * 5``.
+    ``f`` is ``num_frames // 17 * 5``, and 1 for less than 17 frames; for 2 to 16 the
+    original's is 0, which leaves no noise level but the first.
 
     Args:
         height: of the clip, pixels.
@@ -44,7 +45,7 @@ def warp_ratio(
     kind = np.float32 if precision == "float32" else ml_dtypes.bfloat16
     pixels = kind(height) * kind(width)
     frames = kind(1)
-    if num_frames != 1:
+    if num_frames >= _CHUNK:
         frames = kind(kind(num_frames) // kind(_CHUNK)) * kind(_CHUNK_LATENTS)
     return np.sqrt(pixels / kind(_BASE_PIXELS)) * np.sqrt(frames)
 
@@ -74,7 +75,9 @@ def timesteps(
     if num_steps < 1:
         raise ValueError(f"num_steps is {num_steps}; expected at least 1")
     even = (1.0 - np.arange(num_steps) / num_steps) * NUM_TIMESTEPS
-    return warp(even, warp_ratio(height, width, num_frames, precision))
+    levels = warp(even, warp_ratio(height, width, num_frames, precision))
+    # Rounding may lift the first one over the level of pure noise.
+    return np.minimum(levels, np.float32(NUM_TIMESTEPS))
 
 
 def step_sizes(levels: Float[np.ndarray, " T"]) -> Float[np.ndarray, " T"]:

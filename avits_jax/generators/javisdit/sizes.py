@@ -15,6 +15,27 @@ DURATIONS = {
     **{f"{2**k}x": _FRAMES_PER_2S * 2**k for k in range(5)},
     **{f"{2 * 2**k}s": _FRAMES_PER_2S * 2**k for k in range(5)},
 }
+# Height over width as the original writes it for some resolutions.
+_DECIMALS = {
+    "3:8": "0.38",
+    "9:21": "0.43",
+    "12:25": "0.48",
+    "1:2": "0.50",
+    "9:17": "0.53",
+    "27:50": "0.54",
+    "9:16": "0.56",
+    "5:8": "0.62",
+    "2:3": "0.67",
+    "3:4": "0.75",
+    "1:1": "1.00",
+    "4:3": "1.33",
+    "3:2": "1.50",
+    "16:9": "1.78",
+    "17:9": "1.89",
+    "2:1": "2.00",
+    "50:27": "2.08",
+}
+_RATIOS = {decimal: ratio for ratio, decimal in _DECIMALS.items()}
 # The sound is rounded up to whole multiples of so many latent rows.
 _AUDIO_ROWS = 8
 
@@ -83,18 +104,21 @@ def image_size(resolution: str, aspect_ratio: str) -> tuple[int, int]:
 
     Args:
         resolution: one of `resolutions`.
-        aspect_ratio: one of `aspect_ratios` of it: "9:16" is wide, "16:9" is high.
+        aspect_ratio: one of `aspect_ratios` of it: "9:16" is wide, "16:9" is high;
+            "0.56" is another name of "9:16", and so on.
 
     Raises:
         ValueError: either is not supported; the message lists what is.
     """
     supported = aspect_ratios(resolution)
-    if aspect_ratio not in supported:
-        raise ValueError(
-            f"aspect_ratio is {aspect_ratio!r}; {resolution} supports "
-            f"{', '.join(supported)}"
-        )
-    return _table()[resolution][aspect_ratio]
+    for names in ({}, _DECIMALS, _RATIOS):
+        name = names.get(aspect_ratio, aspect_ratio)
+        if name in supported:
+            return _table()[resolution][name]
+    raise ValueError(
+        f"aspect_ratio is {aspect_ratio!r}; {resolution} supports "
+        f"{', '.join(supported)}"
+    )
 
 
 def frame_count(duration: str | int) -> int:

@@ -71,7 +71,7 @@ class VideoVae(nnx.Module):
         """Latents of single frames to frames, nominally in [-1, 1], not clipped."""
         return _per_frame(
             lambda z: self.spatial.decode(z / self.config.spatial_scaling),
-            latents,
+            _as_weights(latents, self.spatial),
             self.config.frames_at_once,
         )
 
@@ -81,7 +81,9 @@ class VideoVae(nnx.Module):
         def moments(images):
             return jnp.concatenate(self.spatial.encode(images), -1)
 
-        both = _per_frame(moments, frames, self.config.frames_at_once)
+        both = _per_frame(
+            moments, _as_weights(frames, self.spatial), self.config.frames_at_once
+        )
         return Gaussian(*jnp.split(both, 2, axis=-1))
 
     def decode_temporal(self, latents: VideoLatents, num_frames: int) -> FrameLatents:
@@ -100,7 +102,11 @@ class VideoVae(nnx.Module):
         chunk = config.temporal.latent_frames(config.chunk_frames)
         z = latents * self.scale[...] + self.shift[...]
         return self._per_chunk(
-            self.temporal.decode, z, chunk, config.chunk_frames, num_frames
+            self.temporal.decode,
+            _as_weights(z, self.temporal),
+            chunk,
+            config.chunk_frames,
+            num_frames,
         )
 
     def encode_temporal(self, latents: FrameLatents) -> Gaussian:
@@ -114,7 +120,8 @@ class VideoVae(nnx.Module):
 
         length = latents.shape[1]
         size = self.config.chunk_frames
-        both = self._per_chunk(moments, latents, size, size, length)
+        narrow = _as_weights(latents, self.temporal)
+        both = self._per_chunk(moments, narrow, size, size, length)
         return Gaussian(*jnp.split(both, 2, axis=-1))
 
     def decode(self, latents: VideoLatents, num_frames: int) -> Frames:
@@ -125,19 +132,20 @@ class VideoVae(nnx.Module):
             num_frames: frames of the clip.
 
         Returns:
-            ``[B, num_frames, 8 h, 8 w, 3]``.
+            ``[B, num_frames, 8 h, 8 w, 3]`` float32.
 
         Raises:
             ValueError: another number of latents belongs to ``num_frames``.
         """
-        return self.decode_spatial(self.decode_temporal(latents, num_frames))
+        frames = self.decode_spatial(self.decode_temporal(latents, num_frames))
+        return frames.astype(jnp.float32)
 
     def encode(self, frames: Frames, key: Key[Array, ""] | None = None) -> VideoLatents:
         """Clip in [-1, 1] to normalised latents: means, or a draw with ``key``."""
-        spatial = self.encode_spatial(frames)
+        spatial = _wide(self.encode_spatial(frames))
         keys = (None, None) if key is None else tuple(jax.random.split(key))
-        temporal = self.encode_temporal(
-            _draw(spatial, keys[0]) * self.config.spatial_scaling
+        temporal = _wide(
+            self.encode_temporal(_draw(spatial, keys[0]) * self.config.spatial_scaling)
         )
         return (_draw(temporal, keys[1]) - self.shift[...]) / self.scale[...]
 
@@ -160,6 +168,15 @@ class VideoVae(nnx.Module):
         return jnp.concatenate(parts, axis=1)
 
 
+def _as_weights(x: Array, network: AutoencoderKL | TemporalVae) -> Array:
+    """An array in the dtype of a network's convolutions."""
+    return x.astype(network.post_quant.kernel[...].dtype)
+
+
+def _wide(gaussian: Gaussian) -> Gaussian:
+    return Gaussian(*(moment.astype(jnp.float32) for moment in gaussian))
+
+
 def _draw(gaussian: Gaussian, key: Key[Array, ""] | None):
     if key is None:
         return gaussian.mean
@@ -170,5 +187,15 @@ def _draw(gaussian: Gaussian, key: Key[Array, ""] | None):
 def _per_frame(function, x, size: int):
     """Apply a function of images to every frame of every clip."""
     flat = x.reshape(-1, *x.shape[2:])
-    done = in_batches(function, flat, size)
+    done = in_batches(function, flat, _even(len(flat), size))
     return done.reshape(*x.shape[:2], *done.shape[1:])
+
+
+def _even(count: int, size: int) -> int:
+    """At most ``size``, without a remainder where that costs less than half of it.
+
+    A remainder would be a second program to compile.
+    """
+    size = min(size, count)
+    fitting = [n for n in range(size // 2 + 1, size + 1) if count % n == 0]
+    return max(fitting, default=size)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from avits_jax.types import Media, Scores
 from avits_jax.verifiers.av_align.flow import AV_ALIGN_FLOW, FlowConfig
 from avits_jax.verifiers.av_align.score import av_align, grey_levels
+from avits_jax.verifiers.failures import check_frames, check_sound
 
 
 def score_clips(
@@ -16,7 +17,7 @@ def score_clips(
     flow: FlowConfig = AV_ALIGN_FLOW,
     candidate_batch: int = 1,
 ) -> Scores:
-    """AV-Align of every candidate, in [0, 1]; higher is better.
+    """AV-Align of every candidate; see `av_align`. Higher is better.
 
     Args:
         media: video ``[N, F, H, W, 3]`` in [0, 1]; audio ``[N, S]`` or ``[N, C, S]``,
@@ -27,20 +28,24 @@ def score_clips(
         candidate_batch: candidates worked on at once.
 
     Returns:
-        Scores, NaN where a clip holds NaN.
+        Scores, NaN where a clip holds NaN or infinity.
 
     Raises:
-        ValueError: if there are fewer than two frames.
+        ValueError: if there are fewer than two frames, or no sound.
     """
+    check_frames(["av_align"], media, 2)
+    check_sound(["av_align"], media, sample_rate)
     audio = media.audio if media.audio.ndim == 2 else jnp.mean(media.audio, 1)
 
-    def one(clip):
-        video, sound = clip
+    def one(index):
+        clip = media.video[index], audio[index]
+        video, sound = (x.astype(jnp.float32) for x in clip)
         score = av_align(
             grey_levels(video), sound, fps=fps, sample_rate=sample_rate, flow=flow
         )
         # Comparisons with NaN are False: a broken clip would seem to have no peaks.
-        broken = jnp.any(jnp.isnan(video)) | jnp.any(jnp.isnan(sound))
-        return jnp.where(broken, jnp.nan, score)
+        whole = jnp.all(jnp.isfinite(video)) & jnp.all(jnp.isfinite(sound))
+        return jnp.where(whole, score, jnp.nan)
 
-    return jax.lax.map(one, (media.video, audio), batch_size=candidate_batch)
+    # By index: clips as the loop's input would be copied.
+    return jax.lax.map(one, jnp.arange(len(audio)), batch_size=candidate_batch)

@@ -44,10 +44,11 @@ def overlap(
     video_times: Float[np.ndarray, " F"],
     tolerance: float,
 ) -> Float[Array, ""]:
-    """Matched audio peaks over all peaks, in [0, 1]; 0 where there is no peak.
+    """Matched audio peaks over all peaks; 0 where there is no peak.
 
     An audio peak matches if a video peak is closer than ``tolerance`` seconds. Each
-    counts once, but one video peak may match several audio peaks.
+    counts once, but one video peak may match several audio peaks: hence above 1, where
+    matches outnumber the video peaks.
     """
     heard, seen = audio_times[:, None], video_times[None]
     close = (seen - tolerance < heard) & (heard < seen + tolerance)
@@ -79,7 +80,7 @@ def av_align(
     sample_rate: int,
     flow: FlowConfig = AV_ALIGN_FLOW,
 ) -> Float[Array, ""]:
-    """AV-Align of one clip, in [0, 1]; higher is better.
+    """AV-Align of one clip, see `overlap`; higher is better.
 
     Args:
         gray: grey levels in [0, 255].

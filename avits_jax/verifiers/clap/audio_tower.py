@@ -104,13 +104,21 @@ class SwinBlock(nnx.Module):
     def __call__(
         self, x: Float[Array, "B H W D"], shift: int
     ) -> Float[Array, "B H W D"]:
-        """``shift`` moves the windows down and right by that many patches."""
+        """``shift`` moves the windows down and right by that many patches.
+
+        A map that windows do not divide is filled with zeros at its end, as the
+        original does, which the windows see.
+        """
         height, width = x.shape[1:3]
-        mask = shift_mask(height, width, self.side, shift) if shift else None
-        moved = jnp.roll(self.norm1(x), (-shift, -shift), (1, 2))
+        margins = [(0, 0), (0, -height % self.side), (0, -width % self.side), (0, 0)]
+        padded = jnp.pad(self.norm1(x), margins)
+        rows, columns = padded.shape[1:3]
+        mask = shift_mask(rows, columns, self.side, shift) if shift else None
+        moved = jnp.roll(padded, (-shift, -shift), (1, 2))
         mixed = self.attention(windows_of(moved, self.side), mask)
-        mixed = join_windows(mixed, height, width, self.side)
-        x = x + jnp.roll(mixed, (shift, shift), (1, 2))
+        joined = join_windows(mixed, rows, columns, self.side)
+        mixed = jnp.roll(joined, (shift, shift), (1, 2))
+        x = x + mixed[:, :height, :width]
         return x + self.down(jax.nn.gelu(self.up(self.norm2(x)), approximate=False))
 
 
@@ -199,8 +207,9 @@ class AudioTower(nnx.Module):
         return image.transpose(0, 1, 3, 2).reshape(batch, self.side, self.side)
 
     def patches(self, mel: Float[Array, "B T M"]) -> Float[Array, "B H W D"]:
-        """Normalised patches of the folded spectrogram."""
-        return self.patch_norm(self.patch(self.fold(self.mel_norm(mel))[..., None]))
+        """Normalised patches of the folded spectrogram, in the weights' dtype."""
+        image = self.fold(self.mel_norm(mel)).astype(self.patch.kernel.dtype)
+        return self.patch_norm(self.patch(image[..., None]))
 
     def hidden(self, mel: Float[Array, "B T M"]) -> Float[Array, "B H W D"]:
         """The last, normalised map: time along W, folds and then bands along H."""

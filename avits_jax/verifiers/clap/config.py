@@ -70,3 +70,13 @@ class ClapConfig:
     text: TextConfig = TextConfig()
     audio: AudioConfig = AudioConfig()
     embed_dim: int = 512
+
+
+TINY = ClapConfig(
+    text=TextConfig(vocab_size=1000, width=8, depth=1, heads=2, hidden=16),
+    audio=AudioConfig(
+        patch_size=16, width=8, depths=(1, 1), heads=(1, 2), window=4, mlp_ratio=2.0
+    ),
+    embed_dim=32,
+)
+"""Reduced towers; spectrogram and positions are the published ones."""

@@ -11,14 +11,14 @@ from avits_jax.verifiers.clap.text_tower import TextTower
 
 
 class Projection(nnx.Module):
-    """Two linear layers with ReLU between them, then unit length."""
+    """Two linear layers with ReLU between them, then unit length in float32."""
 
     def __init__(self, width: int, embed_dim: int, *, rngs: nnx.Rngs):
         self.first = nnx.Linear(width, embed_dim, rngs=rngs)
         self.second = nnx.Linear(embed_dim, embed_dim, rngs=rngs)
 
     def __call__(self, x: Float[Array, "B D"]) -> Float[Array, "B E"]:
-        x = self.second(jax.nn.relu(self.first(x)))
+        x = self.second(jax.nn.relu(self.first(x))).astype(jnp.float32)
         return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
 
 

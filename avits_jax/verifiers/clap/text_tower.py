@@ -6,6 +6,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from avits_jax.nn.attention import attend
+from avits_jax.nn.embedding import Embedding
 from avits_jax.nn.stacking import scan_layers, stack_layers
 from avits_jax.verifiers.clap.config import TextConfig
 
@@ -44,9 +45,9 @@ class TextTower(nnx.Module):
 
     def __init__(self, config: TextConfig, *, rngs: nnx.Rngs):
         self.pad_id = config.pad_id
-        self.words = nnx.Embed(config.vocab_size, config.width, rngs=rngs)
-        self.positions = nnx.Embed(config.max_positions, config.width, rngs=rngs)
-        self.kinds = nnx.Embed(1, config.width, rngs=rngs)
+        self.words = Embedding(config.vocab_size, config.width, rngs=rngs)
+        self.positions = Embedding(config.max_positions, config.width, rngs=rngs)
+        self.kinds = Embedding(1, config.width, rngs=rngs)
         self.norm = _norm(config.width, rngs)
         self.blocks = stack_layers(
             lambda rngs: TextBlock(config, rngs=rngs), config.depth, rngs

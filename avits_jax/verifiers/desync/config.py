@@ -15,7 +15,7 @@ class SynchformerConfig:
     Attributes:
         width: of all states.
         image_size: pixels on a side of a frame.
-        patch_size: of pixels, and of mel bins by frames.
+        patch_size: pixels on a side of a patch.
         num_frames: frames of a segment.
         tubelet: frames of a video patch.
         video_depth: blocks of the video tower.
@@ -23,6 +23,7 @@ class SynchformerConfig:
         video_hidden: hidden width of its MLPs.
         mel_bins: mel bands.
         mel_frames: spectrogram frames of a segment.
+        mel_patch: bins and frames of an audio patch.
         mel_stride: bins and frames from one audio patch to the next.
         audio_depth: layers of the audio tower.
         audio_heads: its attention heads.
@@ -44,6 +45,7 @@ class SynchformerConfig:
     video_hidden: int = 3072
     mel_bins: int = 128
     mel_frames: int = 66
+    mel_patch: int = 16
     mel_stride: int = 10
     audio_depth: int = 12
     audio_heads: int = 12
@@ -67,9 +69,27 @@ class SynchformerConfig:
     @property
     def mel_rows(self) -> int:
         """Audio patches along frequency."""
-        return (self.mel_bins - self.patch_size) // self.mel_stride + 1
+        return (self.mel_bins - self.mel_patch) // self.mel_stride + 1
 
     @property
     def audio_steps(self) -> int:
         """Audio features of a segment."""
-        return (self.mel_frames - self.patch_size) // self.mel_stride + 1
+        return (self.mel_frames - self.mel_patch) // self.mel_stride + 1
+
+
+TINY = SynchformerConfig(
+    width=8,
+    image_size=16,
+    patch_size=8,
+    video_depth=1,
+    video_heads=2,
+    video_hidden=8,
+    mel_bins=18,
+    audio_depth=1,
+    audio_heads=2,
+    audio_hidden=8,
+    head_depth=1,
+    head_heads=2,
+    head_hidden=8,
+)
+"""Reduced networks; segments and offsets are the published ones."""

@@ -195,7 +195,7 @@ class AudioTower(nnx.Module):
     def __init__(self, config: SynchformerConfig, *, rngs: nnx.Rngs):
         self.config = config
         width, heads, hidden = config.width, config.audio_heads, config.audio_hidden
-        self.embed = nnx.Linear(config.patch_size**2, width, rngs=rngs)
+        self.embed = nnx.Linear(config.mel_patch**2, width, rngs=rngs)
         self.cls = _table(2, width, rngs=rngs)
         places = 2 + config.mel_rows * config.audio_steps
         self.position = _table(places, width, rngs=rngs)
@@ -215,7 +215,7 @@ class AudioTower(nnx.Module):
         """
         config = self.config
         mel = mel.astype(self.embed.kernel.dtype)
-        x = self.embed(patchify(mel[..., None], config.patch_size, config.mel_stride))
+        x = self.embed(patchify(mel[..., None], config.mel_patch, config.mel_stride))
         x = _prepend(self.cls[...], x) + self.position[...].astype(x.dtype)
         x = self.norm(scan_layers(self.blocks, x))[:, 2:]
         x = x.reshape(len(x), config.mel_rows, config.audio_steps, -1)

@@ -23,8 +23,16 @@ from avits_jax.verifiers.desync.preprocess import (
     prepare_frames,
     to_mono,
 )
+from avits_jax.verifiers.failures import (
+    broken,
+    check_frames,
+    check_mode,
+    check_sound,
+    failed_as_nan,
+)
 
 MODES = ("default", "bench")
+OUTPUTS = ("desync", "desync_smooth")
 BENCH_SECONDS = 8
 
 
@@ -101,7 +109,8 @@ def clip_logits(
 ) -> Float[Array, "N G C"]:
     """Logits of the offset for every group of segments of each clip.
 
-    Every segment goes through its tower once, however many groups share it.
+    Every segment goes through its tower once, however many groups share it. All of a
+    clip's logits are NaN where its video holds NaN or infinity, in whichever frame.
 
     Args:
         model: network with its weights.
@@ -114,20 +123,22 @@ def clip_logits(
         candidate_batch: clips worked on at once.
 
     Raises:
-        ValueError: unknown mode.
+        ValueError: unknown mode, fewer than two frames, or no sound.
     """
-    if mode not in MODES:
-        raise ValueError(f"mode must be one of {MODES}, got {mode!r}")
+    check_mode("DeSync", mode, MODES)
+    check_frames(OUTPUTS, media, 2)
+    check_sound(OUTPUTS, media, sample_rate)
     config = model.config
-    levels = to_levels(media.video[:, constant_rate(media.video.shape[1], fps)])
-    sound = resample(to_mono(media.audio), sample_rate, SAMPLE_RATE)
-    frames, samples = clip_lengths(
-        levels.shape[1], sound.shape[1], config.num_frames, mode
-    )
+    index = constant_rate(media.video.shape[1], fps)
+    sound = to_mono(media.audio.astype(jnp.float32))
+    sound = resample(sound, sample_rate, SAMPLE_RATE)
+    frames, samples = clip_lengths(len(index), sound.shape[1], config.num_frames, mode)
 
-    def see(levels):
+    def see(video):
+        levels = to_levels(video[:, index[:frames]].astype(jnp.float32))
         squares = prepare_frames(fit_length(levels, frames), config.image_size)
-        return model.video_features(frame_segments(squares, config.num_frames))
+        features = model.video_features(frame_segments(squares, config.num_frames))
+        return failed_as_nan(features, broken(video))
 
     def hear(sound):
         segments = audio_segments(fit_length(sound, samples))
@@ -135,14 +146,14 @@ def clip_logits(
             log_mel(segments, config.mel_bins, config.mel_frames)
         )
 
-    video = in_batches(see, levels, candidate_batch)
+    video = in_batches(see, media.video, candidate_batch)
     audio = in_batches(hear, sound, candidate_batch)
     groups = segment_groups(video.shape[1], config.num_segments)
     pairs = [
         x[:, groups].reshape(-1, *groups.shape[1:], *x.shape[2:])
         for x in (video, audio)
     ]
-    return model.compare(*pairs).reshape(len(levels), len(groups), -1)
+    return model.compare(*pairs).reshape(len(video), len(groups), -1)
 
 
 def score_clips(
@@ -169,9 +180,9 @@ def score_clips(
         mode=mode,
         candidate_batch=candidate_batch,
     )
-    failed = jnp.any(~jnp.isfinite(logits), (1, 2))
+    failed = broken(logits), broken(media.audio)
     rewards = {
         "desync": -desync_seconds(logits),
         "desync_smooth": -expected_desync(logits),
     }
-    return {name: jnp.where(failed, jnp.nan, x) for name, x in rewards.items()}
+    return {name: failed_as_nan(x, *failed) for name, x in rewards.items()}

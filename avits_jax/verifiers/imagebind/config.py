@@ -62,3 +62,13 @@ class ImageBindConfig:
             return (size - self.audio_patch) // self.audio_stride + 1
 
         return count(self.mel_bins) * count(self.mel_frames)
+
+
+TINY = ImageBindConfig(
+    vision=TowerConfig(16, 1, 2),
+    audio=TowerConfig(12, 1, 3, extra_key=True),
+    text=TowerConfig(8, 1, 2),
+    embed_dim=6,
+    image_size=28,
+)
+"""Reduced towers; spectrograms, vocabulary and context are the published ones."""

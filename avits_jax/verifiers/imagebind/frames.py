@@ -55,23 +55,44 @@ def its_frames(
 def its_pairs(num_frames: int) -> np.ndarray:
     """Frames ``[5, 2]`` of the server's clips: five spread starts, two neighbours each.
 
-    Raises:
-        ValueError: if there are fewer than two frames.
+    A single frame (where the server gives up) is its own neighbour, as a still picture
+    is for the vision tower.
     """
-    if num_frames < 2:
-        raise ValueError(f"num_frames must be at least 2, got {num_frames}")
-    starts = np.floor(np.linspace(0, num_frames - 2, NUM_CLIPS)).astype(int)
-    return np.stack([starts, starts + 1], 1)
+    starts = np.linspace(0, max(num_frames - 2, 0), NUM_CLIPS).astype(int)
+    return np.stack([starts, np.minimum(starts + 1, num_frames - 1)], 1)
 
 
 def bench_pairs(num_frames: int, fps: float) -> np.ndarray:
-    """Frames ``[5, 2]`` of the benchmark's clips: first and last of five 2 s clips."""
+    """Frames ``[5, 2]`` of the benchmark's clips: first and last of five 2 s clips.
+
+    A clip that holds one frame has it twice.
+    """
     rate = Fraction(fps)
     pairs = []
     for start in clip_starts(num_frames / rate, CLIP_SECONDS, NUM_CLIPS):
         stop = min(math.ceil((start + CLIP_SECONDS) * rate), num_frames)
-        pairs.append((math.ceil(start * rate), stop - 1))
+        pairs.append((min(math.ceil(start * rate), stop - 1), stop - 1))
     return np.array(pairs)
+
+
+def still_frames(num_frames: int, fps: float, frame_rate: float) -> np.ndarray:
+    """Frames ``[n]`` that show a clip at a lower rate; of every instant the last one.
+
+    Args:
+        num_frames: frames of the clip.
+        fps: its frames per second.
+        frame_rate: frames per second that are wanted; more than ``fps`` gives them all.
+
+    Raises:
+        ValueError: if ``frame_rate`` is not positive.
+    """
+    if not frame_rate > 0:
+        raise ValueError(f"frame_rate must be positive, got {frame_rate}")
+    if frame_rate >= fps:
+        return np.arange(num_frames)
+    count = math.ceil(num_frames * frame_rate / fps - 1e-6)
+    times = np.arange(max(count, 1)) / frame_rate
+    return np.minimum(np.floor(times * fps + 1e-6).astype(int), num_frames - 1)
 
 
 def global_clips(

@@ -13,6 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from avits_jax.nn.attention import attend
+from avits_jax.nn.patches import patchify
 from avits_jax.nn.stacking import scan_layers, stack_layers
 from avits_jax.verifiers.imagebind.config import ImageBindConfig, TowerConfig
 
@@ -28,7 +29,8 @@ def _table(rngs: nnx.Rngs, *shape: int) -> nnx.Param:
 
 
 def unit(x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
-    """Scale vectors to length 1; a length below 1e-12 counts as 1e-12."""
+    """Scale vectors to length 1 in float32; a length below 1e-12 counts as 1e-12."""
+    x = x.astype(jnp.float32)
     return x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
 
 
@@ -112,6 +114,7 @@ class VisionTower(nnx.Module):
         ``frames`` are normalised pixels with T = 1 or ``num_frames``.
         """
         kernel = self.stem[...]
+        frames = frames.astype(kernel.dtype)
         if frames.shape[1] == 1:
             kernel = jnp.sum(kernel, 0, keepdims=True)
         batch, time, height, width, channels = frames.shape
@@ -131,8 +134,12 @@ class VisionTower(nnx.Module):
         return self.head(self.norm(hidden[:, 0]))
 
     def __call__(self, frames: Float[Array, "B T H W 3"]) -> Float[Array, "B E"]:
-        """Embeddings of unit length."""
-        return unit(self.project(self.hidden(frames)))
+        """Embeddings of unit length, float32."""
+        return self.embed(self.tokens(frames))
+
+    def embed(self, tokens: Float[Array, "B L D"]) -> Float[Array, "B E"]:
+        """Embeddings of what `tokens` gave, of single frames and of groups alike."""
+        return unit(self.project(self.trunk(self.pre_norm(tokens))))
 
 
 class AudioTower(nnx.Module):
@@ -140,6 +147,7 @@ class AudioTower(nnx.Module):
 
     def __init__(self, config: ImageBindConfig, *, rngs: nnx.Rngs):
         width, size = config.audio.width, config.audio_patch
+        self.stride = config.audio_stride
         self.stem = nnx.Conv(
             1,
             width,
@@ -159,8 +167,11 @@ class AudioTower(nnx.Module):
 
     def tokens(self, mel: Float[Array, "B M T"]) -> Float[Array, "B L D"]:
         """Overlapping patches behind a class token, with positions."""
-        x = self.stem(mel[..., None])
-        x = self.stem_norm(x.reshape(x.shape[0], -1, x.shape[-1]))
+        kernel = self.stem.kernel[...]
+        size, step = kernel.shape[0], self.stride
+        # A product: XLA's CPU backend is slow at convolutions inside loops.
+        patches = patchify(mel.astype(kernel.dtype)[..., None], size, step)
+        x = self.stem_norm(patches @ kernel.reshape(-1, kernel.shape[-1]))
         return _with_class(x, self.cls, self.position)
 
     def hidden(self, mel: Float[Array, "B M T"]) -> Float[Array, "B L D"]:
@@ -172,8 +183,9 @@ class AudioTower(nnx.Module):
         return self.head(self.norm(hidden[:, 0]))
 
     def __call__(self, mel: Float[Array, "B M T"]) -> Float[Array, "B E"]:
-        """Embeddings of length ``exp(log_scale)``, 20 in the public weights."""
-        return jnp.exp(self.log_scale[...]) * unit(self.project(self.hidden(mel)))
+        """float32 embeddings of length ``exp(log_scale)``, 20 in the public weights."""
+        scale = jnp.exp(self.log_scale[...].astype(jnp.float32))
+        return scale * unit(self.project(self.hidden(mel)))
 
 
 class TextTower(nnx.Module):
@@ -204,9 +216,11 @@ class TextTower(nnx.Module):
         return self.head(self.norm(jnp.take_along_axis(hidden, end, 1)[:, 0]))
 
     def __call__(self, ids: Int[Array, "B L"]) -> Float[Array, "B E"]:
-        """Embeddings scaled by the learned temperature, at most 100."""
-        scale = jnp.minimum(jnp.exp(self.log_scale[...]), MAX_TEXT_SCALE)
-        return scale * unit(self.project(self.hidden(ids), ids))
+        """float32 embeddings scaled by the learned temperature, at most 100."""
+        scale = jnp.exp(self.log_scale[...].astype(jnp.float32))
+        return jnp.minimum(scale, MAX_TEXT_SCALE) * unit(
+            self.project(self.hidden(ids), ids)
+        )
 
 
 class ImageBind(nnx.Module):

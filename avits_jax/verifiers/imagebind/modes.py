@@ -3,14 +3,14 @@
 - `DEFAULT`: every frame, the aspect kept, the true rates, all channels, the whole
   sound, no clip disturbed by another.
 - `BENCH` (JavisBench, the published metric): pixels through 8-bit levels, the first
-  channel alone, clips that never reach the end of the sound, means removed in place.
+  channel alone, clips that never reach the end of the sound, means removed in place, a
+  text that is too long without its end token.
 - `ITS` (the search server): the range guessed from the clip's extremes, frames squashed
   to a square, 24 fps and 16 kHz assumed whatever the clip has, only the first 2 s of
   the whole sound heard, means removed in place.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -28,6 +28,20 @@ Video = Float[Array, "N F H W 3"]
 Audio = Float[Array, "N C S"]
 
 
+class Heard(NamedTuple):
+    """Log-mel pictures of a sound, each of them once.
+
+    Attributes:
+        pictures: all that must be embedded.
+        whole: which of them stand for the whole sound; their embeddings are averaged.
+        windows: which of them each window of JavisScore hears.
+    """
+
+    pictures: Float[Array, "N K M T"]
+    whole: list[int]
+    windows: list[int]
+
+
 class Mode(NamedTuple):
     """One way to read clips.
 
@@ -36,18 +50,22 @@ class Mode(NamedTuple):
         frames: ``(levels, side) -> [N, F, side, side, 3]`` normalised.
         pairs: ``(num_frames, fps) -> [5, 2]`` frames of the clips behind AVIB.
         audio: ``(audio, sample_rate) -> [N, C, S]`` at 16 kHz.
-        pictures: ``(audio, mels, frames) -> [N, K, M, T]`` of the whole sound.
-        in_place: whether windows hear the means that earlier windows removed.
+        hear: ``(audio, windows, mels, frames) -> Heard`` of the whole sound and of
+            the windows, which are 2 s each; there may be none.
+        least_sound: seconds of sound without which nothing can be heard.
         fps: frames per second taken for granted; None for the clip's own.
+        keep_end: whether a text that is too long keeps its end token; without it all
+            such texts are embedded alike, as the original does.
     """
 
     levels: Callable[[Video], Video]
     frames: Callable[[Video, int], Float[Array, "N F side side 3"]]
     pairs: Callable[[int, float], np.ndarray]
     audio: Callable[[Audio, int], Audio]
-    pictures: Callable[[Audio, int, int], Float[Array, "N K M T"]]
-    in_place: bool
+    hear: Callable[[Audio, sound.Spans, int, int], Heard]
+    least_sound: float
     fps: float | None = None
+    keep_end: bool = True
 
 
 def _mono(audio: Audio, sample_rate: int) -> Float[Array, "N 1 S"]:
@@ -60,15 +78,40 @@ def _its_audio(audio: Audio, sample_rate: int) -> Audio:
     return its_samples(audio) / sound.INT16
 
 
-def _its_pictures(audio: Audio, mels: int, length: int) -> Float[Array, "N 1 M T"]:
-    return sound.its_picture(audio * sound.INT16, mels, length)[:, None]
+def _hear(audio: Audio, windows: sound.Spans, mels: int, length: int) -> Heard:
+    """A clip of the whole sound that is also a window is read once."""
+    whole = sound.full_spans(audio.shape[-1])
+    spans = list(dict.fromkeys([*whole, *windows]))
+    pictures = sound.mel_pictures(audio, spans, mels, length)
+    return Heard(pictures, [*map(spans.index, whole)], [*map(spans.index, windows)])
 
 
-def _pictures(
-    audio: Audio, mels: int, length: int, *, bench: bool
-) -> Float[Array, "N 3 M T"]:
-    spans = (sound.bench_spans if bench else sound.full_spans)(audio.shape[-1])
-    return sound.mel_pictures(audio, spans, mels, length, in_place=bench)
+def _bench_hear(audio: Audio, windows: sound.Spans, mels: int, length: int) -> Heard:
+    spans = sound.bench_spans(audio.shape[-1])
+    # All are the same clip where the sound is not longer than one.
+    spans = spans[:1] if len(set(spans)) == 1 else spans
+    whole = sound.mel_pictures(audio, spans, mels, length, in_place=True)
+    return _after(whole, audio, windows, mels, length)
+
+
+def _its_hear(audio: Audio, windows: sound.Spans, mels: int, length: int) -> Heard:
+    whole = sound.its_picture(audio * sound.INT16, mels, length)[:, None]
+    return _after(whole, audio, windows, mels, length)
+
+
+def _after(
+    whole: Float[Array, "N K M T"],
+    audio: Audio,
+    windows: sound.Spans,
+    mels: int,
+    length: int,
+) -> Heard:
+    """Pictures of the whole sound, then of windows whose means go in place."""
+    count = whole.shape[1]
+    if windows:
+        cut = sound.mel_pictures(audio, windows, mels, length, in_place=True)
+        whole = jnp.concatenate([whole, cut], 1)
+    return Heard(whole, [*range(count)], [*range(count, count + len(windows))])
 
 
 def _default_frames(levels: Video, side: int) -> Float[Array, "N F side side 3"]:
@@ -80,23 +123,26 @@ DEFAULT = Mode(
     frames=_default_frames,
     pairs=frames.bench_pairs,
     audio=_mono,
-    pictures=partial(_pictures, bench=False),
-    in_place=False,
+    hear=_hear,
+    least_sound=sound.FRAME_SECONDS,
 )
 BENCH = Mode(
     levels=to_levels,
     frames=frames.bench_frames,
     pairs=frames.bench_pairs,
     audio=lambda audio, rate: resample(audio, rate, sound.SAMPLE_RATE),
-    pictures=partial(_pictures, bench=True),
-    in_place=True,
+    hear=_bench_hear,
+    least_sound=sound.FRAME_SECONDS,
+    keep_end=False,
 )
 ITS = Mode(
     levels=its_levels,
     frames=frames.its_frames,
     pairs=lambda num_frames, fps: frames.its_pairs(num_frames),
     audio=_its_audio,
-    pictures=_its_pictures,
-    in_place=True,
+    hear=_its_hear,
+    least_sound=0.0,
     fps=ITS_FPS,
+    keep_end=False,
 )
+MODES = {"default": DEFAULT, "bench": BENCH, "its": ITS}

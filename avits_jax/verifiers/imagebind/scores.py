@@ -63,9 +63,11 @@ def javis_windows(
     """JavisScore's windows: ranges of frames, and as many ranges of samples.
 
     Both lists are cut to the shorter one. Where the video or the audio is not longer
-    than one window, a single window holds all of both.
+    than one window, a single window holds all of both. At a rate so low that windows of
+    frames would not advance, they advance by one frame.
     """
-    video = sliding_windows(num_frames, int(seconds * fps), int(overlap * fps))
+    window = max(int(seconds * fps), 1)
+    video = sliding_windows(num_frames, window, min(int(overlap * fps), window - 1))
     audio = sliding_windows(
         num_samples, int(seconds * sample_rate), int(overlap * sample_rate)
     )
@@ -73,6 +75,15 @@ def javis_windows(
         return ((0, num_frames),), ((0, num_samples),)
     count = min(len(video), len(audio))
     return video[:count], audio[:count]
+
+
+def num_lowest(windows: Windows, share: float = 0.4) -> int:
+    """How many of a window's frames JavisScore averages: 40 %, and one at least.
+
+    The original takes none of one or two frames, and its score is then NaN.
+    """
+    size = windows[0][1] - windows[0][0]
+    return max(int(size * share), 1)
 
 
 def javis_score(

@@ -18,6 +18,7 @@ from avits_jax.verifiers.timing import clip_starts
 SAMPLE_RATE = 16_000
 CLIP_SECONDS = 2
 NUM_CLIPS = 3
+FRAME_SECONDS = 0.025  # of the spectrogram: a shorter sound has none
 INT16 = 32_768.0
 _MEL_MEAN, _MEL_STD = -4.268, 9.138
 

@@ -43,6 +43,11 @@ class VisionConfig:
         """Numbers in one patch."""
         return 3 * self.temporal_patch_size * self.patch_size**2
 
+    @property
+    def token_side(self) -> int:
+        """Pixels on a side of what becomes one token."""
+        return self.patch_size * self.merge_size
+
 
 @dataclass(frozen=True)
 class VideoRewardConfig:
@@ -73,3 +78,17 @@ class VideoRewardConfig:
     epsilon: float = 1e-6
     video_token: int = 151_656
     reward_tokens: tuple[int, int, int] = (151_657, 151_658, 151_659)
+
+
+TINY = VideoRewardConfig(
+    vision=VisionConfig(depth=1, width=16, num_heads=2, mlp_ratio=1),
+    vocab_size=64,
+    hidden_size=16,
+    intermediate_size=16,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    num_key_value_heads=1,
+    video_token=60,
+    reward_tokens=(61, 62, 63),
+)
+"""Reduced sizes; like the published ones, the last four ids are the special tokens."""

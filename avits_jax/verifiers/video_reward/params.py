@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -139,6 +140,7 @@ def video_reward_rules() -> tuple[Rule, ...]:
     return tuple(rules)
 
 
+@cache
 def build(config: VideoRewardConfig) -> tuple[nnx.GraphDef, PyTree]:
     """Graph and abstract parameters of `VideoReward`."""
     return abstract(lambda rngs: VideoReward(config, rngs=rngs))

@@ -12,6 +12,7 @@ from avits_jax.verifiers.video_reward.config import VisionConfig
 
 SAMPLE_FPS = 2.0
 MIN_FRAMES = 4
+MAX_FRAMES = 768
 MIN_PIXELS = 128 * 28 * 28
 MAX_PIXELS = 448 * 448
 MODES = ("default", "bench", "its")
@@ -22,7 +23,7 @@ _SERVER_FRAMES = 16
 def sample_frames(
     num_frames: int, fps: float, sample_fps: float = SAMPLE_FPS
 ) -> Int[np.ndarray, " n"]:
-    """Frames that the published model looks at: two per second, at least 4, even.
+    """Frames that the published model looks at: two per second, even.
 
     Args:
         num_frames: frames of the clip.
@@ -30,12 +31,13 @@ def sample_frames(
         sample_fps: frames per second to look at.
 
     Returns:
-        Indices spread over the whole clip, first and last frame among them. A clip of
-        one frame, which the original refuses, is shown twice.
+        At least 4 indices, as far as there are frames, and at most 768, spread over the
+        whole clip, first and last frame among them. A clip of one frame, which the
+        original refuses, is shown twice.
     """
     if num_frames < 2:
         return np.zeros(2, np.int32)
-    most = num_frames // 2 * 2
+    most = min(num_frames, MAX_FRAMES) // 2 * 2
     wanted = min(max(num_frames / fps * sample_fps, MIN_FRAMES), most)
     count = min(round(wanted / 2) * 2, num_frames)
     # float32 and half to even, as torch spaces and rounds.
@@ -93,7 +95,8 @@ def frame_size(
     """
     if max(height, width) > _MAX_ASPECT * min(height, width):
         raise ValueError(
-            f"frames must have an aspect of at most {_MAX_ASPECT}, got {height}x{width}"
+            f"video_reward needs frames with an aspect of at most {_MAX_ASPECT}, "
+            f"got {height}x{width}"
         )
     tall, wide = (max(factor, round(n / factor) * factor) for n in (height, width))
     if tall * wide > max_pixels:
@@ -107,9 +110,11 @@ def frame_size(
     return tall, wide
 
 
-def resize_frames(levels: Float[Array, "*B H W 3"]) -> Float[Array, "*B h w 3"]:
+def resize_frames(
+    levels: Float[Array, "*B H W 3"], factor: int = 28
+) -> Float[Array, "*B h w 3"]:
     """Resize grey levels in [0, 255] to `frame_size`, rounded to whole levels."""
-    size = frame_size(*levels.shape[-3:-1])
+    size = frame_size(*levels.shape[-3:-1], factor=factor)
     resized = resize(levels, size, cubic_pil, antialias=True)
     return jnp.clip(jnp.round(resized), 0.0, 255.0)
 
@@ -148,7 +153,7 @@ def prepare_frames(
     levels: Float[Array, "B F H W 3"], config: VisionConfig
 ) -> tuple[Float[Array, "B T P K"], int, int]:
     """Grey levels of the chosen frames to patches, with their rows and columns."""
-    resized = resize_frames(levels)
+    resized = resize_frames(levels, config.token_side)
     height, width = resized.shape[2:4]
     rows, columns = grid_of(height, width, config)
     return cut_patches(normalise(resized), config), rows, columns

@@ -62,7 +62,8 @@ def num_video_tokens(
 ) -> int:
     """Video tokens that a clip takes in the prompt; see `build_chat`."""
     vision = config.vision
-    rows, columns = grid_of(*frame_size(height, width), vision)
+    size = frame_size(height, width, factor=vision.token_side)
+    rows, columns = grid_of(*size, vision)
     frames = len(chosen_frames(num_frames, fps, mode))
     pairs = -(-frames // vision.temporal_patch_size)
     return pairs * rows * columns // vision.merge_size**2

@@ -47,3 +47,25 @@ class VQAScoreConfig:
     clip: ClipVisionConfig = field(default_factory=ClipVisionConfig)
     image_token: int = -200
     pad_token: int = 0
+
+
+TINY = VQAScoreConfig(
+    T5Config(
+        vocab_size=64,
+        d_model=16,
+        d_kv=8,
+        d_ff=16,
+        num_layers=1,
+        num_decoder_layers=1,
+        num_heads=2,
+    ),
+    ClipVisionConfig(
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=28,
+        patch_size=14,
+    ),
+)
+"""Reduced sizes."""

@@ -1,5 +1,7 @@
 """Where the published weights of CLIP-FlanT5 go."""
 
+from functools import cache
+
 from flax import nnx
 
 from avits_jax.nn.abstract import abstract
@@ -52,6 +54,7 @@ def vqa_score_ignored(config: VQAScoreConfig) -> dict[str, str]:
     }
 
 
+@cache
 def build(config: VQAScoreConfig) -> tuple[nnx.GraphDef, PyTree]:
     """Graph and abstract parameters of `VQAScore`."""
     return abstract(lambda rngs: VQAScore(config, rngs=rngs))

@@ -11,6 +11,7 @@ from avits_jax.verifiers.vqa_score.modeling import VQAScore, answer_likelihood
 from avits_jax.verifiers.vqa_score.preprocess import prepare_frames
 
 MODES = ("default", "its")
+NUM_FRAMES = 8
 
 
 def spread_frames(num_frames: int, count: int) -> Int[np.ndarray, " n"]:
@@ -26,7 +27,7 @@ def score_clips(
     answer: Int[Array, " T"],
     *,
     mode: str = "default",
-    num_frames: int = 8,
+    num_frames: int = NUM_FRAMES,
     frame_batch: int = 1,
 ) -> Float[Array, " N"]:
     """How likely the model answers "Yes" when asked whether a clip shows a text.

@@ -8,118 +8,159 @@ import numpy as np
 import pytest
 from flax import nnx
 from goldens import golden_cases
+from tiny_javisdit import CONFIG, jit, tiny
 
+from avits_jax.aggregation import weighted
 from avits_jax.generators.javisdit import generator as javis
 from avits_jax.generators.javisdit import guidance, sizes
-from avits_jax.generators.javisdit.generator import JavisDiTConfig
+from avits_jax.generators.javisdit.generator import JavisDiTConfig, Prompt
+from avits_jax.generators.javisdit.given import GivenClip
 from avits_jax.generators.javisdit.guidance import Latents
-from avits_jax.nn.gaussian import Gaussian
-from avits_jax.types import Candidates
-from tools.parity.javisdit_prior import load_prior, prior_config
-from tools.parity.javisdit_transformer import load_transformer, transformer_config
-from tools.parity.modules import QUICK, channels_first, channels_last
+from avits_jax.generators.javisdit.modeling import couple_rows
+from avits_jax.generators.javisdit.networks import Networks
+from avits_jax.generators.javisdit.weights import at_dtype
+from avits_jax.nn.positions import positions_1d
+from avits_jax.search import best_of_n
+from avits_jax.types import Cond, Params, Verifier
+from tools.javisdit_precision import trajectory
 
-GOLDEN = golden_cases("javisdit", "sample4_n2")[0].values[0]
+PROMPTS = ("a dog barks", "rain on a roof, thunder")
 
 
-@pytest.fixture(scope="module")
-def run():
-    """The golden's transformer as a generator, with its prompt and priors."""
-    inputs, info = GOLDEN.inputs, GOLDEN.info["sampler"]
-    config = JavisDiTConfig(transformer=transformer_config(GOLDEN.info["config"]))
-    model = load_transformer(GOLDEN)
-    params = javis.Networks(
-        nnx.to_pure_dict(nnx.split(model)[1]), prior=(), video_vae=(), audio_vae=()
+def _denoise(params, keys, cond):
+    """Prepared prompt to latents."""
+    generator = tiny().generator
+    candidates = generator.init(params, keys, cond)
+
+    def body(candidates, i):
+        return generator.step(params, keys, candidates, i, cond), None
+
+    return jax.lax.scan(body, candidates, jnp.arange(generator.num_steps))[0].latents
+
+
+denoise, prepare = jit(_denoise), jit(lambda p, c: tiny().generator.prepare(p, c))
+
+
+def _prompt(index: int = 0) -> Prompt:
+    return tiny().generator.encode(PROMPTS[index])
+
+
+@functools.cache
+def _cond(index: int = 0) -> javis.Condition:
+    return prepare(tiny().params, _prompt(index))
+
+
+def _keys(count: int):
+    keys = jax.vmap(jax.random.fold_in, (None, 0))
+    return keys(jax.random.key(3), jnp.arange(count))
+
+
+@functools.cache
+def _three() -> Latents:
+    return denoise(tiny().params, _keys(3), _cond())
+
+
+def _assert_close(found, expected, atol=1e-3):
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=atol, rtol=1e-3)
+
+
+def test_by_default_it_is_the_original_making_one_candidate():
+    golden = golden_cases("javisdit", "sample4_n1")[0].values[0]
+    found = trajectory(golden, "float32")
+    for stream, latents in found.items():
+        expected = golden.outputs[stream]
+        np.testing.assert_allclose(latents, expected, atol=5e-4, rtol=1e-3)
+
+
+def test_a_candidate_does_not_depend_on_its_neighbours():
+    alone = denoise(tiny().params, _keys(3)[2:], _cond())
+    _assert_close(jax.tree.map(lambda x: x[2:], _three()), alone)
+    assert np.abs(_three().video[0] - _three().video[2]).max() > 0.1
+
+
+def test_prompts_under_vmap_are_prompts_in_a_loop():
+    keys = _keys(3)[2:]
+    both = jax.tree.map(lambda *x: jnp.stack(x), _prompt(0), _prompt(1))
+
+    def run(params, keys, prompt):
+        return _denoise(params, keys, tiny().generator.prepare(params, prompt))
+
+    together = jit(jax.vmap(run, (None, None, 0)))(tiny().params, keys, both)
+    for index in range(2):
+        alone = denoise(tiny().params, keys, _cond(index))
+        _assert_close([x[index] for x in together], alone)
+    assert np.abs(together.video[0] - together.video[1]).max() > 0.01
+
+
+def test_pairs_of_rows_see_what_the_original_sees_of_one_candidate():
+    def rows(count):
+        shape = (3, count, 5, 2, 8)
+        return {"video": np.arange(np.prod(shape)).reshape(shape)}
+
+    pairs = couple_rows(rows(4), "candidate")["video"]
+    for index in range(2):
+        pair = {"video": rows(4)["video"][:, 2 * index : 2 * index + 2]}
+        alone = couple_rows(pair, "batch")["video"]
+        np.testing.assert_array_equal(pairs[:, index : index + 1], alone)
+    apart = couple_rows(rows(4), "separate")["video"]
+    np.testing.assert_array_equal(apart, rows(4)["video"])
+    assert couple_rows(rows(4), "batch")["video"].shape == (3, 1, 20, 2, 8)
+
+
+def test_texts_may_come_as_states():
+    made, params, graphs, _ = tiny()
+    prompt, without = _prompt(), params._replace(t5=())
+    ids_to_states = jit(lambda p, c: javis.text_states(p, graphs, c.text, c.text_mask))
+    states = prompt._replace(text=ids_to_states(params.t5, prompt))
+    pairs = zip(*map(jax.tree.leaves, (prepare(without, states), _cond())), strict=True)
+    for found, expected in pairs:
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+    with pytest.raises(ValueError, match="no weights of T5"):
+        made.prepare(without, prompt)
+
+
+@functools.cache
+def _given(video: tuple, audio: tuple) -> tuple[Latents, Latents, Latents]:
+    """A clip, such masks of it (repeated over the sound), two candidates made so."""
+    sizes_of = tiny().clip
+    rng = np.random.default_rng(5)
+
+    def values(shape):
+        return jnp.asarray(rng.normal(size=shape), jnp.float32)
+
+    count = sizes_of.audio_latent[0]
+    masks = Latents(jnp.asarray(video), jnp.resize(jnp.asarray(audio), count))
+    clean = Latents(values(sizes_of.video_latent), values(sizes_of.audio_latent))
+    given = GivenClip(clean, masks)
+    passed = jax.eval_shape(
+        tiny().generator.prepare, tiny().params, _prompt()._replace(given=given)
     )
-    clip = sizes.clip_sizes(info["height"], info["width"], info["num_frames"])
-
-    @functools.cache
-    def denoise(rows: tuple[int, ...], prior_scope: str) -> Latents:
-        rows = list(rows)
-        made = javis.javisdit(
-            config,
-            clip,
-            num_steps=info["num_sampling_steps"],
-            guidance_scale=info["cfg_scale"],
-            prior_scope=prior_scope,
-            fps=info["fps"],
-        )
-        # Both samples read the second text, whose mask is full.
-        text = jnp.asarray(inputs["y"][1, :1])
-        cond = javis.Condition(
-            model.prepare_text(guidance.paired_text(model, text)),
-            jnp.ones((2, text.shape[1]), bool),
-            Gaussian(jnp.zeros(()), jnp.zeros(())),
-        )
-        priors = model.prepare_priors(
-            *guidance.paired_priors(
-                model,
-                jnp.asarray(inputs["spatial_prior"][rows]),
-                jnp.asarray(inputs["temporal_prior"][rows]),
-            )
-        )
-        noise = Latents(
-            channels_last(inputs["video_noise"][rows]),
-            channels_last(inputs["audio_noise"][rows]),
-        )
-        candidates = Candidates(noise, javis._rows_last(priors))
-        step = jax.jit(made.step, compiler_options=QUICK)
-        for i in range(made.num_steps):
-            candidates = step(params, None, candidates, i, cond)
-        return candidates.latents
-
-    return denoise
+    assert jax.tree.map(jnp.shape, passed.given) == jax.tree.map(jnp.shape, given)
+    cond = _cond()._replace(given=given)
+    return clean, masks, denoise(tiny().params, _keys(2), cond)
 
 
-def test_a_candidate_does_not_depend_on_its_neighbours(run):
-    together = run((0, 1), "candidate")
-    alone = run((1,), "candidate")
-    for both, one in zip(together, alone, strict=True):
-        np.testing.assert_allclose(both[1:], one, atol=2e-4)
-    coupled = run((0, 1), "batch")
-    assert np.abs(coupled.video - together.video).max() > 0.01
+def test_a_mask_of_ones_is_no_mask():
+    found = _given((1.0, 1.0), (1.0,))[2]
+    _assert_close(found, jax.tree.map(lambda x: x[:2], _three()))
 
 
-def test_batch_scope_is_the_original(run):
-    """Samples are coupled by priors alone: the other one's text does not matter."""
-    coupled = run((0, 1), "batch")
-    expected = GOLDEN.outputs["video"][1]
-    np.testing.assert_allclose(
-        channels_first(coupled.video)[1], expected, atol=5e-4, rtol=1e-3
-    )
+def test_given_frames_stay_exactly_as_given():
+    clean, masks, found = _given((0.0, 1.0), (0.0,) * 4 + (0.5,) * 4)
+    for given, mask, latents in zip(clean, masks, found, strict=True):
+        for candidate in latents:
+            np.testing.assert_array_equal(candidate[mask == 0], given[mask == 0])
+            assert (candidate[mask > 0] != given[mask > 0]).all()
+    free = _three().video[:2, 1]
+    assert np.abs(found.video[:, 1] - free).max() > 0.01  # it sees what is given
 
 
-def test_candidates_start_from_their_own_keys_and_priors():
-    stib = golden_cases("javisdit", "stib_prior_tiny")[0].values[0]
-    config = JavisDiTConfig(
-        transformer=transformer_config(GOLDEN.info["config"]),
-        prior=prior_config(stib.info["config"]),
-    )
-    made = javis.javisdit(config, sizes.clip_sizes(16, 16, 17))
-    graphs, _ = javis.networks(config)
-    params = javis.Networks(
-        nnx.to_pure_dict(nnx.split(load_transformer(GOLDEN))[1]),
-        nnx.to_pure_dict(nnx.split(load_prior(stib))[1]),
-        video_vae=(),
-        audio_vae=(),
-    )
-
-    def start(params, keys):
-        text = jnp.asarray(GOLDEN.inputs["y"][1, 0])
-        mask = jnp.ones(len(text), bool)
-        ids = jnp.asarray(stib.inputs["ib_tokens"][0])
-        cond = javis.make_condition(params, graphs, text, mask, ids)
-        return made.init(params, keys, cond)
-
-    keys = jax.random.split(jax.random.key(0), 2)
-    run = jax.jit(start, compiler_options=QUICK)
-    two, one = run(params, keys), run(params, keys[1:])
-    for several, single in zip(jax.tree.leaves(two), jax.tree.leaves(one), strict=True):
-        np.testing.assert_allclose(several[1:], single, atol=1e-5)
-    # The first row of a candidate is its own prior, the second the null prior of all.
-    spatial = two.extra["video"][0].key
-    assert np.abs(spatial[0, 0] - spatial[1, 0]).max() > 0.01
-    np.testing.assert_allclose(spatial[0, 1], spatial[1, 1], atol=1e-5)
+def test_partly_given_frames_enter_from_their_own_noise():
+    """At sigma 0.5 the second of two steps begins below the mask's level."""
+    _, masks, found = _given((0.0, 1.0), (0.0,) * 4 + (0.5,) * 4)
+    entered = np.asarray(found.audio)[:, np.asarray(masks.audio) == 0.5]
+    assert np.abs(entered[0] - entered[1]).max() > 0.1
 
 
 def test_masked_updates_differ_only_where_frames_enter():
@@ -135,31 +176,98 @@ def test_masked_updates_differ_only_where_frames_enter():
     np.testing.assert_array_equal(dropped.video, z.video)
 
 
-def test_unknown_prior_scope_is_refused():
+def test_reference_precision_rounds_what_the_original_rounds():
+    reference, _ = javis.networks(CONFIG, "reference")
+    params = tiny().params.transformer
+    exact = nnx.merge(tiny().graphs.transformer, params)
+    rounded = nnx.merge(reference.transformer, params)
+    fps = jnp.array([24.0])
+    found = rounded.condition(jnp.array([990.02]), fps)
+    np.testing.assert_array_equal(found, exact.condition(jnp.array([992.0]), fps))
+    frequency = 10_000.0 ** (-np.arange(4, dtype=np.float32) / 4)
+    sines = positions_1d(2, 8, rounded=True)[1, :4]
+    half = frequency.astype(jnp.bfloat16).astype(np.float32)
+    np.testing.assert_allclose(sines, np.sin(half), rtol=1e-6)
+    sound = jnp.zeros((1, *tiny().clip.audio_latent))
+    shift = rounded.embed_audio(sound) - exact.embed_audio(sound)
+    assert 1e-4 < np.abs(shift).max() < 0.1
+
+
+def test_in_bfloat16_what_matters_is_float32():
+    _, params, graphs, clip = tiny()
+    half = Networks(
+        *(at_dtype(jax.eval_shape(lambda x=part: x), "bfloat16") for part in params)
+    )
+
+    def run(params, latents, level):
+        model = nnx.merge(graphs.transformer, params.transformer)
+        priors = jnp.zeros((2, 4, 16))
+        context = model.prepare(jnp.zeros((2, 64, 32)), None, priors, priors)
+        condition = model.condition(level, level)
+        info = {"fps": level, "height": 16.0, "width": 24.0}
+        outputs, kept = model.trace(*latents, level, context, **info)
+        return condition, model.modulations(condition), outputs, kept["exchange_video"]
+
+    latents = Latents(
+        jnp.zeros((2, *clip.video_latent)), jnp.zeros((2, *clip.audio_latent))
+    )
+    *exact, tokens = jax.eval_shape(run, half, latents, jnp.ones(2))
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(exact)} == {"float32"}
+    assert tokens.dtype == jnp.bfloat16
+    made = tiny().generator
+    cond = jax.eval_shape(made.prepare, half, _prompt())
+    start = jax.eval_shape(made.init, half, _keys(1), cond)
+    after = jax.eval_shape(made.step, half, _keys(1), start, jnp.int32(0), cond)
+    media = jax.eval_shape(made.decode, half, after)
+    kinds = {x.dtype.name for x in jax.tree.leaves((after.latents, media, cond.prior))}
+    assert kinds == {"float32"}
+    assert cond.text["video_spatial"].key.dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"prior_scope": "all"}, "'all'.*candidate"),
+        ({"mask_update": "fixed"}, "'fixed'.*mended"),
+        ({"decode_batch": 0}, "decode_batch is 0"),
+        ({"num_steps": 0}, "num_steps is 0"),
+        ({"precision": "half"}, "'half'.*reference"),
+    ],
+)
+def test_unknown_options_are_refused(options, message):
     clip = sizes.clip_sizes(240, 426, 51)
-    with pytest.raises(ValueError, match="'all'.*candidate"):
-        javis.javisdit(JavisDiTConfig(), clip, prior_scope="all")
+    with pytest.raises(ValueError, match=message):
+        javis.javisdit(JavisDiTConfig(), clip, **options)
 
 
-def test_whole_program_fits_together_at_full_size():
-    config = JavisDiTConfig()
-    graphs, params = javis.networks(config)
+def test_a_whole_search_fits_together_at_full_size():
+    _, params = javis.networks(JavisDiTConfig())
     clip = sizes.clip_sizes(*sizes.image_size("240p", "9:16"), sizes.frame_count("4s"))
-    made = javis.javisdit(config, clip)
-
-    def program(params, keys, text, mask, ids):
-        cond = javis.make_condition(params, graphs, text, mask, ids)
-        candidates = made.init(params, keys, cond)
-        candidates = made.step(params, keys, candidates, 0, cond)
-        return made.decode(params, candidates)
-
-    media = jax.eval_shape(
-        program,
-        params,
-        jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 3)),
-        jax.ShapeDtypeStruct((300, 4096), jnp.float32),
+    made = javis.javisdit(JavisDiTConfig(), clip)
+    loud = Verifier("loud", lambda params, media, cond: media.audio.std(-1))
+    search = functools.partial(
+        best_of_n,
+        generator=made,
+        verifiers=(loud,),
+        aggregator=weighted([1.0]),
+        num_candidates=3,
+    )
+    prompt = Prompt(
+        jax.ShapeDtypeStruct((300,), jnp.int32),
         jax.ShapeDtypeStruct((300,), bool),
         jax.ShapeDtypeStruct((77,), jnp.int32),
     )
-    assert media.video.shape == (3, 102, 240, 424, 3)
-    assert media.audio.shape == (3, 68000)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    output = jax.eval_shape(search, Params(params, ((),)), key, Cond(prompt, ((),)), ())
+    assert made.num_steps == 30
+    assert output.best.video.shape == (102, 240, 424, 3)
+    assert output.best.audio.shape == (68000,)
+    assert output.rewards.shape == (3, 1)
+    # Texts that come as states are the same to all that follows.
+    states = prompt._replace(text=jax.ShapeDtypeStruct((300, 4096), jnp.float32))
+    without = params._replace(t5=())
+    found, expected = (
+        jax.eval_shape(made.prepare, *arguments)
+        for arguments in ((without, states), (params, prompt))
+    )
+    assert found == expected

@@ -17,6 +17,11 @@ def test_every_size_on_offer_has_latents():
     assert count == 8 * 17 + 5 * 40
 
 
+def test_ratios_have_two_names():
+    assert sizes.image_size("144p", "0.56") == sizes.image_size("144p", "9:16")
+    assert sizes.image_size("256", "1:1") == sizes.image_size("256", "1.00")
+
+
 @pytest.mark.parametrize("name, frames", [("1x", 51), ("16s", 408), ("32s", 816)])
 def test_durations(name, frames):
     assert sizes.frame_count(name) == sizes.frame_count(str(frames)) == frames

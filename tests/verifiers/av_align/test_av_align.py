@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from goldens import assert_golden, golden_cases
 
-from avits_jax.types import Media
+from avits_jax.network_weights import Weights
 from avits_jax.verifiers.av_align import flow, onsets, score
-from avits_jax.verifiers.av_align.program import score_clips
+from avits_jax.verifiers.av_align.verifier import make
 
 
 @pytest.mark.parametrize("golden", golden_cases("verifiers", "score_av_align"))
@@ -110,13 +110,7 @@ def test_grey_levels_are_whole_and_weighted():
     assert score.grey_levels(video).tolist() == [76, 150, 255]
 
 
-def test_a_population_is_scored_one_by_one_and_a_broken_clip_fails_alone():
-    rng = np.random.default_rng(0)
-    frames = rng.uniform(size=(3, 12, 34, 34, 3)).astype(np.float32)
-    audio = rng.normal(size=(3, 2, 8_000)).astype(np.float32)
-    audio[1, 0, 5] = np.nan
-    run = jax.jit(lambda media: score_clips(media, fps=24.0, sample_rate=16_000))
-    scores = np.asarray(run(Media(frames, audio)))
-    moved = np.asarray(run(Media(frames[::-1], audio[::-1])))
-    assert np.isnan(scores).tolist() == [False, True, False]
-    np.testing.assert_allclose(scores, moved[::-1], atol=1e-6)
+def test_there_is_one_mode():
+    clip = {"fps": 24.0, "sample_rate": 16_000, "candidate_batch": None}
+    with pytest.raises(ValueError, match="AV-Align must be one of default, got 'its'"):
+        make(["av_align"], None, Weights(None), mode="its", **clip)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from flax import nnx
 from goldens import assert_golden, golden_cases
-from networks import jitted, random_network
+from networks import jitted, random_network, with_dtype
 
 from avits_jax.nn.abstract import abstract
+from avits_jax.types import Media
 from avits_jax.verifiers.clap import features
 from avits_jax.verifiers.clap import params as names
 from avits_jax.verifiers.clap.audio_tower import (
@@ -17,7 +18,14 @@ from avits_jax.verifiers.clap.audio_tower import (
     shift_mask,
     windows_of,
 )
-from avits_jax.verifiers.clap.config import AudioConfig, ClapConfig
+from avits_jax.verifiers.clap.config import (
+    TINY,
+    AudioConfig,
+    ClapConfig,
+    TextConfig,
+)
+from avits_jax.verifiers.clap.text_tower import TextTower
+from avits_jax.verifiers.clap.verifier import clap_tower, text_encoder
 
 CASES = [
     case
@@ -31,18 +39,54 @@ def test_clap_meets_the_golden(golden):
     assert_golden(golden)
 
 
-def test_full_size_lowers_without_memory():
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_full_size_computes_in_the_weights_dtype_and_scores_in_float32(dtype):
     config = ClapConfig()
-    graph, params = names.build(config)
+    graph, like = names.build(config)
+    params = with_dtype(like, dtype)
+    media = Media(
+        jax.ShapeDtypeStruct((2, 102, 240, 426, 3), jnp.float32),
+        jax.ShapeDtypeStruct((2, 68_000), jnp.float32),
+    )
     mel = jax.ShapeDtypeStruct((2, 1001, config.audio.mel_bins), jnp.float32)
-    ids = jax.ShapeDtypeStruct((2, 40), jnp.int32)
+    ids = jax.ShapeDtypeStruct((2, 64), jnp.int32)
 
-    def embed(params, mel, ids):
+    def hidden(params, mel, ids):
         model = nnx.merge(graph, params)
-        return model.embed_audio(mel), model.embed_text(ids, ids != 1)
+        return model.audio.hidden(mel), model.text.hidden(ids, ids != 1)
 
-    for out in jax.eval_shape(embed, params, mel, ids):
-        assert out.shape == (2, config.embed_dim)
+    inner = jax.eval_shape(hidden, params, mel, ids)
+    assert all(x.dtype == dtype for x in inner)
+    tower = clap_tower(config, sample_rate=16_000, candidate_batch=1)
+    cond = jax.ShapeDtypeStruct((64,), jnp.int32), jax.ShapeDtypeStruct((64,), bool)
+    reward = jax.eval_shape(tower.rewards, params, media, cond)["clap"]
+    assert reward.shape == (2,) and reward.dtype == jnp.float32
+
+
+def test_a_text_is_filled_up_or_cut_and_keeps_its_end():
+    encode = text_encoder(lambda text: [0, *range(4, 4 + len(text)), 2], TextConfig())
+    ids, mask = encode("x" * 5)
+    assert ids[:8].tolist() == [0, 4, 5, 6, 7, 8, 2, 1]
+    assert len(ids) == len(mask) == 32 and mask.sum() == 7
+    ids, mask = encode("x" * 600)
+    assert len(ids) == 512 and mask.all()
+    assert ids[[0, 1, 510, 511]].tolist() == [0, 4, 513, 2]
+
+
+def test_padding_does_not_change_an_embedding():
+    config = TINY.text
+    graph, params = random_network(lambda rngs: TextTower(config, rngs=rngs))
+    embed = jitted(graph, lambda tower, ids, mask: tower(ids, mask))
+    ids = jnp.asarray([[0, 8, 9, 2, 1, 1]])
+    padded = embed(params, ids, ids != 1)
+    np.testing.assert_allclose(
+        embed(params, ids[:, :4], ids[:, :4] != 1), padded, atol=1e-5
+    )
+
+
+def test_unknown_mode_is_refused():
+    with pytest.raises(ValueError, match="CLAP must be one of default, bench, its, g"):
+        clap_tower(TINY, sample_rate=16_000, mode="best")
 
 
 def test_audio_tower_ignores_the_rest_of_the_batch_and_takes_odd_depths():

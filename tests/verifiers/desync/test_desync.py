@@ -6,11 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from networks import jitted, random_network, with_dtype
+from networks import with_dtype
 
 from avits_jax.types import Media
-from avits_jax.verifiers.desync.config import SynchformerConfig
-from avits_jax.verifiers.desync.modeling import Synchformer
+from avits_jax.verifiers.desync.config import TINY, SynchformerConfig
 from avits_jax.verifiers.desync.params import build
 from avits_jax.verifiers.desync.preprocess import (
     constant_rate,
@@ -27,25 +26,8 @@ from avits_jax.verifiers.desync.scores import (
     score_clips,
     segment_groups,
 )
+from avits_jax.verifiers.desync.verifier import desync_tower
 
-TINY = SynchformerConfig(
-    width=8,
-    image_size=16,
-    patch_size=8,
-    num_frames=16,
-    video_depth=1,
-    video_heads=2,
-    video_hidden=8,
-    mel_bins=18,
-    mel_frames=66,
-    audio_depth=1,
-    audio_heads=2,
-    audio_hidden=8,
-    head_depth=1,
-    head_heads=2,
-    head_hidden=8,
-    num_segments=3,
-)
 CASES = [
     *goldens.golden_cases("verifiers", "synchformer"),
     *goldens.golden_cases("verifiers", "manifest_synchformer"),
@@ -139,46 +121,16 @@ def test_smooth_form_moves_where_the_metric_stands_still():
     np.testing.assert_allclose(cold, desync_seconds(logits), atol=1e-3)
 
 
-@pytest.fixture(scope="module")
-def network():
-    return random_network(lambda rngs: Synchformer(TINY, rngs=rngs))
-
-
-@pytest.fixture(scope="module")
-def media() -> Media:
-    first, second = jax.random.split(jax.random.key(0))
-    video = jax.random.uniform(first, (2, 20, 20, 24, 3))
-    return Media(video, 0.3 * jax.random.normal(second, (2, 20_000)))
-
-
-def test_clips_do_not_depend_on_each_other(network, media):
-    graph, params = network
-    score = jitted(
-        graph,
-        lambda model, media: score_clips(
-            model, media, fps=20.0, sample_rate=16_000, candidate_batch=1
-        ),
-    )
-    rewards = score(params, media)
-    assert set(rewards) == {"desync", "desync_smooth"}
-    turned = score(params, Media(media.video[::-1], media.audio[::-1]))
-    bad = score(params, media._replace(video=media.video.at[0, 3].set(jnp.nan)))
-    for name, value in rewards.items():
-        assert np.all((value <= 0) & (value >= -2))
-        np.testing.assert_allclose(turned[name], value[::-1], atol=1e-4)
-        assert np.isnan(bad[name][0])
-        np.testing.assert_allclose(bad[name][1], value[1], atol=1e-4)
-
-
 def test_channels_are_averaged():
     audio = jnp.arange(12.0).reshape(2, 2, 3)
     np.testing.assert_array_equal(to_mono(audio), [[1.5, 2.5, 3.5], [7.5, 8.5, 9.5]])
     np.testing.assert_array_equal(to_mono(audio[:, 0]), audio[:, 0])
 
 
-def test_unknown_mode_is_refused(network, media):
-    with pytest.raises(ValueError, match="mode must be one of .* got 'its'"):
-        score_clips(nnx.merge(*network), media, fps=8.0, sample_rate=16_000, mode="its")
+def test_a_mode_that_it_lacks_is_refused():
+    message = "mode of DeSync must be one of default, bench, got 'its'"
+    with pytest.raises(ValueError, match=message):
+        desync_tower(TINY, fps=8.0, sample_rate=16_000, mode="its")
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])

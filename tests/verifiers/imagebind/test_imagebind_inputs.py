@@ -79,8 +79,16 @@ def test_pairs_of_frames():
     np.testing.assert_array_equal(pairs[0], [0, 47])
     assert (np.diff(pairs, axis=1) >= 47).all()
     assert (frames.bench_pairs(30, 24.0) == [0, 29]).all()
-    with pytest.raises(ValueError, match="at least 2, got 1"):
-        frames.its_pairs(1)
+    assert not frames.its_pairs(1).any() and not frames.bench_pairs(1, 24.0).any()
+    assert frames.bench_pairs(3, 0.3).max() == 2
+
+
+def test_fewer_frames_are_spread_over_the_clip():
+    np.testing.assert_array_equal(frames.still_frames(12, 24.0, 8.0), [0, 3, 6, 9])
+    assert frames.still_frames(102, 24.0, 10.0).max() < 102
+    assert len(frames.still_frames(102, 23.976, 23.976)) == 102
+    with pytest.raises(ValueError, match="frame_rate must be positive, got 0"):
+        frames.still_frames(12, 24.0, 0.0)
 
 
 def test_global_clips_of_a_tall_video_move_down():

@@ -61,6 +61,7 @@ def test_frames_are_inside_and_pair_up(num_frames):
 def test_longer_clips_show_more_frames():
     assert len(sample_frames(240, 24.0)) == 20
     assert len(sample_frames(240, 8.0)) == 60
+    assert len(sample_frames(24_000, 24.0)) == 768
     assert len(chosen_frames(240, 8.0, "its")) == 4
 
 

@@ -1,0 +1,117 @@
+"""From a tokenized prompt to what the transformer reads of it, once per prompt."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+from avits_jax.generators.javisdit import guidance
+from avits_jax.generators.javisdit.given import GivenClip
+from avits_jax.generators.javisdit.modeling import TextContext
+from avits_jax.generators.javisdit.networks import Networks
+from avits_jax.nn.gaussian import Gaussian
+from avits_jax.types import PyTree
+
+
+class Prompt(NamedTuple):
+    """A prompt as both text encoders read it: what ``Generator.prepare`` takes.
+
+    Attributes:
+        text: T5 token ids ``[L]``, or states ``[L, E]`` made before by `text_states`;
+            T5's weights are not needed then.
+        text_mask: ``[L]`` True for tokens of the prompt, its end token among them.
+        prior_ids: ImageBind token ids ``[K]``: start, words, end, zeros.
+        given: frames or sound that are given, or None.
+    """
+
+    text: Int[Array, " L"] | Float[Array, "L E"]
+    text_mask: Bool[Array, " L"]
+    prior_ids: Int[Array, " K"]
+    given: GivenClip | None = None
+
+
+class Condition(NamedTuple):
+    """What a prompt fixes for all candidates and steps.
+
+    Attributes:
+        text: keys and values of the prompt and of the null text, two rows.
+        text_mask: ``[2, L]``.
+        prior: distribution of the prior tokens, ``[Ns + Nt, D]``.
+        given: frames or sound that are given, or None.
+    """
+
+    text: TextContext
+    text_mask: Bool[Array, "2 L"]
+    prior: Gaussian
+    given: GivenClip | None = None
+
+
+def text_states(
+    params_t5: PyTree,
+    graphs: Networks,
+    ids: Int[Array, " L"],
+    mask: Bool[Array, " L"],
+) -> Float[Array, "L E"]:
+    """T5's last hidden states of a prompt, in the dtype of its weights.
+
+    Args:
+        params_t5: weights of T5.
+        graphs: static graphs of the networks.
+        ids: token ids, padded.
+        mask: True for tokens of the prompt.
+    """
+    return nnx.merge(graphs.t5, params_t5)(ids[None], mask[None])[0]
+
+
+def make_condition(
+    params: Networks,
+    graphs: Networks,
+    text: Float[Array, "L E"],
+    text_mask: Bool[Array, " L"],
+    prior_ids: Int[Array, " K"],
+    given: GivenClip | None = None,
+) -> Condition:
+    """Prepare a prompt of known T5 states once for all candidates and steps.
+
+    Args:
+        params: weights of all networks.
+        graphs: their static graphs, from `networks`.
+        text: T5 states of the prompt.
+        text_mask: True for tokens of the prompt.
+        prior_ids: ImageBind token ids of the prompt.
+        given: frames or sound that are given.
+    """
+    transformer = nnx.merge(graphs.transformer, params.transformer)
+    prior = nnx.merge(graphs.prior, params.prior)(prior_ids[None])
+    return Condition(
+        transformer.prepare_text(guidance.paired_text(transformer, text[None])),
+        jnp.stack([text_mask, text_mask]),
+        jax.tree.map(lambda moment: moment[0].astype(jnp.float32), prior),
+        given,
+    )
+
+
+def prepare(params: Networks, graphs: Networks, cond: Prompt) -> Condition:
+    """Run both text encoders and make what the denoising steps read.
+
+    Args:
+        params: weights of all networks; ``t5`` may be ``()`` for states.
+        graphs: their static graphs.
+        cond: the prompt.
+
+    Raises:
+        ValueError: token ids were given, but no weights of T5.
+    """
+    text = cond.text
+    if jnp.issubdtype(text.dtype, jnp.integer):
+        if not jax.tree.leaves(params.t5):
+            raise ValueError(
+                "cond.text holds token ids, but there are no weights of T5 (params.t5 "
+                "is empty); give T5 states, or load T5"
+            )
+        text = text_states(params.t5, graphs, text, cond.text_mask)
+    return make_condition(
+        params, graphs, text, cond.text_mask, cond.prior_ids, cond.given
+    )

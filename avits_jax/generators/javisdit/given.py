@@ -1,0 +1,204 @@
+"""Clips of which some frames, or some of the sound, are given.
+
+A mask says for every latent frame and every latent time step of the sound what is done
+with it: 0 keeps it as given, 1 makes it from noise, and values between make it anew
+from that noise level on. Extension of a clip, a first frame that is given, sound for a
+given video: all of them are masks.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from avits_jax.generators.javisdit import guidance
+from avits_jax.generators.javisdit.guidance import Latents
+from avits_jax.generators.javisdit.networks import Networks
+from avits_jax.generators.javisdit.schedule import NUM_TIMESTEPS
+from avits_jax.generators.javisdit.sizes import ClipSizes
+
+
+class GivenClip(NamedTuple):
+    """What is given of a clip, the same for all candidates.
+
+    Attributes:
+        latents: clean latents, ``[T, H, W, C]`` and ``[Ta, M, C]``; where a mask is 1
+            they do not matter.
+        masks: ``[T]`` and ``[Ta]`` in [0, 1], see above.
+    """
+
+    latents: Latents
+    masks: Latents
+
+
+def given_clip(
+    params: Networks,
+    graphs: Networks,
+    clip: ClipSizes,
+    video: Float[Array, "F H W 3"] | None,
+    audio: Float[Array, " S"] | None,
+    *,
+    video_mask: Float[Array, " T"],
+    audio_mask: Float[Array, " Ta"],
+) -> GivenClip:
+    """Encode a real clip, or its beginning, to be kept or continued.
+
+    Latents are the means of the autoencoders' posteriors: nothing is drawn. What lies
+    behind the end of a shorter clip or sound is made from noise, whatever its mask.
+
+    Args:
+        params: weights of the networks.
+        graphs: their static graphs, from `networks`.
+        clip: sizes of the clip that is to be made.
+        video: frames in [0, 1], ``clip.height`` by ``clip.width`` pixels (or as decoded
+            clips are: ``clip.decoded_height`` by ``clip.decoded_width``):
+            ``clip.num_frames`` of them, or fewer in whole chunks of 17, the first of
+            the clip. None for none.
+        audio: samples in [-1, 1] at the vocoder's rate from the beginning of the clip,
+            at least 1024. None for none.
+        video_mask: one number in [0, 1] per latent frame, ``clip.video_latent[0]``.
+        audio_mask: one per latent time step, ``clip.audio_latent[0]``. A token of the
+            transformer spans four of them and goes by the first one's mask.
+
+    Raises:
+        ValueError: a size does not fit; the message says which ones do.
+    """
+    masks = Latents(
+        _checked("video_mask", video_mask, clip.video_latent[0]),
+        _checked("audio_mask", audio_mask, clip.audio_latent[0]),
+    )
+    pictures = _encoded_video(params, graphs, clip, video)
+    sound = _encoded_audio(params, graphs, clip, audio)
+    pairs = [
+        _filled(latents, mask, size)
+        for latents, mask, size in zip(
+            (pictures, sound),
+            masks,
+            (clip.video_latent, clip.audio_latent),
+            strict=True,
+        )
+    ]
+    return GivenClip(Latents(*(x for x, _ in pairs)), Latents(*(m for _, m in pairs)))
+
+
+def start_from(given: GivenClip, noise: Latents) -> Latents:
+    """Latents to begin with: noise where a mask is 1, given ones elsewhere.
+
+    Args:
+        given: what is given.
+        noise: ``[N, ...]`` of every candidate.
+    """
+
+    def choose(clean, fresh, mask):
+        return jnp.where(guidance.over_frames(mask[None] == 1, fresh), fresh, clean)
+
+    return jax.tree.map(choose, given.latents, noise, given.masks)
+
+
+class Frames(NamedTuple):
+    """A population at one step, ready for the transformer.
+
+    Attributes:
+        settled: latents, the given ones where they are given.
+        entered: the same, with frames that begin to take part brought to the noise
+            level: input of the transformer.
+        active: ``[N, T]`` and ``[N, Ta]``, True for frames that take part; None
+            for all.
+    """
+
+    settled: Latents
+    entered: Latents
+    active: Latents | None
+
+
+def settle(
+    given: GivenClip,
+    latents: Latents,
+    timestep: Float[Array, ""],
+    previous: Float[Array, ""],
+    noise: Latents | None,
+) -> Frames:
+    """Put given frames in their places and let frames enter that begin to take part.
+
+    Frames that do not take part yet are the given ones whatever ``latents`` holds, so
+    that mutation and stochastic steps of a search cannot spoil them.
+
+    Args:
+        given: what is given.
+        latents: ``[N, ...]`` of the population.
+        timestep: of this step, in [0, 1000].
+        previous: of the step before; 1000 at the first.
+        noise: standard normal, for frames that enter at this step; None: they do not
+            enter yet.
+    """
+    count = len(latents.video)
+    masks = jax.tree.map(lambda m: jnp.broadcast_to(m, (count, *m.shape)), given.masks)
+    before = guidance.active_frames(masks, previous)
+
+    def place(clean, z, mask):
+        return jnp.where(guidance.over_frames(mask, z), z, clean)
+
+    settled = jax.tree.map(place, given.latents, latents, before)
+    if noise is None:
+        return Frames(settled, settled, before)
+    entered = guidance.enter_frames(settled, noise, masks, timestep, previous)
+    return Frames(settled, entered, guidance.active_frames(masks, timestep))
+
+
+def previous_timestep(levels: Float[Array, " T"], i) -> Float[Array, ""]:
+    """Timestep of the step before ``i``; 1000 for the first."""
+    return jnp.where(i > 0, levels[jnp.maximum(i - 1, 0)], float(NUM_TIMESTEPS))
+
+
+def _checked(name: str, mask: Float[Array, " T"], length: int) -> Float[Array, " T"]:
+    mask = jnp.asarray(mask, jnp.float32)
+    if mask.shape != (length,):
+        raise ValueError(f"{name} has shape {mask.shape}; expected ({length},)")
+    return mask
+
+
+def _encoded_video(params, graphs, clip: ClipSizes, video) -> Array | None:
+    if video is None:
+        return None
+    vae = nnx.merge(graphs.video_vae, params.video_vae)
+    chunk = vae.config.chunk_frames
+    frames, *pixels = video.shape[:3]
+    sizes = ([clip.height, clip.width], [clip.decoded_height, clip.decoded_width])
+    whole = frames == clip.num_frames or (
+        frames < clip.num_frames and not frames % chunk
+    )
+    if not frames or not whole or pixels not in sizes:
+        raise ValueError(
+            f"video is {frames} frames of {pixels}; expected {clip.num_frames} frames, "
+            f"or fewer in multiples of {chunk}, of {sizes[0]} or {sizes[1]} pixels"
+        )
+    return vae.encode(2 * jnp.asarray(video, jnp.float32)[None] - 1)[0]
+
+
+def _encoded_audio(params, graphs, clip: ClipSizes, audio) -> Array | None:
+    if audio is None:
+        return None
+    vae = nnx.merge(graphs.audio_vae, params.audio_vae)
+    room = clip.mel_rows * vae.config.vocoder.hop
+    if audio.ndim != 1 or not vae.shortest <= len(audio) <= room:
+        raise ValueError(
+            f"audio has shape {audio.shape}; expected one channel of {vae.shortest} "
+            f"to {room} samples"
+        )
+    steps = -(-len(audio) // (vae.config.vocoder.hop * vae.config.factor))
+    padded = jnp.pad(jnp.asarray(audio, jnp.float32), (0, room - len(audio)))
+    return vae.encode(padded[None])[0, :steps]
+
+
+def _filled(
+    latents: Array | None, mask: Array, size: tuple[int, ...]
+) -> tuple[Array, Array]:
+    """Latents filled up with zeros, and the mask with ones where there was nothing."""
+    if latents is None:
+        return jnp.zeros(size), jnp.ones_like(mask)
+    missing = size[0] - len(latents)
+    margins = [(0, missing)] + [(0, 0)] * (latents.ndim - 1)
+    given = jnp.arange(size[0]) < len(latents)
+    return jnp.pad(latents, margins), jnp.where(given, mask, 1.0)

@@ -1,0 +1,115 @@
+"""DeSync's verifiers: by how much picture and sound are apart in time.
+
+Synchformer (Iashin et al., ICASSP 2024; the weights of hkchengrex/MMAudio) tells 21
+offsets from -2 to 2 s apart. Higher is better:
+
+- ``desync``: minus the size of the likeliest offset, mean over groups of 14 segments,
+  in [-2, 0] seconds: the metric of JavisBench, negated. A step function of the clip;
+- ``desync_smooth``: minus the size that the probabilities expect, in (-2, 0) seconds:
+  smooth, for search. In neither paper.
+
+Modes: ``default`` reads the whole clip and no more; ``bench`` its first 8 s, and fills
+a shorter clip with black and silence, as the benchmark does, so that a clip of 4 s is
+judged on an input that is half empty. The search server never ran it: no ``its``.
+"""
+
+from collections.abc import Sequence
+
+from flax import nnx
+
+from avits_jax.network_weights import Weights, read_network
+from avits_jax.types import Media, PyTree, Scores, Tower, Verifier
+from avits_jax.verifiers.desync.config import TINY, SynchformerConfig
+from avits_jax.verifiers.desync.params import build
+from avits_jax.verifiers.desync.scores import MODES, score_clips
+from avits_jax.verifiers.desync.sharding import RULES
+from avits_jax.verifiers.failures import check_mode
+from avits_jax.verifiers.stack import from_tower
+
+
+def read(weights: Weights, *, tiny: bool) -> tuple[SynchformerConfig, PyTree]:
+    """Read the network, or draw it.
+
+    Args:
+        weights: where from.
+        tiny: reduced sizes in place of the published ones, where weights are drawn.
+
+    Raises:
+        ValueError: the checkpoint is missing, damaged, or of another model.
+    """
+    default = TINY if tiny else SynchformerConfig()
+    return read_network(
+        weights, default, lambda sizes: build(sizes)[1], "synchformer", RULES
+    )
+
+
+def make(
+    names: Sequence[str],
+    config: SynchformerConfig,
+    weights: Weights,
+    *,
+    fps: float,
+    sample_rate: int,
+    mode: str,
+    candidate_batch: int | None,
+) -> tuple[Verifier, ...]:
+    """Make the verifiers of one pass.
+
+    Args:
+        names: "desync", "desync_smooth" or both.
+        config: sizes of the network.
+        weights: not needed: no text is read.
+        fps: frames per second of the clips.
+        sample_rate: Hz of their sound.
+        mode: "default" or "bench".
+        candidate_batch: clips worked on at once; None for one, whose segments (24 for
+            8 s) are a batch of their own.
+
+    Raises:
+        ValueError: an unknown mode.
+    """
+    del weights
+    tower = desync_tower(
+        config,
+        fps=fps,
+        sample_rate=sample_rate,
+        mode=mode,
+        candidate_batch=candidate_batch or 1,
+    )
+    return tuple(from_tower(name, tower, name, lambda prompt: ()) for name in names)
+
+
+def desync_tower(
+    config: SynchformerConfig,
+    *,
+    fps: float,
+    sample_rate: int,
+    mode: str = "default",
+    candidate_batch: int = 1,
+) -> Tower:
+    """Make the pass that gives ``desync`` and ``desync_smooth``.
+
+    Args:
+        config: sizes of the network.
+        fps: frames per second of the clips.
+        sample_rate: Hz of their sound.
+        mode: "default" or "bench".
+        candidate_batch: clips worked on at once.
+
+    Raises:
+        ValueError: an unknown mode.
+    """
+    check_mode("DeSync", mode, MODES)
+    graph, _ = build(config)
+
+    def rewards(params: PyTree, media: Media, cond: PyTree) -> dict[str, Scores]:
+        return score_clips(
+            nnx.merge(graph, params),
+            media,
+            fps=fps,
+            sample_rate=sample_rate,
+            mode=mode,
+            candidate_batch=candidate_batch,
+        )
+
+    return Tower("desync", rewards)

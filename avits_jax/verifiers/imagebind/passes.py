@@ -1,0 +1,106 @@
+"""ImageBind's passes over a population: every frame and every sound once."""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from avits_jax.nn.chunking import in_batches
+from avits_jax.verifiers.failures import broken, failed_as_nan
+from avits_jax.verifiers.imagebind.config import ImageBindConfig
+from avits_jax.verifiers.imagebind.frames import global_clips
+from avits_jax.verifiers.imagebind.modeling import ImageBind
+from avits_jax.verifiers.imagebind.modes import Mode
+from avits_jax.verifiers.imagebind.scores import Windows
+
+
+def even_batch(count: int, most: int) -> int:
+    """Size of the fewest batches of at most ``most`` that are about equal."""
+    return max(-(-count // max(-(-count // most), 1)), 1)
+
+
+def embed_video(
+    model: ImageBind,
+    video: Float[Array, "N F H W 3"],
+    *,
+    side: int,
+    mode: Mode,
+    stills: np.ndarray,
+    pairs: np.ndarray,
+    frame_batch: int,
+    candidate_batch: int | None,
+) -> tuple[Float[Array, "N S E"], Float[Array, "N C E"]]:
+    """Embeddings of single frames, and of short clips; one pass for both.
+
+    All of a video that holds NaN or infinity, in a frame that is looked at or not, are
+    NaN.
+    Pixels are prepared in float32, and only of the candidates that are worked on.
+
+    Args:
+        model: the towers.
+        video: in [0, 1].
+        side: pixels of a square frame's side.
+        mode: how pixels are read.
+        stills: frames that are embedded alone; may be empty.
+        pairs: ``[P, 2]`` frames of the clips, each seen through three crops; may be
+            empty.
+        frame_batch: frames, or clips, that go through the trunk at once.
+        candidate_batch: candidates that are worked on at once; None for as many as
+            fill a batch of frames.
+    """
+
+    def see(video):
+        levels = mode.levels(video.astype(jnp.float32))
+        seen = []
+        if len(stills):
+            chosen = levels if len(stills) == levels.shape[1] else levels[:, stills]
+            seen.append(mode.frames(chosen, side)[:, :, None])
+        if len(pairs):
+            seen.append(global_clips(levels, pairs, side))
+        tokens = [model.vision.tokens(x.reshape(-1, *x.shape[2:])) for x in seen]
+        tokens = [x.reshape(len(video), -1, *x.shape[1:]) for x in tokens]
+        flat = jnp.concatenate(tokens, 1).reshape(-1, *tokens[0].shape[2:])
+        size = even_batch(len(flat), frame_batch)
+        embedded = in_batches(model.vision.embed, flat, size)
+        embedded = embedded.reshape(len(video), -1, embedded.shape[-1])
+        return failed_as_nan(embedded, broken(video))
+
+    if candidate_batch is None:
+        candidate_batch = max(frame_batch // max(len(stills), 1), 1)
+    together = in_batches(see, video, candidate_batch)
+    return together[:, : len(stills)], together[:, len(stills) :]
+
+
+def embed_sound(
+    model: ImageBind,
+    audio: Float[Array, "N C S"],
+    windows: Windows,
+    *,
+    mode: Mode,
+    config: ImageBindConfig,
+    batch: int,
+) -> tuple[Float[Array, "N E"], Float[Array, "N W E"]]:
+    """Embeddings of the whole sound, and of each window.
+
+    A window is exactly one clip of the audio tower, so the original's three equal clips
+    of it are embedded once. A single window is the whole sound. All of a sound that
+    holds NaN or infinity are NaN.
+
+    Args:
+        model: the towers.
+        audio: at 16 kHz.
+        windows: ranges of samples, all of 2 s if there are several.
+        mode: how sound is read.
+        config: sizes of the towers.
+        batch: clips of sound that go through the tower at once.
+    """
+    size = config.mel_bins, config.mel_frames
+    several = windows if len(windows) > 1 else ()
+    heard = mode.hear(audio, several, *size)
+    flat = heard.pictures.reshape(-1, *size)
+    embedded = in_batches(model.audio, flat, even_batch(len(flat), batch))
+    embedded = embedded.reshape(*heard.pictures.shape[:2], -1)
+    embedded = failed_as_nan(embedded, broken(audio))
+    whole = jnp.mean(embedded[:, np.array(heard.whole)], 1)
+    if not several:
+        return whole, whole[:, None]
+    return whole, embedded[:, np.array(heard.windows)]

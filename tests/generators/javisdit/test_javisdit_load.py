@@ -1,0 +1,116 @@
+"""Loading JavisDiT: parts, sizes that fit, faults named; and clips that are given."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from networks import random_params
+from tiny_javisdit import CONFIG
+
+from avits_jax import checkpoint
+from avits_jax.checkpoint import CheckpointError
+from avits_jax.checkpoint_parts import write_index
+from avits_jax.generators.javisdit import weights as reading
+from avits_jax.generators.javisdit.load import load
+from avits_jax.generators.javisdit.networks import Networks, networks
+from avits_jax.generators.javisdit.weights import MODEL, read_config
+from avits_jax.network_config import config_values
+from avits_jax.network_weights import Weights
+
+PARTS = Networks._fields
+
+
+def write_parts(folder, config, names=PARTS, model=MODEL):
+    """A checkpoint whose parts have a manifest and nothing else."""
+    for name in names:
+        (folder / name).mkdir(parents=True)
+        (folder / name / "manifest.json").write_text("{}")
+    sizes = {name: config_values(getattr(config, name)) for name in names}
+    write_index(folder, names, {"model": model, "config": sizes})
+    return Weights(folder)
+
+
+def test_sizes_come_from_the_checkpoint(tmp_path):
+    assert read_config(write_parts(tmp_path, CONFIG), CONFIG) == CONFIG
+
+
+def test_networks_that_do_not_fit_are_named(tmp_path):
+    wrong = replace(
+        CONFIG,
+        t5=replace(CONFIG.t5, d_model=48),
+        prior=replace(CONFIG.prior, prior_width=24),
+    )
+    message = "t5.d_model is 48, expected 32; prior.prior_width is 24, expected 16"
+    with pytest.raises(ValueError, match=message):
+        read_config(write_parts(tmp_path, wrong), CONFIG)
+
+
+def test_missing_exchanged_and_foreign_parts_are_named(tmp_path):
+    few = write_parts(tmp_path / "few", CONFIG, ("transformer", "video_vae"))
+    with pytest.raises(CheckpointError, match="no prior; no audio_vae; no t5"):
+        load(few)
+    other = write_parts(tmp_path / "other", CONFIG, model="javisdit-v2")
+    with pytest.raises(CheckpointError, match="'javisdit-v2', not 'javisdit-v0.1'"):
+        load(other)
+    (tmp_path / "other" / "parts.json").unlink()
+    with pytest.raises(CheckpointError, match="no whole checkpoint"):
+        load(other)
+
+
+def test_tokenizer_files_are_asked_for(tmp_path):
+    with pytest.raises(ValueError, match=r"spiece\.model"):
+        load(write_parts(tmp_path, CONFIG), num_steps=1)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"resolution": "241p"}, "241p.*240p"),
+        ({"aspect_ratio": "7:16"}, "7:16.*9:16"),
+        ({"duration": "3s"}, "3s.*4s"),
+        ({"decode_frames": 0}, "decode_frames is 0"),
+        ({"decode_chunks": 0}, "decode_chunks is 0"),
+    ],
+)
+def test_what_is_not_on_offer_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        load(Weights(None), tiny=True, **options)
+
+
+def test_parts_are_read_at_their_dtype_and_constants_in_float32(tmp_path, monkeypatch):
+    """Two parts are written for real; the three others are left out."""
+
+    class Two(NamedTuple):
+        transformer: dict
+        t5: dict
+
+    _, like = networks(CONFIG)
+    kept = ("rotary", "modulation", "null_text")
+    few = Two({name: like.transformer[name] for name in kept}, like.t5)
+    monkeypatch.setattr(reading, "Networks", Two)
+    monkeypatch.setattr(reading, "networks", lambda config: (None, few))
+    drawn = random_params(few)
+    for name, tree in drawn._asdict().items():
+        checkpoint.save(tmp_path / name, tree, {"model": f"{MODEL}/{name}"})
+    found = reading.read_weights(Weights(tmp_path, "bfloat16"), CONFIG)
+    rotary = found.transformer.pop("rotary")
+    np.testing.assert_array_equal(rotary, drawn.transformer.pop("rotary"))
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(drawn), strict=True):
+        np.testing.assert_array_equal(one, other.astype(jnp.bfloat16))
+    (tmp_path / "t5" / "manifest.json").unlink()
+    with pytest.raises(CheckpointError, match="t5"):
+        reading.read_weights(Weights(tmp_path), CONFIG)
+
+
+def test_constants_among_random_weights_are_real(monkeypatch):
+    monkeypatch.setattr(reading, "random_weights", lambda like, *_: random_params(like))
+    found = reading.read_weights(Weights(None, "bfloat16"), CONFIG)
+    count = CONFIG.transformer.head_width // 2
+    expected = 10_000.0 ** (-np.arange(count) / count)
+    np.testing.assert_allclose(found.transformer["rotary"], expected, rtol=1e-6)
+    np.testing.assert_allclose(found.video_vae["scale"], [3.85, 2.32, 2.33, 3.06])
+    assert found.video_vae["shift"].dtype == np.float32
+    assert found.transformer["null_text"].dtype == jnp.bfloat16

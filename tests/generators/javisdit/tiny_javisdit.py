@@ -1,0 +1,57 @@
+"""The reduced JavisDiT with random weights that cost no compilation."""
+
+import functools
+from dataclasses import replace
+from typing import NamedTuple
+
+import jax
+from networks import random_params
+
+from avits_jax.generators.javisdit.encode import PromptEncoder
+from avits_jax.generators.javisdit.generator import javisdit
+from avits_jax.generators.javisdit.networks import Networks, networks
+from avits_jax.generators.javisdit.sizes import ClipSizes, clip_sizes
+from avits_jax.generators.javisdit.tiny import TINY, TINY_FPS
+from avits_jax.tokenizers import stand_in
+from avits_jax.types import Generator
+from tools.parity.modules import QUICK
+
+NUM_STEPS = 2
+# Short texts: T5's length is no matter here.
+CONFIG = replace(TINY, transformer=replace(TINY.transformer, text_length=64))
+jit = functools.partial(jax.jit, compiler_options=QUICK)
+
+
+class Tiny(NamedTuple):
+    """A generator, its weights and static graphs, and the sizes of its clip."""
+
+    generator: Generator
+    params: Networks
+    graphs: Networks
+    clip: ClipSizes
+
+
+@functools.cache
+def tiny(num_frames: int = 5, **options) -> Tiny:
+    """The generator for clips of 16 x 24 pixels."""
+    graphs, like = networks(CONFIG)
+    clip = clip_sizes(
+        16,
+        24,
+        num_frames,
+        fps=TINY_FPS,
+        transformer=CONFIG.transformer,
+        video_vae=CONFIG.video_vae,
+        audio_vae=CONFIG.audio_vae,
+    )
+    encode = PromptEncoder(stand_in("t5", CONFIG.t5.vocab_size), 64)
+    generator = javisdit(
+        CONFIG,
+        clip,
+        num_steps=NUM_STEPS,
+        guidance_scale=2.0,
+        fps=TINY_FPS,
+        encode=encode,
+        **options,
+    )
+    return Tiny(generator, random_params(like), graphs, clip)
