@@ -9,18 +9,19 @@ import math
 from typing import Any
 
 
-def count_flops(jaxpr: Any) -> float:
+def count_flops(jaxpr: Any, *, whole_loops: bool = True) -> float:
     """Return the operations of one run, on all devices together.
 
     Args:
         jaxpr: a (closed) jaxpr, as ``jax.jit(f).trace(...).jaxpr``. Loops of unknown
             length count as one turn, and of several branches the dearest counts.
+        whole_loops: count every turn of a scan; False counts one, as XLA does.
     """
     jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
-    return sum(_equation(equation) for equation in jaxpr.eqns)
+    return sum(_equation(equation, whole_loops) for equation in jaxpr.eqns)
 
 
-def _equation(equation: Any) -> float:
+def _equation(equation: Any, whole_loops: bool) -> float:
     name = equation.primitive.name
     if name == "dot_general":
         return _dot(equation)
@@ -28,9 +29,13 @@ def _equation(equation: Any) -> float:
         return _convolution(equation)
     if name == "fft":
         return _fft(equation)
-    inner = [count_flops(each) for each in _jaxprs(equation.params)]
+    inner = [
+        count_flops(each, whole_loops=whole_loops) for each in _jaxprs(equation.params)
+    ]
     if name == "cond":
         return max(inner)
+    if name == "scan" and not whole_loops:
+        return sum(inner)
     return sum(inner) * _repeats(name, equation.params)
 
 

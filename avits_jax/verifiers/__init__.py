@@ -1,7 +1,7 @@
 """Verifiers by name: networks, weights and tokenizers behind one contract."""
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ def load(
     seed: int = 0,
     mesh: Mesh | None = None,
     networks: dict[tuple[str, str], tuple[Any, PyTree]] | None = None,
+    **settings: Any,
 ) -> tuple[tuple[Verifier, ...], tuple[PyTree, ...]]:
     """Load verifiers and their weights.
 
@@ -55,14 +56,18 @@ def load(
             (see `avits_jax.parallel`); None for the default device.
         networks: what earlier calls read; what this one reads is added. With the same
             dict, the same weights serve clips of other rates.
+        **settings: what saves work, and changes scores: ``frame_rate`` (frames per
+            second that javis_score and avh_score look at) and ``share_frames`` (av_ib
+            and tv_ib use those frames, too) of ImageBind's verifiers, ``num_frames``
+            that vqa_score asks about. tools/RESULTS.md has what they do to rankings.
 
     Returns:
         Verifiers, and one tree of weights for each. Verifiers of one network share
         their tree, and in a search its pass.
 
     Raises:
-        ValueError: no name, an unknown name, mode or rate, or a checkpoint that is
-            missing or damaged.
+        ValueError: no name, an unknown name, mode, rate or setting, or a checkpoint
+            that is missing or damaged.
 
     Example:
         >>> verifiers, vparams = avits.verifiers.load(
@@ -70,6 +75,7 @@ def load(
     """
     requests = _parsed(names)
     _check_rates(requests, fps, sample_rate)
+    _check_settings(requests, settings)
     # All that is missing is said before anything is read.
     folders = {each: _folder(each, random_weights) for each in requests}
     from avits_jax.network_weights import Weights, check_dtype
@@ -93,7 +99,8 @@ def load(
         config, tree = read[source]
         group = _companions(requests, request, family)
         own = [each.name for each in group]
-        made = module.make(own, config, weights, mode=request.mode, **clip)
+        extra = {key: settings[key] for key in family.settings if key in settings}
+        made = module.make(own, config, weights, mode=request.mode, **clip, **extra)
         found |= {
             each: (verifier, tree) for each, verifier in zip(group, made, strict=True)
         }
@@ -155,6 +162,18 @@ def _check_rates(
             raise ValueError(
                 f"{name} of the clips must be a positive number for "
                 f"{', '.join(others)}, got {value}"
+            )
+
+
+def _check_settings(requests: Sequence[Request], settings: Mapping[str, Any]) -> None:
+    """Refuse settings that none of the verifiers has."""
+    families = [family_of(each.name) for each in requests if each.name not in MINI]
+    known = {name for family in families for name in family.settings}
+    for name in settings:
+        if name not in known:
+            listed = ", ".join(sorted(known)) or "none"
+            raise ValueError(
+                f"{name!r} is no setting of these verifiers (they have: {listed})"
             )
 
 

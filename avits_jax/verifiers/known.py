@@ -18,6 +18,7 @@ class Family(NamedTuple):
         checkpoint: folder of the converted weights, "" where there are none.
         downloads: what is converted.
         notice: what the user must know of the licence, or "".
+        settings: arguments of its ``make`` that trade work for exactness.
     """
 
     module: str
@@ -25,6 +26,7 @@ class Family(NamedTuple):
     checkpoint: str = ""
     downloads: tuple[Download, ...] = ()
     notice: str = ""
+    settings: tuple[str, ...] = ()
 
 
 FAMILIES = (
@@ -48,6 +50,7 @@ FAMILIES = (
             ),
         ),
         NON_COMMERCIAL,
+        ("frame_rate", "share_frames"),
     ),
     Family(
         "video_reward",
@@ -64,7 +67,7 @@ FAMILIES = (
         (
             Download("all files", "KwaiVGI/VideoReward", 4.7, "Apache-2.0"),
             Download(
-                "base/ (with the adapter alone)",
+                "base/ (its tokenizer; its weights with the adapter alone)",
                 "Qwen/Qwen2-VL-2B-Instruct",
                 4.4,
                 "Apache-2.0",
@@ -85,6 +88,7 @@ FAMILIES = (
             Download("all files", "zhiqiulin/clip-flant5-xxl", 23.0, "Apache-2.0"),
             Download("tokenizer", "google/flan-t5-xxl", 0.003, "Apache-2.0"),
         ),
+        settings=("num_frames",),
     ),
     Family("av_align", {"av_align": "onsets of the sound against bursts of motion"}),
     Family(

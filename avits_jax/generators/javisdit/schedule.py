@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 Precision = Literal["float32", "reference"]
+ShortClips = Literal["mended", "reference"]
 NUM_TIMESTEPS = 1000
 _BASE_PIXELS = 512 * 512
 # Video frames of a temporal chunk of the autoencoder, and its latent frames.
@@ -18,12 +19,15 @@ _CHUNK, _CHUNK_LATENTS = 17, 5
 
 
 def warp_ratio(
-    height: float, width: float, num_frames: int, precision: Precision = "float32"
+    height: float,
+    width: float,
+    num_frames: int,
+    precision: Precision = "float32",
+    short_clips: ShortClips = "mended",
 ) -> np.floating:
     """How far noise levels are pushed up: ``sqrt(pixels / 512^2) sqrt(f)``.
 
-    ``f`` is ``num_frames // 17 * 5``, and 1 for less than 17 frames; for 2 to 16 the
-    original's is 0, which leaves no noise level but the first.
+    ``f`` is ``num_frames // 17 * 5``, and 1 for less than 17 frames.
 
     Args:
         height: of the clip, pixels.
@@ -31,6 +35,8 @@ def warp_ratio(
         num_frames: of the clip.
         precision: "reference" rounds every step to bfloat16, as the original does when
             it runs in that format (3.421875 for 3.42059 at 240p, 4 s).
+        short_clips: "reference" makes ``f`` 0 for 2 to 16 frames, as the original does,
+            which leaves no noise level but the first.
 
     Returns:
         A float32 or bfloat16 number.
@@ -45,7 +51,8 @@ def warp_ratio(
     kind = np.float32 if precision == "float32" else ml_dtypes.bfloat16
     pixels = kind(height) * kind(width)
     frames = kind(1)
-    if num_frames >= _CHUNK:
+    short = num_frames < _CHUNK if short_clips == "mended" else num_frames == 1
+    if not short:
         frames = kind(kind(num_frames) // kind(_CHUNK)) * kind(_CHUNK_LATENTS)
     return np.sqrt(pixels / kind(_BASE_PIXELS)) * np.sqrt(frames)
 

@@ -66,6 +66,8 @@ def make(
     sample_rate: int,
     mode: str,
     candidate_batch: int | None,
+    frame_rate: float | None = None,
+    share_frames: bool = False,
 ) -> tuple[Verifier, ...]:
     """Make the verifiers of one pass.
 
@@ -78,9 +80,11 @@ def make(
         mode: "default", "bench" or "its".
         candidate_batch: candidates worked on at once; None for as many as fill a batch
             of 64 frames.
+        frame_rate: see `imagebind_tower`.
+        share_frames: see `imagebind_tower`.
 
     Raises:
-        ValueError: an unknown mode.
+        ValueError: an unknown mode, or a number that is not positive.
     """
     tower = imagebind_tower(
         config,
@@ -88,6 +92,8 @@ def make(
         fps=fps,
         sample_rate=sample_rate,
         mode=mode,
+        frame_rate=frame_rate,
+        share_frames=share_frames,
         candidate_batch=candidate_batch,
     )
     tokenize = partial(
