@@ -6,11 +6,12 @@ import re
 import tempfile
 from pathlib import Path
 
-from avits_jax.cli.errors import CliError
+from avits_jax.cli.errors import CliError, check_known
 from avits_jax.cli.options import SearchOptions
 
 MAX_PROMPT = 2000  # characters; more than any text encoder here reads
 MAX_SEED = 2**32 - 1
+DTYPES = ("float32", "bfloat16")
 RUN_MARK = "results.json"
 # The upper bounds catch slips of the keyboard, which would run for days.
 _COUNTS = {"num_candidates": 65_536, "candidate_batch": 65_536, "steps": 1000}
@@ -43,16 +44,22 @@ def check_search(options: SearchOptions) -> None:
     if scale is not None and not (math.isfinite(scale) and scale >= 0):
         raise CliError(f"--guidance-scale must be a number of at least 0, got {scale}")
     check_verifier_list(options.verifiers)
+    if options.judges:
+        check_verifier_list(options.everyone, "--verifiers and --judge name")
+    if options.dtype is not None:
+        check_known("dtype", options.dtype, DTYPES)
     _check_weights(options.weights, options.verifiers)
 
 
-def check_verifier_list(names: tuple[str, ...]) -> None:
+def check_verifier_list(
+    names: tuple[str, ...], subject: str = "--verifiers names"
+) -> None:
     """Raise CliError for no verifier, or one named twice."""
     if not names:
         raise CliError("--verifiers must name at least one verifier")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise CliError(f"--verifiers names {twice[0]!r} twice")
+        raise CliError(f"{subject} {twice[0]!r} twice")
 
 
 def _check_weights(

@@ -29,6 +29,7 @@ class Devices(NamedTuple):
         fetch: brings results to every host, as NumPy arrays.
         guarded: context of a search; says it plainly when another host is gone.
         host: this process among the hosts.
+        mesh: where large weights are read to; None for the one device.
     """
 
     bind: Callable[..., Callable[..., SearchOutput]] = functools.partial
@@ -39,6 +40,7 @@ class Devices(NamedTuple):
         contextlib.nullcontext
     )
     host: Host = ALONE
+    mesh: jax.sharding.Mesh | None = None
 
 
 ONE_DEVICE = Devices()
@@ -66,23 +68,41 @@ def choose_devices(options: DeviceOptions) -> Devices:
     if options.pod or given != (None, None, None):
         with as_cli_error(), _plainly():
             initialize(*given)
-    with as_cli_error("--devices: "):
-        return _over(make_mesh(num_devices=options.devices))
+    sharing = 1 if options.share_weights is None else options.share_weights
+    with as_cli_error("--devices, --share-weights: "):
+        return _over(make_mesh(model=sharing, num_devices=options.devices))
 
 
 def _over(mesh: jax.sharding.Mesh) -> Devices:
     from avits_jax.parallel.hosts import is_writer
-    from avits_jax.parallel.place import place_params, replicate, to_host
-    from avits_jax.parallel.search import shard_search
+    from avits_jax.parallel.mesh import CANDIDATE, MODEL
+    from avits_jax.parallel.place import replicate, to_host
+    from avits_jax.parallel.search import POPULATION, shard_search
 
+    # Weights that devices share are never brought together on one of them.
+    population = POPULATION if mesh.shape[MODEL] == 1 else (CANDIDATE,)
     return Devices(
-        bind=functools.partial(shard_search, mesh=mesh),
-        place=functools.partial(place_params, mesh=mesh),
+        bind=functools.partial(shard_search, mesh=mesh, population=population),
+        place=functools.partial(_place, mesh=mesh),
         share=functools.partial(replicate, mesh=mesh),
         fetch=to_host,
         guarded=_watched,
         host=Host(is_writer(), _from_writer),
+        mesh=mesh,
     )
+
+
+def _place(params: Params, mesh: jax.sharding.Mesh) -> Params:
+    """Copy weights to all devices, but for those that were read onto them."""
+    from avits_jax.parallel.place import replicate
+
+    def put(leaf: Any) -> Any:
+        sharding = getattr(leaf, "sharding", None)
+        if isinstance(sharding, jax.sharding.NamedSharding) and sharding.mesh == mesh:
+            return leaf
+        return replicate(leaf, mesh)
+
+    return jax.tree.map(put, params)
 
 
 @contextlib.contextmanager

@@ -33,8 +33,8 @@ options:
 example:
   avits generate "a red circle bounces three times with a bell" --out runs/first
 
-exit status: 0 done; 1 the work failed; 2 bad input; 3 some prompts of a run failed;
-130 interrupted"""
+exit status: 0 done; 1 the work failed; 2 bad input; 3 some prompts of a run, or some
+clips, failed; 130 interrupted"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -40,12 +40,19 @@ def check_known(kind: str, name: str, accepted: Iterable[str]) -> None:
 
 
 @contextlib.contextmanager
-def as_cli_error(prefix: str = "") -> Iterator[None]:
-    """Turn a ValueError or TypeError of the library into a CliError."""
+def as_cli_error(
+    prefix: str = "", kinds: tuple[type[Exception], ...] = (ValueError, TypeError)
+) -> Iterator[None]:
+    """Turn an error of the library, of one of these kinds, into a CliError."""
     try:
         yield
-    except (ValueError, TypeError) as error:
+    except kinds as error:
         raise CliError(f"{prefix}{error}") from error
+
+
+def as_refusal() -> contextlib.AbstractContextManager[None]:
+    """Turn a verifier's or model's refusal, a ValueError, into a CliError."""
+    return as_cli_error(kinds=(ValueError,))
 
 
 def _short(text: str) -> str:

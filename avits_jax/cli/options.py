@@ -53,23 +53,49 @@ RungList = Annotated[
     tuple[str, ...] | None, _list_of(str, "STEP:KEPT,...", "per-search")
 ]
 OutFolder = Annotated[str | None, _one(str, "FOLDER", "runs/PROMPT-SEED")]
+OtherRun = Annotated[str | None, _one(str, "RUN", "none")]
+OutFile = Annotated[str | None, _one(str, "FILE.csv|.json", "none")]
 Limit = Annotated[int | None, _one(int, "INT", "all")]
 ShardOf = Annotated[str | None, _one(str, "I/N", "all")]
+PerModel = Annotated[str | None, _one(str, "SIZE", "per-model")]
+WeightType = Annotated[str | None, _one(str, "float32|bfloat16", "per-device")]
 ConfigFile = Annotated[str | None, _one(str, "FILE.toml|PRESET", "none")]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SearchOptions:
-    """What decides the result of a search, beside the prompt."""
+class ModelOptions:
+    """Which generator, at which size, and with which weights."""
 
     model: str = DEFAULT_MODEL
     """Generator: a name that "avits list" shows, or a checkpoint folder."""
+    steps: Annotated[int | None, _one(int, "INT", "per-model")] = None
+    """Denoising steps."""
+    guidance_scale: Annotated[float | None, _one(float, "FLOAT", "per-model")] = None
+    """Strength of classifier-free guidance."""
+    resolution: PerModel = None
+    """Size of the picture, as the model names it ("240p"); mini has one size."""
+    aspect_ratio: PerModel = None
+    """Height to width of the picture ("9:16" is wide)."""
+    duration: PerModel = None
+    """Length of the clip ("4s"), or its number of frames."""
+    dtype: WeightType = None
+    """Of the weights, and what networks compute in: float32 or bfloat16."""
+    random_weights: bool = False
+    """Draw weights that are missing: all can be tried, but nothing means anything."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SearchOptions(ModelOptions):
+    """What decides the result of a search, beside the prompt."""
+
     num_candidates: int = 16
     """Clips to generate and choose from."""
     candidate_batch: Annotated[int | None, _one(int, "INT", "all")] = None
     """Most clips worked on at once; fewer take less memory."""
     verifiers: Names = DEFAULT_VERIFIERS
-    """Verifiers that judge the clips."""
+    """Verifiers that judge the clips: NAME, or NAME[@CHECKPOINT][:MODE]."""
+    judge: MoreNames = None
+    """Verifiers that watch but do not guide; reports show apart what they say."""
     weights: EqualNumbers = None
     """Weight of each verifier, in their order."""
     aggregator: str = "arw"
@@ -92,12 +118,18 @@ class SearchOptions:
     """zscore: mean reward of each verifier (needed there)."""
     std: Numbers = None
     """zscore: deviation of each verifier's rewards (needed there)."""
-    steps: Annotated[int | None, _one(int, "INT", "per-model")] = None
-    """Denoising steps."""
-    guidance_scale: Annotated[float | None, _one(float, "FLOAT", "per-model")] = None
-    """Strength of classifier-free guidance."""
     seed: int = 0
     """Seed of all noise, 0 to 4294967295."""
+
+    @property
+    def judges(self) -> tuple[str, ...]:
+        """The verifiers that only watch."""
+        return self.judge or ()
+
+    @property
+    def everyone(self) -> tuple[str, ...]:
+        """The verifiers that guide, then those that only watch."""
+        return self.verifiers + self.judges
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -144,6 +176,8 @@ class DeviceOptions:
 
     devices: Annotated[int | None, _one(int, "INT", "one")] = None
     """Devices to spread the candidates over."""
+    share_weights: Annotated[int | None, _one(int, "INT", "each has all")] = None
+    """Devices that share one copy of the weights and work on the same candidates."""
     pod: bool = False
     """Join the other hosts of this TPU pod or cluster; all run the same command."""
     coordinator: Annotated[str | None, _one(str, "ADDRESS:PORT", "none")] = None

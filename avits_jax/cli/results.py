@@ -23,17 +23,32 @@ FORMAT = 1
 _VERSIONED = ("jax", "jaxlib", "flax", "optax", "numpy", "av")
 
 
-def check_any_succeeded(output: SearchOutput, names: tuple[str, ...]) -> None:
-    """Raise CliError, naming the verifier, if every candidate failed."""
+def check_any_succeeded(outcome: Outcome, names: tuple[str, ...]) -> None:
+    """Raise CliError, naming who is to blame, if every candidate failed."""
+    output = outcome.output
     if int(output.best_index) >= 0:
         return
-    broken = np.any(~np.isfinite(output.rewards), axis=0).tolist()
-    blamed = [name for name, bad in zip(names, broken, strict=True) if bad]
+    total, broken = len(output.scores), _broken_clips(outcome.media)
+    if broken.all():
+        raise CliError(
+            f"all {total} candidates failed: the generator's clips hold NaN", FAILED
+        )
+    bad = np.any(~np.isfinite(output.rewards[~broken]), axis=0).tolist()
+    blamed = [name for name, failed in zip(names, bad, strict=True) if failed]
     raise CliError(
-        f"all {len(output.scores)} candidates failed: {' and '.join(blamed)} "
+        f"all {total} candidates failed: {' and '.join(blamed)} "
         "gave rewards that are NaN or infinite",
         FAILED,
     )
+
+
+def _broken_clips(media: Media) -> np.ndarray:
+    """Return which clips hold NaN or infinity, ``[N]``."""
+    finite = [
+        [bool(np.isfinite(part[index]).all()) for part in media]
+        for index in range(len(media.video))
+    ]
+    return ~np.all(finite, axis=1)
 
 
 def make_results(
@@ -68,7 +83,9 @@ def make_results(
             },
         },
         "verifiers": _verifiers(options, chosen, outcome),
-        "candidates": _candidates(options.verifiers, chosen, output),
+        "random_weights": list(backend.random),
+        "notices": list(backend.notices),
+        "candidates": _candidates(options, chosen, outcome),
         "best_index": int(output.best_index),
         "clip": _clip(backend, output),
         "cost": {
@@ -105,18 +122,20 @@ def write_files(
         media: all candidates' clips.
         keep_candidates: write every candidate's clip, too.
     """
-    from avits_jax.media import write_clip, write_json, write_text
+    from avits_jax.media import weights_label, write_clip, write_json, write_text
     from avits_jax.report import write_previews, write_report
 
     rates = {key: results["clip"][key] for key in ("fps", "sample_rate")}
-    write_clip(folder / "best.mp4", best.video, best.audio, **rates)
+    label = weights_label(results["random_weights"])
+    write_clip(folder / "best.mp4", best.video, best.audio, **rates, comment=label)
     if keep_candidates:
         (folder / "candidates").mkdir()
         for index, clip in enumerate(zip(media.video, media.audio, strict=True)):
             name = f"candidate_{index:03d}.mp4"
             # A broken candidate may hold NaN, which no file can show.
             if all(np.isfinite(part).all() for part in clip):
-                write_clip(folder / "candidates" / name, *clip, **rates)
+                path = folder / "candidates" / name
+                write_clip(path, *clip, **rates, comment=label)
     write_previews(folder, media, **rates)
     write_json(folder / "results.json", results)
     config = set_fields(options, without=("out", "config", "force"))
@@ -134,42 +153,58 @@ def _verifiers(
     before = learned_sigmas(chosen, outcome.state_before)
     after = learned_sigmas(chosen, outcome.output.aggregator_state)
     rows = zip(options.verifiers, chosen.weights, before, after, strict=True)
-    return [
-        {
-            "name": name,
-            "weight": weight,
-            "sigma_before": sigma_before,
-            "sigma_after": sigma_after,
-            "guides": True,
-        }
-        for name, weight, sigma_before, sigma_after in rows
+    guides = [_verifier(*row, guides=True) for row in rows]
+    return guides + [
+        _verifier(name, 0.0, None, None, guides=False) for name in options.judges
     ]
 
 
+def _verifier(
+    name: str, weight: float, before: float | None, after: float | None, guides: bool
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "weight": weight,
+        "sigma_before": before,
+        "sigma_after": after,
+        "guides": guides,
+    }
+
+
 def _candidates(
-    names: tuple[str, ...], chosen: Chosen, output: SearchOutput
+    options: SearchOptions, chosen: Chosen, outcome: Outcome
 ) -> list[dict[str, Any]]:
+    """Return rewards, place and faults of every candidate; judges' rewards are last."""
+    output = outcome.output
     rewards = np.asarray(output.rewards)
     calibrated = calibrated_rewards(chosen, rewards, output.aggregator_state)
     order = sorted(
         np.flatnonzero(~np.asarray(output.failed)), key=lambda i: -output.scores[i]
     )
     ranks = {int(index): rank for rank, index in enumerate(order, start=1)}
+    said = np.concatenate([rewards, np.asarray(outcome.judged)], axis=1)
+    broken = _broken_clips(outcome.media)
     return [
         {
             "index": index,
             "rank": ranks.get(index),
-            "rewards": [_number(reward) for reward in rewards[index]],
-            "calibrated": [_number(reward) for reward in calibrated[index]],
+            "rewards": [_number(reward) for reward in said[index]],
+            "calibrated": [
+                *(_number(reward) for reward in calibrated[index]),
+                *(None for _ in options.judges),
+            ],
             "score": _number(output.scores[index]),
             "failed": index not in ranks,
-            "reason": _reason(names, rewards[index]),
+            "reason": _reason(options.everyone, said[index], broken[index]),
         }
         for index in range(len(rewards))
     ]
 
 
-def _reason(names: tuple[str, ...], rewards: np.ndarray) -> str | None:
+def _reason(names: tuple[str, ...], rewards: np.ndarray, broken: bool) -> str | None:
+    """Say why there is no reward: the clip is none, or verifiers gave up."""
+    if broken:
+        return "the generator's clip holds NaN or infinity"
     bad = [
         f"{name} gave {reward}"
         for name, reward in zip(names, rewards, strict=True)

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import datetime
+import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from avits_jax.cli import aggregators, backend, many, program, results
 from avits_jax.cli.config import set_fields, write_config
 from avits_jax.cli.devices import Devices, choose_devices
 from avits_jax.cli.errors import FAILED, SOME_FAILED, CliError, as_cli_error
+from avits_jax.cli.labels import tell_labels
 from avits_jax.cli.options import DeviceOptions
 from avits_jax.cli.policies import choose_policy
 from avits_jax.cli.progress import stage
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 _DEVICE_FLAGS = tuple(field.name for field in dataclasses.fields(DeviceOptions))
 # What may differ between two sessions of one run: no prompt's result depends on it.
 _FREE = (
-    *("prompts", "out", "limit", "config", "compilation_cache"),
+    *("prompts", "out", "limit", "config", "compilation_cache", "start"),
     *_DEVICE_FLAGS,
 )
 
@@ -63,11 +65,14 @@ def run_session(options: "Options") -> int:
     devices = choose_devices(options)
     program.use_compilation_cache(options.compilation_cache)
     chosen = aggregators.choose_aggregator(options)
-    backend.check_names(options.model, options.verifiers + options.judges)
+    backend.check_names(options.model, options.everyone, options.random_weights)
     total = _count(options)
-    fresh = states.on_host(chosen.aggregator.init(len(options.verifiers)))
-    # Bad input that only the loaded model can tell must not leave a folder behind.
-    work = None if runs.is_run(options.out) else _load(options, chosen, devices)
+    fresh = _first_state(options, chosen)
+    # What only the loaded model or its program can tell must not leave a folder behind.
+    work = None
+    if not runs.is_run(options.out):
+        work = _load(options, chosen, devices)
+        _compile(work, next(_prompts(options)))
     with contextlib.ExitStack() as stack:
         folder = None
         if devices.host.writer:
@@ -83,6 +88,19 @@ def run_session(options: "Options") -> int:
         if folder is not None:
             _finish(options, chosen, folder, counts)
     return _status(counts)
+
+
+def _first_state(options: "Options", chosen: aggregators.Chosen) -> PyTree:
+    """Return the aggregator's state before the first prompt.
+
+    Raises:
+        CliError: --start names no run of the same verifiers and aggregator.
+    """
+    fresh = states.on_host(chosen.aggregator.init(len(options.verifiers)))
+    if options.start is None:
+        return fresh
+    with as_cli_error("--start: "):
+        return runs.state_of(options.start, options.verifiers, fresh)
 
 
 def _count(options: "Options") -> int:
@@ -115,14 +133,20 @@ def _load(
     options: "Options", chosen: aggregators.Chosen, devices: Devices
 ) -> runs.Work:
     with stage(f"Loading {options.model}", "Loaded"):
-        loaded = backend.load(
-            options.model,
-            options.verifiers + options.judges,
-            num_steps=options.steps,
-            guidance_scale=options.guidance_scale,
-        )
+        loaded = backend.load(options, options.everyone, devices.mesh)
         policy = choose_policy(options, options, loaded.generator)
-        return many.make_work(loaded, chosen, policy, options, devices)
+        work = many.make_work(loaded, chosen, policy, options, devices)
+    if devices.host.writer:
+        tell_labels(work.random, work.notices)
+    return work
+
+
+def _compile(work: runs.Work, prompt: Prompt) -> None:
+    """Compile the search, unless a model refuses the prompt; the run records that."""
+    with contextlib.suppress(runs.PromptError):
+        cond = work.encode(prompt.text)
+        with stage("Compiling the search", "Compiled"):
+            work.prepare(cond)
 
 
 def _open(
@@ -132,7 +156,10 @@ def _open(
     work: runs.Work | None,
 ) -> runs.RunFolder:
     """Open the run folder, or make it, for which ``work`` is needed."""
-    facts = _facts(options, chosen, fresh) | {"plan": work.plan if work else {}}
+    facts = _facts(options, chosen, fresh)
+    if work is not None:
+        labels = {"random_weights": list(work.random), "notices": list(work.notices)}
+        facts |= {"plan": work.plan, **labels}
     with as_cli_error():
         folder = runs.RunFolder(options.out, facts)
     if folder.resumed:
@@ -148,12 +175,14 @@ def _facts(
     options: "Options", chosen: aggregators.Chosen, fresh: PyTree
 ) -> dict[str, Any]:
     """Return what run.json says."""
-    everyone = options.verifiers + options.judges
     settings = set_fields(options, without=_FREE) | {
+        "random_weights": options.random_weights or None,
         "weights": list(chosen.weights),
         "optimizer": chosen.parameters.get("optimizer"),
-        "checkpoints": many.weights_used(options.model, everyone),
+        "checkpoints": many.weights_used(options.model, options.everyone),
     }
+    if options.start is not None:
+        settings["start"] = hashlib.sha256(states.pack(fresh)).hexdigest()[:16]
     now = datetime.datetime.now(datetime.UTC)
     return {
         "created": now.isoformat(timespec="seconds"),

@@ -1,24 +1,31 @@
 """Tables for the terminal."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from avits_jax.cli.verdicts import Verdict
 
 _FILE_WIDTH = 240
 
 
 def print_candidates(results: dict[str, Any]) -> None:
-    """Print candidates by rank: raw rewards, calibrated rewards, score.
+    """Print candidates by rank: raw and calibrated rewards, score, judges' rewards.
 
     Args:
         results: as in results.json.
     """
     from avits_jax.report import ranked_rows
 
-    names = [verifier["name"] for verifier in results["verifiers"]]
+    verifiers = results["verifiers"]
+    names = [verifier["name"] for verifier in verifiers if verifier["guides"]]
+    judges = [verifier["name"] for verifier in verifiers if not verifier["guides"]]
+    count = len(names)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in ("rank", "clip"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -26,8 +33,11 @@ def print_candidates(results: dict[str, Any]) -> None:
         for name in names:
             table.add_column(f"{name}\n{kind}", justify="right", no_wrap=True)
     table.add_column("score", justify="right", no_wrap=True)
+    for name in judges:
+        table.add_column(f"{name}\njudge", justify="right", no_wrap=True)
     for row in ranked_rows(results):
-        numbers = (*row.rewards, *row.calibrated, row.score)
+        own = (*row.rewards[:count], *row.calibrated[:count], row.score)
+        numbers = (*own, *row.rewards[count:])
         table.add_row(
             "failed" if row.rank is None else str(row.rank),
             str(row.index),
@@ -44,6 +54,23 @@ def print_rewards(rewards: Mapping[str, float | None]) -> None:
     table.add_column("reward", justify="right")
     for name, reward in rewards.items():
         table.add_row(name, "failed" if reward is None else _show(reward))
+    _print(table)
+
+
+def print_verdicts(verdicts: Sequence["Verdict"]) -> None:
+    """Print one row a clip: its rewards, and why one is missing."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("clip", overflow="fold")
+    for name in verdicts[0].rewards:
+        table.add_column(name, justify="right")
+    failed = any(verdict.reason for verdict in verdicts)
+    if failed:
+        table.add_column("why it failed", overflow="fold")
+    for verdict in verdicts:
+        cells = [escape(verdict.clip), *map(_show, verdict.rewards.values())]
+        if failed:
+            cells.append(escape(verdict.reason or ""))
+        table.add_row(*cells)
     _print(table)
 
 

@@ -43,7 +43,7 @@ def load(
         aspect_ratio: height to width, "9:16" and others.
         duration: "2s", "4s" and others, or a number of frames.
         dtype: "float32" or "bfloat16"; None for bfloat16 on accelerators and float32 on
-            a CPU. Mini's is float32.
+            a CPU. Mini's is float32 whatever is asked for.
         random_weights: draw weights that are missing; clips are then noise.
         seed: of drawn weights.
         mesh: read large weights straight onto these devices, split over its model axis
@@ -71,12 +71,8 @@ def load(
     given = {key: value for key, value in given.items() if value is not None}
     if model == "mini":
         own = [key for key in sizes if key in given]
-        own += ["dtype"] if dtype == "bfloat16" else []
         if own:
-            raise ValueError(
-                f"mini has one size and float32 weights: {' and '.join(own)} cannot be "
-                "chosen"
-            )
+            raise ValueError(f"mini has one size: {' and '.join(own)} cannot be chosen")
         from avits_jax.generators.mini.generator import load as load_mini
 
         assert folder is not None

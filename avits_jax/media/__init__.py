@@ -2,7 +2,8 @@
 
 from avits_jax.media.atomic import replacing, write_bytes, write_json, write_text
 from avits_jax.media.clip import Clip
-from avits_jax.media.fitting import fit_clip
+from avits_jax.media.fitting import fit_clip, mono_sound
+from avits_jax.media.labels import weights_label
 from avits_jax.media.prompts import Prompt, count_prompts, read_prompts
 from avits_jax.media.reading import read_clip
 from avits_jax.media.writing import write_clip
@@ -12,9 +13,11 @@ __all__ = [
     "Prompt",
     "count_prompts",
     "fit_clip",
+    "mono_sound",
     "read_clip",
     "read_prompts",
     "replacing",
+    "weights_label",
     "write_bytes",
     "write_clip",
     "write_json",

@@ -11,9 +11,9 @@ class Clip(NamedTuple):
 
     Attributes:
         video: ``[F, H, W, 3]`` uint8 RGB, at a constant rate.
-        audio: ``[C, S]`` float32 in [-1, 1].
+        audio: ``[C, S]`` float32 in [-1, 1]; ``[0, 0]`` where there is no sound.
         fps: frames per second.
-        sample_rate: Hz.
+        sample_rate: Hz; 0 where there is no sound.
         notes: what reading changed, in plain words; empty when nothing was.
         layout: FFmpeg's name of the channel layout ("mono", "stereo", "5.1"), or "".
     """

@@ -58,6 +58,16 @@ def fit_clip(
     return video, audio, [*clip.notes, *notes, *sound_notes]
 
 
+def mono_sound(clip: Clip) -> tuple[Float[np.ndarray, " S"], list[str]]:
+    """Return a clip's channels mixed down to one, and a note if there were several."""
+    channels = len(clip.audio)
+    if channels < 2:
+        return clip.audio.reshape(-1), []
+    name = clip.layout or _CHANNEL_NAMES.get(channels, f"{channels} channels")
+    notes = [f"{name} sound mixed down to mono"]
+    return mix_to_mono(clip.audio, clip.layout), notes
+
+
 def _fit_video(
     clip: Clip, num_frames: int, height: int, width: int, fps: float
 ) -> tuple[np.ndarray, list[str]]:
@@ -98,12 +108,9 @@ def _length_notes(seconds: float, wanted: float, tolerance: float) -> list[str]:
 def _fit_audio(
     clip: Clip, num_samples: int, sample_rate: int
 ) -> tuple[np.ndarray, list[str]]:
-    notes = []
-    channels = len(clip.audio)
-    if channels > 1:
-        name = clip.layout or _CHANNEL_NAMES.get(channels, f"{channels} channels")
-        notes.append(f"{name} sound mixed down to mono")
-    audio = mix_to_mono(clip.audio, clip.layout)
+    if not len(clip.audio):
+        return np.zeros(num_samples, np.float32), ["silence in place of sound"]
+    audio, notes = mono_sound(clip)
     if clip.sample_rate != sample_rate:
         notes.append(f"sound resampled from {clip.sample_rate} Hz to {sample_rate} Hz")
         audio = resample_audio(audio[None], clip.sample_rate, sample_rate)[0]

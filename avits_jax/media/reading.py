@@ -29,8 +29,18 @@ class _Sound(NamedTuple):
     layout: str
 
 
+class _Tracks(NamedTuple):
+    pictures: list[_Picture]
+    sounds: list[_Sound]
+    damaged: bool
+    cut: bool  # there are pictures beyond the limit
+
+
 def read_clip(
-    path: str | os.PathLike[str], *, max_seconds: float | None = 30.0
+    path: str | os.PathLike[str],
+    *,
+    max_seconds: float | None = 30.0,
+    needs_sound: bool = True,
 ) -> Clip:
     """Read the first picture track and the first sound track of a media file.
 
@@ -44,6 +54,7 @@ def read_clip(
         path: the file.
         max_seconds: read no more than this, since pictures are held in memory
             uncompressed; None reads everything.
+        needs_sound: refuse a file without sound; else it gives no channel.
 
     Raises:
         ValueError: the file is missing, cannot be decoded, or lacks pictures or sound.
@@ -58,40 +69,52 @@ def read_clip(
         raise ValueError(f"max_seconds must be above 0, got {max_seconds}")
     try:
         with av.open(path) as file:
-            return _read(file, path, max_seconds or math.inf)
+            return _read(file, path, max_seconds or math.inf, needs_sound)
     except av.FFmpegError as error:
         raise ValueError(f"clip {path} cannot be read: {error.strerror}") from error
 
 
-def _read(file: Any, path: Path, max_seconds: float) -> Clip:
+def _read(file: Any, path: Path, max_seconds: float, needs_sound: bool) -> Clip:
     videos = [s for s in file.streams.video if not _is_cover_art(s)]
     if not videos:
         raise ValueError(f"clip {path} has no picture track")
-    if not file.streams.audio:
+    if needs_sound and not file.streams.audio:
         raise ValueError(f"clip {path} has no sound track")
-    video, audio = videos[0], file.streams.audio[0]
+    video, audio = videos[0], next(iter(file.streams.audio), None)
     video.thread_type = "AUTO"
-    pictures, sounds, damaged = _decode(file, video, audio, max_seconds)
+    pictures, sounds, damaged, cut = _decode(file, video, audio, max_seconds)
     if not pictures:
         raise ValueError(f"clip {path} has no frames that can be decoded")
-    if not sounds:
+    if needs_sound and not sounds:
         raise ValueError(f"clip {path} has no sound that can be decoded")
     if len({(sound.rate, sound.layout) for sound in sounds}) > 1:
         raise ValueError(f"clip {path} changes its sample rate or channels midway")
-    frames, fps, notes = _constant_rate(pictures, _nominal_rate(video))
-    samples, sound_notes = _place(sounds, _declared_end(audio), pictures[0].time)
+    declared = _length(file, video)
+    frames, fps, notes = _constant_rate(pictures, _nominal_rate(video), declared)
+    samples, rate, layout, sound_notes = _sound_of(sounds, audio, pictures[0].time)
     if damaged:
         notes.append("damaged parts of the file were skipped")
-    declared = _length(file, video)
     if declared > max_seconds:
         notes.append(f"{declared:.1f} s cut to the first {max_seconds:g} s")
-        frames = frames[: max(1, round(max_seconds * fps))]
-        samples = samples[:, : round(max_seconds * sounds[0].rate)]
+        count = max(1, round(max_seconds * fps))
+        frames = frames[:count]
+        if cut:  # the last picture is shown until the next one, beyond the limit
+            frames += frames[-1:] * (count - len(frames))
+        samples = samples[:, : round(max_seconds * rate)]
     elif len(frames) / fps < declared - _NOTED_LOSS:
         notes.append(f"only {len(frames) / fps:.1f} s of {declared:.1f} s are there")
     notes += sound_notes
-    rate, layout = sounds[0].rate, sounds[0].layout
     return Clip(np.stack(frames), samples, fps, rate, tuple(notes), layout)
+
+
+def _sound_of(
+    sounds: list[_Sound], audio: Any, start: float
+) -> tuple[np.ndarray, int, str, list[str]]:
+    """Return samples from ``start`` seconds, their rate, their layout, and notes."""
+    if not sounds:
+        return np.zeros((0, 0), np.float32), 0, "", ["no sound"]
+    samples, notes = _place(sounds, _declared_end(audio), start)
+    return samples, sounds[0].rate, sounds[0].layout, notes
 
 
 def _is_cover_art(stream: Any) -> bool:
@@ -119,15 +142,15 @@ def _declared_end(audio: Any) -> float:
     return float(((audio.start_time or 0) + audio.duration) * audio.time_base)
 
 
-def _decode(
-    file: Any, video: Any, audio: Any, max_seconds: float
-) -> tuple[list[_Picture], list[_Sound], bool]:
-    """Decode both tracks side by side until each is past the limit."""
+def _decode(file: Any, video: Any, audio: Any, max_seconds: float) -> _Tracks:
+    """Decode both tracks, or the pictures alone, side by side up to the limit."""
     pictures: list[_Picture] = []
     sounds: list[_Sound] = []
-    damaged = video_finished = audio_finished = False
+    damaged = video_finished = False
+    audio_finished = audio is None
     size = (0, 0)
-    for frames in _decoded(file, video, audio):
+    tracks = [track for track in (video, audio) if track is not None]
+    for frames in _decoded(file, *tracks):
         damaged |= frames is None
         for frame in frames or ():
             is_video = hasattr(frame, "pict_type")
@@ -144,7 +167,7 @@ def _decode(
                 sounds.append(_Sound(time, _samples(frame), rate, layout))
         if video_finished and audio_finished:
             break
-    return pictures, sounds, damaged
+    return _Tracks(pictures, sounds, damaged, video_finished)
 
 
 def _decoded(file: Any, *streams: Any) -> Iterator[list[Any] | None]:
@@ -200,7 +223,7 @@ def _samples(frame: Any) -> np.ndarray:
 
 
 def _constant_rate(
-    pictures: list[_Picture], nominal: float
+    pictures: list[_Picture], nominal: float, declared: float
 ) -> tuple[list[np.ndarray], float, list[str]]:
     """Return pictures at a constant rate, the rate, and notes."""
     pixels = [picture.pixels for picture in pictures]
@@ -211,6 +234,9 @@ def _constant_rate(
     if drifts[steady] < 0.5 / steady:
         return pixels, steady, []
     end = times[-1] + (pictures[-1].duration or 1 / rate)
+    if declared:
+        # Where frames are reordered, the last one may have the length of another.
+        end = min(end, max(declared, times[-1] + 1 / rate))
     moments = np.arange(max(1, round(end * rate))) / rate
     shown = np.searchsorted(times, moments + 1e-3, side="right") - 1
     note = f"variable frame rate made constant at {rate:.4g} fps"

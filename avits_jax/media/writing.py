@@ -32,6 +32,7 @@ def write_clip(
     fps: float,
     sample_rate: int,
     scale: int | None = None,
+    comment: str = "",
 ) -> Path:
     """Write H.264 (yuv420p) and AAC with the index in front, atomically.
 
@@ -48,6 +49,7 @@ def write_clip(
         sample_rate: Hz.
         scale: whole factor by which pixels are drawn larger; None draws small clips at
             up to 512 pixels, since a player's smoothing would blur them.
+        comment: what the file's metadata say of it.
 
     Returns:
         ``path``.
@@ -71,6 +73,8 @@ def write_clip(
             temporary, "w", format="mp4", options={"movflags": "+faststart"}
         ) as file,
     ):
+        if comment:
+            file.metadata["comment"] = comment
         # Both streams must exist before the first packet writes the header.
         video_stream = _add_video(file, pictures, rate, factor)
         audio_stream = _add_audio(file, len(sound), sample_rate)

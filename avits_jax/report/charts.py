@@ -49,19 +49,20 @@ class LineChart:
 
 
 def contributions(rows: Sequence[RankedRow], weights: Sequence[float]) -> StackedBars:
-    """Lay out each verifier's weighted calibrated reward, less the average candidate's.
+    """Lay out each guide's weighted calibrated reward, less the average candidate's.
 
     Taking the average away leaves what tells candidates apart: a score is a weighted
     sum, so the parts of a bar add up to the candidate's score less the average score.
 
     Args:
         rows: ranked candidates; failed ones are left out.
-        weights: ``[V]`` weight of each verifier.
+        weights: ``[V]`` weight of each verifier that guides; they are the first.
     """
-    rows = [row for row in rows if not row.failed and None not in row.calibrated]
+    count = len(weights)
+    rows = [r for r in rows if not r.failed and None not in r.calibrated[:count]]
     if not rows:
         return StackedBars((), 50.0)
-    values = np.array([row.calibrated for row in rows], float)
+    values = np.array([row.calibrated[:count] for row in rows], float)
     parts = (values - values.mean(0)) * np.asarray(weights, float)
     low = float(np.minimum(parts, 0).sum(1).min())
     high = float(np.maximum(parts, 0).sum(1).max())

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from avits_jax.media.atomic import write_text
+from avits_jax.media.labels import weights_label
 from avits_jax.report.charts import contributions, lines
 from avits_jax.report.previews import line_layout
 from avits_jax.report.results import RankedRow, load_results, ranked_rows
@@ -47,6 +48,7 @@ def environment() -> Any:
         lstrip_blocks=True,
     )
     made.filters["number"] = format_number
+    made.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
     made.filters["signed"] = lambda value: format_number(value, signed=True)
     return made
 
@@ -73,9 +75,13 @@ def _view(folder: Path, results: Mapping[str, Any]) -> dict[str, Any]:
     history = results.get("sigma_history") or []
     sigmas = [v.get(key) for v in verifiers for key in ("sigma_before", "sigma_after")]
     known = [sigma for sigma in sigmas if sigma is not None]
-    weights = [v["weight"] if v["guides"] else 0.0 for v in verifiers]
+    weights = [v["weight"] for v in verifiers if v["guides"]]
     return {
         "results": results,
+        "guides": [v for v in verifiers if v["guides"]],
+        "judges": [v for v in verifiers if not v["guides"]],
+        "label": weights_label(results.get("random_weights", [])),
+        "notices": results.get("notices", []),
         "created": day_and_time(results["created"]),
         "rows": rows,
         "best": next((row for row in rows if row.best), None),

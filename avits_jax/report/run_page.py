@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from avits_jax.media.atomic import write_text
+from avits_jax.media.labels import weights_label
 from avits_jax.report.page import day_and_time, environment
 from avits_jax.report.run_charts import over_prompts
 from avits_jax.runs.folder import CLIPS, MERGED, clip_name, read_run
@@ -38,6 +39,8 @@ def _view(folder: Path, made: dict[str, Any], summary: Summary) -> dict[str, Any
     settings = made["settings"] | made["plan"]
     return {
         "made": made,
+        "label": weights_label(made.get("random_weights", [])),
+        "notices": made.get("notices", []),
         "merged": made["kind"] == MERGED,
         "created": day_and_time(made["created"]),
         "summary": summary,

@@ -9,6 +9,7 @@ from avits_jax.runs.loop import ALONE, Found, Host, PromptError, Work, search_pr
 from avits_jax.runs.merge import Merged, last_states, merge_runs, read_shards
 from avits_jax.runs.records import Record, read_records
 from avits_jax.runs.rows import Resumed, Shard, parse_shard, resume, shard_prompts
+from avits_jax.runs.start import state_of
 from avits_jax.runs.summary import Gain, Summary, gains, summarise
 
 __all__ = [
@@ -36,5 +37,6 @@ __all__ = [
     "resume",
     "search_prompts",
     "shard_prompts",
+    "state_of",
     "summarise",
 ]

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from avits_jax.media import write_clip, write_json
+from avits_jax.media import weights_label, write_clip, write_json
 from avits_jax.runs import log
 from avits_jax.runs.records import DONE, RECORDS, Record, read_records, to_entry
 from avits_jax.types import Media
@@ -151,7 +151,14 @@ class RunFolder:
             OSError: the disk is full, or the folder is gone.
         """
         path = self.path / CLIPS / clip_name(row)
-        write_clip(path, clip.video, clip.audio, fps=fps, sample_rate=sample_rate)
+        write_clip(
+            path,
+            clip.video,
+            clip.audio,
+            fps=fps,
+            sample_rate=sample_rate,
+            comment=weights_label(self.made.get("random_weights", [])),
+        )
 
     def append(self, record: Record, seconds: float) -> None:
         """Write the record that makes a prompt done.

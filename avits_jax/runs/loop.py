@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from avits_jax.media import Prompt
 from avits_jax.runs import states
@@ -29,6 +29,7 @@ class Found(NamedTuple):
         best_index: -1 where every candidate failed.
         rewards: of the verifiers that guide.
         judged: of those that only watch.
+        broken: whose latents hold NaN or infinity: the generator's fault.
         state: the aggregator's, the next prompt's input.
         nfe: network evaluations.
         decodes: decoder passes.
@@ -39,6 +40,7 @@ class Found(NamedTuple):
     best_index: int
     rewards: Float[np.ndarray, "N V"]
     judged: Float[np.ndarray, "N J"]
+    broken: Bool[np.ndarray, " N"]
     state: PyTree
     nfe: int
     decodes: int
@@ -50,6 +52,7 @@ class Work(NamedTuple):
 
     Attributes:
         encode: ``text -> cond``; raises `PromptError`.
+        prepare: compiles the program for such a ``cond``.
         search: ``(row, cond, state) -> Found``.
         sigmas: ``state -> [V]`` learned deviations, None where there is none.
         state: what the first prompt starts from, see `states.on_host`.
@@ -57,9 +60,12 @@ class Work(NamedTuple):
         fps: pictures per second of a clip.
         sample_rate: Hz of its sound.
         plan: sizes of the search, as JSON values.
+        random: models whose weights are drawn, and mean nothing.
+        notices: what the user must know of licences.
     """
 
     encode: Callable[[str], Any]
+    prepare: Callable[[Any], None]
     search: Callable[[int, Any, PyTree], Found]
     sigmas: Callable[[PyTree], Sequence[float | None]]
     state: PyTree
@@ -67,6 +73,8 @@ class Work(NamedTuple):
     fps: float
     sample_rate: int
     plan: dict[str, Any]
+    random: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 def same(value: T) -> T:
@@ -131,7 +139,7 @@ def _search_one(
         row=prompt.index,
         prompt=prompt.text,
         status=DONE if succeeded else FAILED,
-        reason=None if succeeded else _blame(work.names, found.rewards),
+        reason=None if succeeded else _blame(work.names, found),
         best=found.best_index,
         rewards=found.rewards,
         judged=found.judged,
@@ -162,15 +170,18 @@ def _refused(work: Work, prompt: Prompt, state: PyTree, reason: str) -> Record:
     )
 
 
-def _blame(names: Sequence[str], rewards: np.ndarray) -> str:
-    """Say which verifiers gave no finite reward, and how often."""
-    bad = np.sum(~np.isfinite(rewards), axis=0)
-    parts = [
-        f"{name} gave NaN or infinity for {count} of {len(rewards)}"
+def _blame(names: Sequence[str], found: Found) -> str:
+    """Say who gave no finite numbers, and how often: the generator, or verifiers."""
+    total = len(found.rewards)
+    broken = int(found.broken.sum())
+    parts = [f"the generator gave NaN or infinity for {broken} of {total}"]
+    bad = np.sum(~np.isfinite(found.rewards[~found.broken]), axis=0)
+    parts += [
+        f"{name} gave NaN or infinity for {count} of {total}"
         for name, count in zip(names, bad, strict=True)
         if count
     ]
-    return f"every candidate failed: {'; '.join(parts)}"
+    return f"every candidate failed: {'; '.join(parts[not broken :])}"
 
 
 def _write_clip(work: Work, folder: RunFolder, record: Record, clip: Media) -> Record:

@@ -54,6 +54,11 @@ def read_shards(folders: Sequence[str | os.PathLike[str]]) -> list[dict[str, Any
     for path, other in zip(paths, made, strict=True):
         if other["kind"] != RUN:
             raise ValueError(f"{path} is itself merged; merge the runs it was made of")
+        if other["settings"].get("start"):
+            raise ValueError(
+                f"{path} began with the state of another run (--start), which a merged "
+                "state would count once for each shard"
+            )
         _check_alike(paths[0], made[0], path, other)
     return made
 

@@ -64,5 +64,32 @@ def numbers(state: PyTree) -> dict[str, Any]:
     return {_name(path): leaf.tolist() for path, leaf in leaves}
 
 
+def from_numbers(learned: dict[str, Any], like: PyTree) -> PyTree:
+    """Return the state that `numbers` made ``learned`` of.
+
+    Args:
+        learned: arrays by name.
+        like: a state of the same aggregator.
+
+    Raises:
+        ValueError: names or shapes are those of another aggregator.
+    """
+    leaves, treedef = jax.tree_util.tree_flatten_with_path(on_host(like))
+    names = [_name(path) for path, _ in leaves]
+    if sorted(names) != sorted(learned):
+        raise ValueError(
+            f"learned must hold {', '.join(names)}, got {', '.join(learned)}"
+        )
+    arrays = []
+    for name, (_, leaf) in zip(names, leaves, strict=True):
+        array = np.asarray(learned[name], leaf.dtype)
+        if array.shape != leaf.shape:
+            raise ValueError(
+                f"learned: {name} must be of shape {leaf.shape}, got {array.shape}"
+            )
+        arrays.append(array)
+    return jax.tree.unflatten(treedef, arrays)
+
+
 def _name(path: Any) -> str:
     return jax.tree_util.keystr(path, simple=True, separator=".")

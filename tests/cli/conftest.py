@@ -5,22 +5,21 @@ import jax.numpy as jnp
 import pytest
 
 from avits_jax import generators, report, verifiers
+from avits_jax.catalogue import Info
 from avits_jax.cli import backend
 from avits_jax.cli.errors import as_cli_error
 from avits_jax.types import Candidates, Cond, Generator, Media, Params, Verifier
+from avits_jax.verifiers import known
 
 _SIGMAS = {1: (1.0, 0.0), 2: (1.0, 0.5, 0.0), 4: (1.0, 0.75, 0.5, 0.25, 0.0)}
 
 
-class Record:
-    """An entry of ``avits list``."""
+FAKES = ("width", "seconds", "sound_seconds", "loud")
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.description = f"{name} for tests"
-        self.needs = "nothing"
-        self.licence = "Apache-2.0"
-        self.present = True
+
+def info(name: str) -> Info:
+    """Return an entry of ``avits list``."""
+    return Info(name, f"{name} for tests", "nothing", "Apache-2.0", None)
 
 
 def toy_generator(num_steps: int = 2) -> Generator:
@@ -61,7 +60,7 @@ def _encode(prompt: str):
 
 
 def _verifier(name: str) -> Verifier:
-    channel = {"red": 0, "green": 1, "broken": 2}[name]
+    channel = {"red": 0, "green": 1, "blue": 2, "broken": 2}[name]
 
     def score(params, media, cond):
         if name == "broken":
@@ -78,7 +77,8 @@ def _verifier(name: str) -> Verifier:
 def toy_backend(monkeypatch, tmp_path):
     """Make the command line load the toy, in an empty working folder."""
 
-    def load(model, names, *, num_steps=None, guidance_scale=None):
+    def load(options, names, mesh=None):
+        num_steps = options.steps
         with as_cli_error():
             if num_steps is not None and num_steps not in _SIGMAS:
                 raise ValueError(f"num_steps must be 1, 2 or 4, got {num_steps}")
@@ -91,7 +91,8 @@ def toy_backend(monkeypatch, tmp_path):
             own = loaded.generator.encode(prompt)
             return Cond(own, tuple(v.encode(prompt) for v in loaded.verifiers))
 
-    models, judges = [Record("toy")], [Record(n) for n in ("red", "green", "broken")]
+    names = ("red", "green", "blue", "broken")
+    models, judges = [info("toy")], [info(name) for name in names]
     monkeypatch.setattr(generators, "available", lambda: models, raising=False)
     monkeypatch.setattr(verifiers, "available", lambda: judges, raising=False)
     monkeypatch.setattr(backend, "load", load)
@@ -100,6 +101,49 @@ def toy_backend(monkeypatch, tmp_path):
     enabled = jax.config.jax_enable_compilation_cache
     yield
     jax.config.update("jax_enable_compilation_cache", enabled)
+
+
+def fake_verifier(name, fps, sample_rate, traced):
+    def score(params, media, cond):
+        traced.append(name)
+        count, samples = len(media.video), media.audio.shape[-1]
+        if name in ("sound_seconds", "loud") and not samples:
+            raise ValueError(f"{name}: a clip must have at least 1 sample of sound")
+        if name == "seconds" and media.video.shape[1] < 2:
+            raise ValueError(f"{name}: a clip must have at least 2 frames, got 1")
+        value = {
+            "width": jnp.float32(media.video.shape[3]),
+            "seconds": jnp.float32(media.video.shape[1] / fps),
+            "sound_seconds": jnp.float32(samples / sample_rate),
+            "loud": jnp.abs(media.audio).max() if samples else 0.0,
+        }
+        return jnp.full(count, value[name])
+
+    def encode(prompt):
+        if name == "loud" and "unheard" in prompt:
+            raise ValueError(f"loud does not understand {prompt!r}")
+        return jnp.zeros(())
+
+    return Verifier(name, score, encode)
+
+
+@pytest.fixture
+def loads(toy_backend, monkeypatch):
+    """Add a family that takes any clip; return its loads and what was traced."""
+    family = known.Family("fake", dict.fromkeys(FAKES, "for tests"))
+    seen, traced = [], []
+
+    def load(names, *, fps, sample_rate, networks, **options):
+        seen.append((fps, sample_rate, id(networks)))
+        made = [fake_verifier(name, fps, sample_rate, traced) for name in names]
+        return tuple(made), (jnp.zeros(()),) * len(names)
+
+    infos = [info(name) for name in (*FAKES, "red", "green")]
+    monkeypatch.setattr(known, "FAMILIES", (family,))
+    monkeypatch.setattr(verifiers, "available", lambda: infos)
+    monkeypatch.setattr(verifiers, "load", load)
+    monkeypatch.setattr(verifiers, "random_ones", lambda names, draw: ())
+    return seen, traced
 
 
 @pytest.fixture

@@ -42,8 +42,23 @@ def test_generate_help_shows_defaults(capsys):
 def test_list_names_models_verifiers_and_presets(toy_backend, capsys):
     assert main(["list"]) == 0
     printed = capsys.readouterr().out
-    for word in ("toy", "green", "present", "Apache-2.0", "mini-fast"):
+    for word in ("toy", "green", "no weights needed", "mini-fast"):
         assert word in printed
+
+
+def test_list_says_what_is_missing_and_how_to_get_it(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("AVITS_CHECKPOINTS", raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["list"]) == 0
+    printed = capsys.readouterr().out
+    assert "shipped weights: present (Apache-2.0)" in printed
+    assert "imagebind weights: missing (CC BY-NC-SA 4.0)" in printed
+    assert printed.count("non-commercial use only") == 2
+    command = "python tools/convert.py imagebind --source FOLDER --out "
+    assert printed.count(command) == 1
+    assert "imagebind_huge.pth of facebookresearch/ImageBind (4.8 GB" in printed
+    assert printed.count("javis_score") == 1
 
 
 def test_full_disk_leaves_nothing(
@@ -115,7 +130,7 @@ def test_compiled_programs_are_kept(
     flags = [flag for flag in toy_flags if flag != "--no-compilation-cache"]
     assert main(["generate", PROMPT, *flags, "--out", "with"]) == 0
     kept = list((tmp_path / "cache" / "avits_jax" / "xla").iterdir())
-    assert [path for path in kept if "best_of_n" in path.name]
+    assert [path for path in kept if "avits_search" in path.name]
 
 
 def test_too_little_memory_is_said_plainly():

@@ -4,10 +4,12 @@ import contextlib
 import json
 import tomllib
 
+import av
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from avits_jax.cli import main, program
+from avits_jax.cli import backend, main, program
 from avits_jax.report import load_results
 
 PROMPT = "a red circle"
@@ -161,3 +163,73 @@ def test_all_candidates_failed_names_the_verifier(
     message = capsys.readouterr().err.splitlines()[-1]
     assert message.startswith("avits: error: all 3 candidates failed: broken gave")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_judges_watch_apart(toy_backend, toy_flags, tmp_path, capsys):
+    assert main(["generate", PROMPT, *toy_flags, "--out", "alone"]) == 0
+    flags = [*toy_flags, "--judge", "blue,broken", "--candidate-batch", "2"]
+    assert main(["generate", PROMPT, *flags, "--out", "run"]) == 0
+    results, alone = load_results(tmp_path / "run"), load_results(tmp_path / "alone")
+    guides = [(v["name"], v["guides"]) for v in results["verifiers"]]
+    names = ["red", "green", "blue", "broken"]
+    assert guides == list(zip(names, [True, True, False, False], strict=True))
+    assert results["best_index"] == alone["best_index"]
+    assert results["cost"]["verifier_calls"] == alone["cost"]["verifier_calls"]
+    for one, other in zip(results["candidates"], alone["candidates"], strict=True):
+        np.testing.assert_allclose(one["rewards"][0], other["rewards"][0], rtol=1e-5)
+        assert one["rank"] == other["rank"] and one["calibrated"][2:] == [None, None]
+        assert one["rewards"][2] > 0 and one["rewards"][3] is None
+        assert one["failed"] == other["failed"]
+        assert one["reason"].endswith("broken gave nan")
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "blue (did not guide)" in page and "2 that did not guide" in page
+    assert "judge" in capsys.readouterr().out
+
+
+def test_random_weights_and_licences_are_said(
+    toy_backend, toy_flags, tmp_path, capsys, monkeypatch
+):
+    load = backend.load
+
+    def labelled(options, names):
+        labels = {"random": ("toy", "red"), "notices": ("green is for play only",)}
+        return load(options, names)._replace(**labels)
+
+    monkeypatch.setattr(backend, "load", labelled)
+    flags = [*toy_flags, "--out", "run", "--keep-candidates"]
+    assert main(["generate", PROMPT, *flags]) == 0
+    printed = capsys.readouterr().err
+    assert "warning: random weights (toy, red): what they make or say" in printed
+    assert "note: green is for play only" in printed
+    assert load_results(tmp_path / "run")["random_weights"] == ["toy", "red"]
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Random weights (toy, red)" in page and "green is for play only." in page
+    for clip in ("best.mp4", "candidates/candidate_000.mp4"):
+        with av.open(tmp_path / "run" / clip) as file:
+            assert file.metadata["comment"].startswith("random weights (toy, red)")
+
+
+def test_broken_clips_are_the_generators_fault(
+    toy_backend, no_pictures, toy_flags, tmp_path, capsys, monkeypatch
+):
+    load = backend.load
+
+    def broken(options, names):
+        loaded = load(options, names)
+        # One candidate of three holds NaN; under another seed all do.
+        least = jnp.where(options.seed == 9, -9.0, 0.5)
+
+        def decode(params, candidates):
+            media = loaded.generator.decode(params, candidates)
+            bad = media.video[:, :1, :1, :1, :1] > least
+            return media._replace(video=jnp.where(bad, jnp.nan, media.video))
+
+        return loaded._replace(generator=loaded.generator._replace(decode=decode))
+
+    monkeypatch.setattr(backend, "load", broken)
+    assert main(["generate", PROMPT, *toy_flags, "--out", "run"]) == 0
+    reasons = [c["reason"] for c in load_results(tmp_path / "run")["candidates"]]
+    assert "the generator's clip holds NaN or infinity" in reasons
+    assert main(["generate", PROMPT, *toy_flags, "--seed", "9", "--out", "all"]) == 1
+    message = "avits: error: all 3 candidates failed: the generator's clips hold NaN"
+    assert capsys.readouterr().err.splitlines()[-1] == message

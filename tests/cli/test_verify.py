@@ -2,14 +2,13 @@
 
 import json
 
-import av
 import numpy as np
 import pytest
 
 from avits_jax.cli import main
 from avits_jax.media import write_clip
 
-FLAGS = ["--model", "toy", "--verifiers", "red,green"]
+FLAGS = ["--model", "toy", "--verifiers", "red,green", "--no-compilation-cache"]
 
 
 def write_color(path, red, frames=4, size=16):
@@ -43,26 +42,14 @@ def test_what_is_changed_to_fit_is_said(toy_backend, tmp_path, capsys):
 
 def test_failed_verifier_is_named(toy_backend, tmp_path, capsys):
     write_color(tmp_path / "clip.mp4", 0.5)
-    flags = ["--model", "toy", "--verifiers", "red,broken"]
+    flags = [*FLAGS, "--verifiers", "red,broken"]
     assert main(["verify", "clip.mp4", "a red circle", *flags]) == 1
     printed = capsys.readouterr()
     assert printed.err.strip() == "avits: error: broken gave no finite reward"
     assert "failed" in printed.out
 
 
-def write_silent(path):
-    """Write a video without any sound."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=8)
-        stream.width = stream.height = 16
-        stream.pix_fmt = "yuv420p"
-        picture = np.zeros((16, 16, 3), np.uint8)
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-
-
-@pytest.mark.parametrize("fault", ["missing", "text", "empty", "folder", "silent"])
+@pytest.mark.parametrize("fault", ["missing", "text", "empty", "folder"])
 def test_what_is_no_clip(toy_backend, tmp_path, capsys, fault):
     path = tmp_path / "clip.mp4"
     if fault == "text":
@@ -71,8 +58,6 @@ def test_what_is_no_clip(toy_backend, tmp_path, capsys, fault):
         path.write_bytes(b"")
     if fault == "folder":
         path.mkdir()
-    if fault == "silent":
-        write_silent(path)
     assert main(["verify", "clip.mp4", "a red circle", *FLAGS]) == 2
     printed = capsys.readouterr()
     assert printed.out == "" and len(printed.err.splitlines()) == 1
@@ -84,8 +69,8 @@ def test_bad_prompt_and_names(toy_backend, tmp_path, capsys):
     for arguments, message in [
         (["", *FLAGS], "the prompt is empty"),
         (["a square", *FLAGS], "toy understands circles alone"),
-        (["a circle", "--model", "toi"], "unknown model 'toi'; did you mean 'toy'?"),
-        (["a circle", "--model", "toy", "--verifiers", "blu"], "unknown verifier"),
+        (["a circle", *FLAGS, "--model", "toi"], "unknown model 'toi'; did you mean"),
+        (["a circle", *FLAGS, "--verifiers", "blu"], "unknown verifier 'blu'"),
     ]:
         assert main(["verify", "clip.mp4", *arguments]) == 2
         assert message in capsys.readouterr().err

@@ -5,13 +5,15 @@ import json
 import os
 from pathlib import Path
 
+import av
 import jax
 import numpy as np
 import pytest
 import toy_command
 
 import avits_jax
-from avits_jax.cli import main, many
+from avits_jax.cli import backend, main, many, memory
+from avits_jax.cli.commands.run import Options
 from avits_jax.media import read_clip
 from avits_jax.runs import folder as run_folder
 from avits_jax.runs import log, read_records, read_run, states
@@ -28,7 +30,7 @@ def kept(out):
 
 def test_states_go_from_prompt_to_prompt_exactly(toy):
     assert toy("run", "--optimizer", "adam", "--seed", "7") == 0
-    loaded = toy_command._load("toy", ("red", "loud"))
+    loaded = toy_command.load(Options(prompts="p", out="o"), ("red", "loud"))
     aggregator = avits_jax.arw([0.5, 0.5], "adam")
     state = states.on_host(aggregator.init(2))
 
@@ -87,22 +89,24 @@ def test_judges_watch_but_do_not_guide(toy, capsys):
 
 
 def test_failing_prompts_are_recorded_and_the_run_goes_on(toy, tmp_path, capsys):
-    texts = ["one", "an unheard one", "a broken one", "", "last"]
+    texts = ["one", "an unheard one", "a broken one", "", "last", "unjudged"]
     rows = [json.dumps({"caption": text}) for text in texts]
     (tmp_path / "p.jsonl").write_text("\n".join(rows))
     assert toy("run", "--column", "caption", prompts="p.jsonl") == 3
     found = {record.row: record for record in records()}
     assert [r.status for r in found.values()] == [
-        *("done", "refused", "failed", "refused", "done")
+        *("done", "refused", "failed", "refused", "done", "failed")
     ]
     assert found[1].reason == "toy does not understand 'an unheard one'"
-    assert "red gave NaN or infinity for 4 of 4" in found[2].reason
+    why = "every candidate failed: "
+    assert found[2].reason == f"{why}the generator gave NaN or infinity for 4 of 4"
+    assert found[5].reason.startswith(f"{why}red gave NaN or infinity for 4 of 4; loud")
     assert "the prompt is empty" in found[3].reason
     assert found[1].state == found[0].state == found[2].state != found[4].state
     clips = {path.name for path in (tmp_path / "run" / "clips").iterdir()}
     assert clips == {"sample_0000.mp4", "sample_0004.mp4"}
     printed = capsys.readouterr()
-    counts = "5 prompts: 2 done, 2 refused by a model, 1 with no usable candidate"
+    counts = "6 prompts: 2 done, 2 refused by a model, 2 with no usable candidate"
     assert counts in printed.out
     assert "row 1 refused: toy does not understand" in printed.err
 
@@ -263,10 +267,14 @@ def test_config_of_a_run_gives_the_same_run(toy):
         (["--shard", "3/2"], "--shard: shard must be I/N"),
         (["--shard", "9/9"], "--shard 9/9 of prompts.txt holds no prompt"),
         (["--limit", "0"], "limit must be at least 1, got 0"),
-        (["--judge", "red"], "--verifiers names 'red' twice"),
+        (["--judge", "red"], "--verifiers and --judge name 'red' twice"),
         (["--judge", "gren"], "unknown verifier 'gren'; did you mean 'green'?"),
         (["--column", "x", "--seed", "-1"], "--seed must be 0 to"),
-        (["--devices", "4096"], "--devices: num_devices must lie in [1, "),
+        (["--share-weights", "0"], "--devices, --share-weights: model must divide"),
+        (
+            ["--devices", "4096"],
+            "--devices, --share-weights: num_devices must",
+        ),
     ],
 )
 def test_bad_flags(toy, flags, message, capsys):
@@ -301,3 +309,67 @@ def test_settings_hold_what_decides_the_result(toy):
     ]
     assert made["plan"] == {"num_candidates": 4, "candidate_batch": None}
     assert "limit" not in made["settings"] and made["judges"] == ["green"]
+
+
+def test_labels_are_kept_with_the_run(toy, monkeypatch, capsys):
+    load = backend.load
+
+    def labelled(options, names, mesh):
+        labels = {"random": ("toy",), "notices": ("red is for play only",)}
+        return load(options, names)._replace(**labels)
+
+    monkeypatch.setattr(backend, "load", labelled)
+    assert toy("run", "--limit", "1") == 0
+    assert read_run("run")["random_weights"] == ["toy"]
+    page = Path("run/report.html").read_text()
+    assert "Random weights (toy): what they make" in page
+    assert "red is for play only." in page
+    with av.open("run/clips/sample_0000.mp4") as file:
+        assert file.metadata["comment"].startswith("random weights (toy)")
+    assert "warning: random weights (toy)" in capsys.readouterr().err
+
+
+def test_too_little_memory_leaves_no_folder(toy, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(memory, "device_memory", lambda: memory.Memory(10, True))
+    assert toy("run") == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith("avits: error: this needs about 0.0")
+    assert "--candidate-batch" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_starts_with_what_another_has_learned(toy, tmp_path, capsys):
+    assert toy("whole", "--optimizer", "adam") == 0
+    assert toy("first", "--optimizer", "adam", "--limit", "3") == 0
+    (tmp_path / "rest.txt").write_text("\n".join(toy_command.PROMPTS[:3]))
+    flags = ["--optimizer", "adam", "--start", "first"]
+    assert toy("second", *flags, prompts="rest.txt") == 0
+    # The same prompts again, from the state after them: as if they were six.
+    assert records("second")[0].state != records("first")[0].state
+    before = [r.rewards for r in records("first")]
+    after = [r.rewards for r in records("second")]
+    np.testing.assert_array_equal(before, after)
+    assert toy("second", *flags, prompts="rest.txt") == 0
+    assert "3 prompts are done already" in capsys.readouterr().err
+    assert toy("second", "--optimizer", "adam", prompts="rest.txt") == 2
+    assert "second is a run of other settings (start:" in capsys.readouterr().err
+    assert toy("third", "--start", "first") == 2
+    assert "state of another aggregator" in capsys.readouterr().err
+    assert toy("third", *flags, "--verifiers", "red") == 2
+    assert "--start: first learned from red, loud" in capsys.readouterr().err
+    assert main(["merge", "second", "first", "--out", "both"]) == 2
+    assert "second began with the state of another run" in capsys.readouterr().err
+
+
+def test_a_run_starts_with_a_merged_state(toy):
+    for shard in ("1/2", "2/2"):
+        assert toy(f"shard{shard[0]}", "--shard", shard) == 0
+    assert main(["merge", "shard1", "shard2", "--out", "both"]) == 0
+    assert toy("next", "--start", "both", "--limit", "1") == 0
+    learned = read_run("both")["learned"]
+    fresh = states.on_host(avits_jax.arw([0.5, 0.5], "closed_form").init(2))
+    merged = states.from_numbers(learned, fresh)
+    assert states.numbers(merged) == learned
+    (record,) = records("next")
+    seen = states.numbers(states.unpack(record.state, fresh))["moments.num_rewards"]
+    assert np.ravel(seen)[0] == np.ravel(learned["moments.num_rewards"])[0] + 4

@@ -56,6 +56,8 @@ def test_two_devices_give_what_one_gives(start):
     finish(start("one"))
     finish(start("two", "--devices", "2", devices=2))
     assert_same("two", "one")
+    finish(start("shared", "--devices", "2", "--share-weights", "2", devices=2))
+    assert_same("shared", "one")
 
 
 def two_hosts(start):

@@ -1,7 +1,6 @@
 """The command line over a toy model; also a program of its own, to be killed."""
 
 import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -65,17 +64,21 @@ def _encode(prompt: str):
 def _verifier(name: str) -> Verifier:
     def score(params, media, cond):
         if name == "loud":
-            return 10 * params * jnp.abs(media.audio).mean(1)
+            return 10 * params * cond * jnp.abs(media.audio).mean(1)
         channel = {"red": 0, "green": 1}[name]
-        return params * media.video[..., channel].mean((1, 2, 3))
+        return params * cond * media.video[..., channel].mean((1, 2, 3))
 
-    return Verifier(name, score, encode=lambda prompt: jnp.zeros(()))
+    def encode(prompt):
+        return jnp.float32(jnp.nan if "unjudged" in prompt else 1)
+
+    return Verifier(name, score, encode)
 
 
-def _load(model, names, *, num_steps=None, guidance_scale=None):
+def load(options, names, mesh=None):
+    """Return the toy for a command's options, with verifiers of these names."""
     judges = tuple(_verifier(name) for name in names)
     params = Params(jnp.float32(2), (jnp.float32(1),) * len(judges))
-    return backend.Backend(toy_generator(num_steps or 4), judges, params)
+    return backend.Backend(toy_generator(options.steps or 4), judges, params)
 
 
 def _encode_for_all(loaded, prompt):
@@ -87,7 +90,7 @@ def _encode_for_all(loaded, prompt):
 
 
 def _info(name: str) -> Info:
-    return Info(name, f"{name} for tests", "nothing", "Apache-2.0", Path("nowhere"))
+    return Info(name, f"{name} for tests", "nothing", "Apache-2.0", None)
 
 
 def install(setattr_) -> None:
@@ -95,7 +98,7 @@ def install(setattr_) -> None:
     setattr_(generators, "available", lambda: [_info("toy")])
     judges = [_info(name) for name in ("red", "green", "loud")]
     setattr_(verifiers, "available", lambda: judges)
-    setattr_(backend, "load", _load)
+    setattr_(backend, "load", load)
     setattr_(backend, "encode", _encode_for_all)
 
 

@@ -54,26 +54,23 @@ def run(options: Options) -> int:
     check_out(out, options.force)
     # Only now what takes seconds to import and load.
     from avits_jax.cli import aggregators, backend, program, results, table
+    from avits_jax.cli.labels import tell_labels
     from avits_jax.cli.policies import choose_policy
     from avits_jax.cli.progress import stage
     from avits_jax.folders import replacing_folder
 
     program.use_compilation_cache(options.compilation_cache)
     chosen = aggregators.choose_aggregator(options)
-    backend.check_names(options.model, options.verifiers)
+    backend.check_names(options.model, options.everyone, options.random_weights)
     with stage(f"Loading {options.model}", "Loaded"):
-        loaded = backend.load(
-            options.model,
-            options.verifiers,
-            num_steps=options.steps,
-            guidance_scale=options.guidance_scale,
-        )
+        loaded = backend.load(options, options.everyone)
         policy = choose_policy(options, options, loaded.generator)
         cond = backend.encode(loaded, options.prompt)
+    tell_labels(loaded.random, loaded.notices)
     outcome = program.run_search(
-        loaded, cond, chosen, policy, options.seed, options.step_progress
+        loaded, cond, chosen, policy, options, options.step_progress
     )
-    results.check_any_succeeded(outcome.output, options.verifiers)
+    results.check_any_succeeded(outcome, options.verifiers)
     resolved = dataclasses.replace(
         options,
         weights=chosen.weights,

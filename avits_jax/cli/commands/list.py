@@ -1,9 +1,17 @@
 """List models, verifiers and presets, and whether their weights are present."""
 
 import dataclasses
-from typing import Any
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from avits_jax.catalogue import Info
 
 EXAMPLE = "avits list"
+_FILE_WIDTH = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,23 +26,66 @@ def run(options: Options) -> int:
     from avits_jax import generators, verifiers
     from avits_jax.cli.config import presets
 
-    console = Console()
-    console.print(_table("model", generators.available()))
-    console.print(_table("verifier", verifiers.available()))
-    console.print(f"presets for --config: {', '.join(presets())}", highlight=False)
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, markup=False, width=_FILE_WIDTH)
+    models, judges = generators.available(), verifiers.available()
+    _print_groups("MODELS", models, console)
+    _print_groups("VERIFIERS: NAME, or NAME[@CHECKPOINT][:MODE]", judges, console)
+    console.print(
+        "CHECKPOINT is a converted folder, or tiny: small, with random weights. MODE "
+        "is default, bench or its, where a verifier has it.\n"
+    )
+    console.print(f"PRESETS for --config: {', '.join(presets())}")
+    _print_missing([*models, *judges], console)
     return 0
 
 
-def _table(kind: str, records: list[Any]) -> Any:
-    from rich import box
+def _print_groups(title: str, infos: Sequence["Info"], console: "Console") -> None:
+    """Print what shares its weights together: their state once, then the names."""
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in (kind, "weights", "licence", "needs", "what it does"):
-        table.add_column(heading, overflow="fold")
-    for record in records:
-        present = "present" if record.present else "missing"
-        table.add_row(
-            record.name, present, record.licence, record.needs, record.description
+    console.print(title)
+    width = max(len(info.name) for info in infos)
+    for state, group in itertools.groupby(infos, _weights):
+        console.print(f"  {state}")
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(width=4)
+        table.add_column(width=width, no_wrap=True)
+        table.add_column(overflow="fold")
+        for info in group:
+            table.add_row("", info.name, info.description)
+        console.print(table)
+    console.print()
+
+
+def _weights(info: "Info") -> str:
+    """Say which weights, whether they are there, and their licence."""
+    if info.random:
+        return "random weights, always"
+    if info.folder is None:
+        return "no weights needed"
+    state = "present" if info.present else "missing"
+    return f"{info.convert or 'shipped'} weights: {state} ({info.licence})"
+
+
+def _print_missing(infos: Sequence["Info"], console: "Console") -> None:
+    """Say for each missing checkpoint, once, what to fetch and how to convert it."""
+    from rich.padding import Padding
+
+    missing = {info.convert: info for info in infos if not info.present}
+    if not missing:
+        return
+    console.print("\nMISSING WEIGHTS (--random-weights tries everything without them)")
+    for name, info in missing.items():
+        console.print(f"  {name}")
+        lines = [
+            f"{each.what} of {each.repository} ({each.gigabytes:g} GB, {each.licence})"
+            for each in info.downloads
+        ]
+        for line in [*lines, info.notice] if info.notice else lines:
+            console.print(Padding(line, (0, 0, 0, 4)))
+        console.print(
+            f"    python tools/convert.py {name} --source FOLDER --out {info.folder}",
+            soft_wrap=True,
         )
-    return table

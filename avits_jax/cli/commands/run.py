@@ -6,13 +6,13 @@ from typing import Annotated
 
 import tyro
 
-from avits_jax.cli.checks import check_search, check_verifier_list
+from avits_jax.cli.checks import check_search
 from avits_jax.cli.errors import CliError, as_cli_error
 from avits_jax.cli.options import (
     ConfigFile,
     DeviceOptions,
     Limit,
-    MoreNames,
+    OtherRun,
     PolicyOptions,
     SearchOptions,
     ShardOf,
@@ -44,17 +44,12 @@ class Options(SearchOptions, PolicyOptions, DeviceOptions):
     """Only the first rows; a larger limit goes on with the same run."""
     shard: ShardOf = None
     """Only every N-th row, from the I-th; "avits merge" joins the shards."""
-    judge: MoreNames = None
-    """Verifiers that watch but do not guide; the report shows what they say."""
+    start: OtherRun = None
+    """Begin with what the aggregator of another run, or a merged one, has learned."""
     config: ConfigFile = None
     """Defaults for these flags: a preset, or a file such as a run's config.toml."""
     compilation_cache: bool = True
     """Whether compiled programs are kept for the next run."""
-
-    @property
-    def judges(self) -> tuple[str, ...]:
-        """The verifiers that only watch."""
-        return self.judge or ()
 
 
 def run(options: Options) -> int:
@@ -63,8 +58,6 @@ def run(options: Options) -> int:
 
     check_search(options)
     check_policy(options)
-    if options.judges:
-        check_verifier_list(options.verifiers + options.judges)
     with as_cli_error("--shard: "):
         parse_shard(options.shard or "1/1")
     if options.out == Path():

@@ -1,126 +1,75 @@
-"""Score any clip for a prompt with the chosen verifiers."""
+"""Score clips for prompts with the chosen verifiers."""
 
 import dataclasses
-import json
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated
 
 import tyro
 
-from avits_jax.cli.checks import check_prompt, check_verifier_list
-from avits_jax.cli.errors import FAILED, CliError, as_cli_error
-from avits_jax.cli.options import DEFAULT_MODEL, DEFAULT_VERIFIERS, Names
+from avits_jax.cli.checks import DTYPES, check_verifier_list
+from avits_jax.cli.errors import CliError, check_known
+from avits_jax.cli.options import (
+    DEFAULT_MODEL,
+    DEFAULT_VERIFIERS,
+    Names,
+    OutFile,
+    WeightType,
+)
 
 EXAMPLE = 'avits verify runs/first/best.mp4 "a red circle bounces three times"'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """Score any clip for a prompt with the chosen verifiers; higher is better.
+    """Score clips for prompts with the chosen verifiers; higher is better.
 
-    The clip is fitted to the size, length and rates of the model's own clips; what that
+    Name files or folders and one prompt for all; or a table (.csv, .jsonl) of clips and
+    prompts, whose paths are relative to it. Verifiers see a clip at its own size,
+    length and rates; mini's see it fitted to the model's own clips, and what that
     changes is said.
+
+    Exit status 1: no clip has all its scores; 3: some have.
     """
 
-    clip: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="CLIP.mp4")]
-    """A video file with picture and sound."""
-    prompt: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PROMPT")]
-    """What the clip should show and sound like."""
+    clips: Annotated[
+        tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="CLIP... PROMPT")
+    ] = ()
+    """Video files or folders of them, and what they should show and sound like."""
     verifiers: Names = DEFAULT_VERIFIERS
-    """Verifiers that judge the clip."""
+    """Verifiers that judge the clips: NAME, or NAME[@CHECKPOINT][:MODE]."""
     model: str = DEFAULT_MODEL
-    """Generator whose clips' size, length and rates the clip is fitted to."""
+    """Generator to whose clips a clip is fitted for mini's verifiers."""
+    max_seconds: float = 30.0
+    """How much of a clip is read."""
+    clip_column: str = "clip"
+    """Column (.csv) or key (.jsonl) of a table that holds paths."""
+    prompt_column: str = "prompt"
+    """Column or key that holds prompts."""
+    dtype: WeightType = None
+    """Of the weights, and what networks compute in: float32 or bfloat16."""
+    random_weights: bool = False
+    """Draw weights that are missing: all can be tried, but nothing means anything."""
     json: bool = False
     """Print JSON instead of a table."""
-
-
-class _Size(NamedTuple):
-    num_frames: int
-    height: int
-    width: int
-    fps: float
-    num_samples: int
-    sample_rate: int
+    out: OutFile = None
+    """Write everything to a file, too."""
+    compilation_cache: bool = True
+    """Whether compiled programs are kept for the next time."""
 
 
 def run(options: Options) -> int:
     """Run the command; return its exit status."""
-    check_prompt(options.prompt)
+    from avits_jax.cli.clips import list_clips
+    from avits_jax.cli.verdicts import check_out
+
     check_verifier_list(options.verifiers)
-    if not options.clip.is_file():
-        raise CliError(f"clip {options.clip} does not exist")
-    from avits_jax.cli import backend
-    from avits_jax.media import fit_clip, read_clip
+    if options.dtype is not None:
+        check_known("dtype", options.dtype, DTYPES)
+    if not options.max_seconds > 0:
+        raise CliError(f"--max-seconds must be above 0, got {options.max_seconds}")
+    asked = list_clips(options.clips, options.clip_column, options.prompt_column)
+    check_out(None if options.out is None else Path(options.out))
+    # Only now what takes seconds to import and load.
+    from avits_jax.cli import verifying
 
-    backend.check_names(options.model, options.verifiers)
-    loaded = backend.load(options.model, options.verifiers)
-    cond = backend.encode(loaded, options.prompt)
-    size = _native_size(loaded, cond)
-    with as_cli_error():
-        # Little more than is judged: a long clip at full size would fill the memory.
-        clip = read_clip(options.clip, max_seconds=size.num_frames / size.fps + 1)
-        video, audio, notes = fit_clip(clip, **size._asdict())
-    rewards = _score(loaded, cond, video, audio)
-    _print(options, rewards, notes)
-    failed = [name for name, reward in rewards.items() if reward is None]
-    if failed:
-        raise CliError(f"{' and '.join(failed)} gave no finite reward", FAILED)
-    return 0
-
-
-def _native_size(loaded: Any, cond: Any) -> _Size:
-    """Return the size of the generator's clips, found without generating one."""
-    import jax
-
-    generator = loaded.generator
-    keys = jax.random.split(jax.random.key(0), 1)
-
-    def clip(params: Any) -> Any:
-        return generator.decode(params, generator.init(params, keys, cond.generator))
-
-    media = jax.eval_shape(clip, loaded.params.generator)
-    _, frames, height, width, _ = media.video.shape
-    return _Size(
-        num_frames=frames,
-        height=height,
-        width=width,
-        fps=generator.fps,
-        num_samples=media.audio.shape[-1],
-        sample_rate=generator.sample_rate,
-    )
-
-
-def _score(loaded: Any, cond: Any, video: Any, audio: Any) -> dict[str, float | None]:
-    import jax
-    import jax.numpy as jnp
-    import numpy as np
-
-    from avits_jax.types import Media
-
-    @jax.jit
-    def judge(params: Any, media: Media, cond: Any) -> list[Any]:
-        verifiers = zip(loaded.verifiers, params, cond, strict=True)
-        return [verifier.score(p, media, c) for verifier, p, c in verifiers]
-
-    media = Media(jnp.asarray(video)[None], jnp.asarray(audio)[None])
-    scores = judge(loaded.params.verifiers, media, cond.verifiers)
-    values = [float(score[0]) for score in scores]
-    names = [verifier.name for verifier in loaded.verifiers]
-    return {
-        name: value if np.isfinite(value) else None
-        for name, value in zip(names, values, strict=True)
-    }
-
-
-def _print(
-    options: Options, rewards: dict[str, float | None], notes: list[str]
-) -> None:
-    from avits_jax.cli.table import print_rewards
-
-    if options.json:
-        facts = {"clip": str(options.clip), "prompt": options.prompt}
-        print(json.dumps({**facts, "rewards": rewards, "notes": notes}, indent=2))
-        return
-    print_rewards(rewards)
-    for note in notes:
-        print(f"changed to fit: {note}")
+    return verifying.verify(options, asked)

@@ -73,8 +73,11 @@ def timesteps(
     width: float,
     num_frames: int,
     precision: Precision = "float32",
+    short_clips: ShortClips = "mended",
 ) -> Float[np.ndarray, " T"]:
     """Noise levels of a run in [0, 1000], falling; the last step leads to 0.
+
+    The arguments after ``num_steps`` are those of `warp_ratio`.
 
     Raises:
         ValueError: ``num_steps`` is less than 1, or the precision is unknown.
@@ -82,7 +85,8 @@ def timesteps(
     if num_steps < 1:
         raise ValueError(f"num_steps is {num_steps}; expected at least 1")
     even = (1.0 - np.arange(num_steps) / num_steps) * NUM_TIMESTEPS
-    levels = warp(even, warp_ratio(height, width, num_frames, precision))
+    ratio = warp_ratio(height, width, num_frames, precision, short_clips)
+    levels = warp(even, ratio)
     # Rounding may lift the first one over the level of pure noise.
     return np.minimum(levels, np.float32(NUM_TIMESTEPS))
 

@@ -1,0 +1,187 @@
+"""Score one clip or many, and say what came of it."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from avits_jax.cli import backend, memory, program, table, verdicts
+from avits_jax.cli.checks import check_prompt
+from avits_jax.cli.clips import Asked, Item
+from avits_jax.cli.errors import FAILED, SOME_FAILED, CliError, as_cli_error
+from avits_jax.cli.labels import tell_labels
+from avits_jax.cli.options import ModelOptions
+from avits_jax.cli.progress import stage
+from avits_jax.cli.run_progress import note
+from avits_jax.cli.verdicts import NOT_FINITE, Verdict
+from avits_jax.cli.views import FittedView, OwnView, Scores
+from avits_jax.media import Clip, read_clip
+
+if TYPE_CHECKING:
+    from avits_jax.cli.commands.verify import Options
+
+_SLACK = 1.0  # seconds read beyond what a fitted view looks at
+
+
+class Jury:
+    """All verifiers that were asked for, each with its own view of a clip."""
+
+    def __init__(self, options: "Options") -> None:
+        """Check names and weights, and load what can be before a clip is read.
+
+        Raises:
+            CliError: something is unknown, missing, or too large.
+        """
+        names, draw = options.verifiers, options.random_weights
+        backend.check_verifier_names(names, draw)
+        own = tuple(name for name in names if _takes_any_clip(name))
+        fitted = tuple(name for name in names if name not in own)
+        model = options.model if fitted else ""
+        backend.check_names(model, (), draw)
+        settings = ModelOptions(model=model, dtype=options.dtype, random_weights=draw)
+        self.names, self._max_seconds = names, options.max_seconds
+        self.random = _drawn(own, draw)
+        self.notices = backend.licence_notices("", own, self.random)
+        if own:
+            memory.check_weights(dataclasses.replace(settings, model=""), own)
+        self._own = OwnView(settings, own) if own else None
+        self._fitted = FittedView(settings, fitted) if fitted else None
+
+    def judge(self, item: Item) -> Verdict:
+        """Score a clip; what goes wrong is in the verdict.
+
+        Raises:
+            CliError: nothing can be scored: the clip cannot be read, or the prompt is
+                none.
+        """
+        check_prompt(item.prompt)
+        clip = self._read(item)
+        found = []
+        if self._own is not None:
+            found.append(self._own.score(clip, item.prompt))
+        if self._fitted is not None:
+            found.append(self._fit_and_score(self._fitted, clip, item.prompt))
+        return _verdict(item, self.names, found)
+
+    def _fit_and_score(self, view: FittedView, clip: Clip, prompt: str) -> Scores:
+        try:
+            return view.score(clip, prompt)
+        except CliError as error:
+            if self._own is None:
+                raise
+            # What the others say of the clip is worth having.
+            nothing = dict.fromkeys(view.names, math.nan)
+            return Scores(nothing, dict.fromkeys(view.names, str(error)), [])
+
+    def _read(self, item: Item) -> Clip:
+        seconds = self._max_seconds
+        if self._own is None and self._fitted is not None:
+            # Little more than is judged: a long clip would fill the memory.
+            seconds = min(seconds, self._fitted.seconds(item.prompt) + _SLACK)
+        try:
+            with as_cli_error():
+                return read_clip(item.clip, max_seconds=seconds, needs_sound=False)
+        except MemoryError as error:
+            raise CliError(
+                f"clip {item.clip} is too large for the memory; read less of it with "
+                "--max-seconds",
+                FAILED,
+            ) from error
+
+
+def verify(options: "Options", asked: Asked) -> int:
+    """Score everything that was asked for; return the exit status.
+
+    Raises:
+        CliError: bad input; for a single clip, too, that it has not all its scores.
+    """
+    if asked.single:
+        _check_single(asked.items[0])
+    program.use_compilation_cache(options.compilation_cache)
+    jury = Jury(options)
+    tell_labels(jury.random, jury.notices)
+    if asked.single:
+        found = [jury.judge(asked.items[0])]
+    else:
+        found = _judge_all(jury, asked.items)
+    if options.out is not None:
+        verdicts.write(Path(options.out), found, jury.random)
+    if asked.single:
+        return _tell_one(options, found[0], jury.random)
+    return _tell_many(options, found, jury.random)
+
+
+def _check_single(item: Item) -> None:
+    check_prompt(item.prompt)
+    if not item.clip.is_file():
+        raise CliError(f"clip {item.clip} does not exist")
+
+
+def _judge_all(jury: Jury, items: Sequence[Item]) -> list[Verdict]:
+    found = []
+    with stage("Scoring clips", "Scored", len(items)) as current:
+        for item in items:
+            try:
+                found.append(jury.judge(item))
+            except CliError as error:
+                nothing = dict.fromkeys(jury.names)
+                reasons = {"": str(error)}
+                found.append(Verdict(str(item.clip), item.prompt, nothing, reasons))
+            current.advance(1)
+    return found
+
+
+def _verdict(item: Item, names: tuple[str, ...], found: Sequence[Scores]) -> Verdict:
+    rewards: dict[str, float] = {}
+    reasons: dict[str, str] = {}
+    notes: list[str] = []
+    for scores in found:
+        rewards |= scores.rewards
+        reasons |= scores.reasons
+        notes += scores.notes
+    finite = {n: rewards[n] if math.isfinite(rewards[n]) else None for n in names}
+    why = {n: reasons.get(n, NOT_FINITE) for n in names if finite[n] is None}
+    said = tuple(dict.fromkeys(notes))
+    return Verdict(str(item.clip), item.prompt, finite, why, said)
+
+
+def _tell_one(options: "Options", verdict: Verdict, random: Sequence[str]) -> int:
+    if options.json:
+        verdicts.print_json(verdicts.as_entry(verdict, random))
+    else:
+        table.print_rewards(verdict.rewards)
+        for text in verdict.notes:
+            print(f"changed to fit: {text}")
+    if verdict.reason:
+        raise CliError(verdict.reason, FAILED)
+    return 0
+
+
+def _tell_many(
+    options: "Options", found: Sequence[Verdict], random: Sequence[str]
+) -> int:
+    if options.json:
+        verdicts.print_json([verdicts.as_entry(verdict, random) for verdict in found])
+    else:
+        table.print_verdicts(found)
+    whole = sum(verdict.whole for verdict in found)
+    failed = len(found) - whole
+    note(f"{len(found)} clips: {whole} scored, {failed} with scores missing")
+    if not failed:
+        return 0
+    return FAILED if all(verdict.empty for verdict in found) else SOME_FAILED
+
+
+def _takes_any_clip(name: str) -> bool:
+    """Tell whether a verifier sees clips as they are: all but mini's do."""
+    from avits_jax.verifiers.known import FAMILIES
+    from avits_jax.verifiers.names import parse
+
+    return any(parse(name).name in family.outputs for family in FAMILIES)
+
+
+def _drawn(names: tuple[str, ...], random_weights: bool) -> tuple[str, ...]:
+    from avits_jax import verifiers
+
+    return verifiers.random_ones(names, random_weights) if names else ()

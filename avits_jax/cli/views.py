@@ -1,0 +1,229 @@
+"""How verifiers see a clip: as it is, or fitted to the clips of one model."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from avits_jax.cli import backend, background
+from avits_jax.cli.errors import CliError, as_refusal
+from avits_jax.cli.labels import warnings_told
+from avits_jax.cli.options import ModelOptions
+from avits_jax.cli.program import Checked, saying_too_large
+from avits_jax.media import Clip, fit_clip, mono_sound
+from avits_jax.search.rewards import stacked_rewards
+from avits_jax.types import Cond, Media, PyTree, Verifier
+
+_NO_SOUND_RATE = 16_000  # what a clip without sound is said to have
+_SETTINGS = "smaller or shorter clips (--max-seconds), or --dtype bfloat16"
+
+
+class Scores(NamedTuple):
+    """What some verifiers say of a clip.
+
+    Attributes:
+        rewards: by name, NaN where a verifier gave up.
+        reasons: why a verifier has no reward, where that is known.
+        notes: what was changed in the clip for them.
+    """
+
+    rewards: dict[str, float]
+    reasons: dict[str, str]
+    notes: list[str]
+
+
+class FittedView:
+    """Verifiers that know the clips of one model alone: clips are fitted to those."""
+
+    def __init__(self, options: ModelOptions, names: tuple[str, ...]) -> None:
+        """Load the model, for the size of its clips, and the verifiers.
+
+        Raises:
+            CliError: see `backend.load`.
+        """
+        self.names = names
+        self.loaded = backend.load(options, names)
+        self._score = Checked(_scored_by(self.loaded.verifiers))
+        self._sizes: dict[str, Any] = {}
+
+    def seconds(self, prompt: str) -> float:
+        """Return the length of the model's clips.
+
+        Raises:
+            CliError: the model does not understand the prompt.
+        """
+        sizes = self._sizes_for(backend.encode(self.loaded, prompt))
+        return sizes["num_frames"] / sizes["fps"]
+
+    def score(self, clip: Clip, prompt: str) -> Scores:
+        """Fit and score a clip; verifiers that hear give NaN for one without sound.
+
+        Raises:
+            CliError: the model does not understand the prompt.
+        """
+        cond = backend.encode(self.loaded, prompt)
+        video, audio, notes = fit_clip(clip, **self._sizes_for(cond))
+        if not clip.sample_rate:
+            audio = np.full_like(audio, np.nan)
+        params = self.loaded.params.verifiers
+        rewards = _run(self._score, params, video, audio, cond.verifiers)
+        values = dict(zip(self.names, rewards.tolist(), strict=True))
+        mute = [name for name in self.names if not np.isfinite(values[name])]
+        known = {} if clip.sample_rate else dict.fromkeys(mute, "the clip has no sound")
+        return Scores(values, known, notes)
+
+    def _sizes_for(self, cond: Cond) -> dict[str, Any]:
+        if not self._sizes:
+            self._sizes = _native_size(self.loaded, cond)
+        return self._sizes
+
+
+class OwnView:
+    """Verifiers that take clips of any size, length and rates as they are."""
+
+    def __init__(self, options: ModelOptions, names: tuple[str, ...]) -> None:
+        """Remember what to load once the rates of a clip are known.
+
+        Args:
+            options: dtype, and whether missing weights are drawn.
+            names: of the verifiers.
+        """
+        self.names = names
+        self._options = options
+        self._networks: dict[Any, Any] = {}  # read once, whatever the rates
+        self._panels: dict[Any, _Panel] = {}
+
+    def score(self, clip: Clip, prompt: str) -> Scores:
+        """Score a clip with all verifiers that can; reasons tell of the others."""
+        audio, notes = mono_sound(clip)
+        panel = self._panel(self.names, clip)
+        reasons: dict[str, str] = {}
+        try:
+            rewards = panel.score(clip.video, audio, prompt)
+        except CliError:
+            reasons = self._refusals(clip, audio, prompt)
+            able = tuple(name for name in self.names if name not in reasons)
+            rewards = {}
+            if able:
+                rewards = self._panel(able, clip).score(clip.video, audio, prompt)
+        values = {name: rewards.get(name, np.nan) for name in self.names}
+        return Scores(values, reasons, [*clip.notes, *notes])
+
+    def _refusals(self, clip: Clip, audio: np.ndarray, prompt: str) -> dict[str, str]:
+        """Return why verifiers refuse a clip or prompt, each asked alone."""
+        reasons = {}
+        for name in self.names:
+            try:
+                self._panel((name,), clip).check(clip.video, audio, prompt)
+            except CliError as error:
+                reasons[name] = _reason(str(error), clip)
+        return reasons
+
+    def _panel(self, names: tuple[str, ...], clip: Clip) -> "_Panel":
+        rates = round(clip.fps, 4), clip.sample_rate or _NO_SOUND_RATE
+        key = names, rates
+        if key not in self._panels:
+            self._panels[key] = self._load(names, *rates)
+        return self._panels[key]
+
+    def _load(self, names: tuple[str, ...], fps: float, sample_rate: int) -> "_Panel":
+        from avits_jax import verifiers
+
+        with as_refusal():
+            made, params = verifiers.load(
+                names,
+                fps=fps,
+                sample_rate=sample_rate,
+                dtype=self._options.dtype,
+                random_weights=self._options.random_weights,
+                networks=self._networks,
+            )
+        return _Panel(names, made, params)
+
+
+class _Panel:
+    """Verifiers for clips of certain rates, compiled once for each size of clip."""
+
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        verifiers: Sequence[Verifier],
+        params: Sequence[PyTree],
+    ) -> None:
+        self.names, self.verifiers, self.params = names, verifiers, tuple(params)
+        self._score = Checked(_scored_by(verifiers), _SETTINGS)
+
+    def score(
+        self, video: np.ndarray, audio: np.ndarray, prompt: str
+    ) -> dict[str, float]:
+        arguments = self.params, video, audio, self._encode(prompt)
+        rewards = _run(self._score, *arguments)
+        return dict(zip(self.names, rewards.tolist(), strict=True))
+
+    def check(self, video: np.ndarray, audio: np.ndarray, prompt: str) -> None:
+        """Raise CliError if a verifier refuses the prompt or such a clip."""
+        arguments = self.params, video, audio, self._encode(prompt)
+        with as_refusal():
+            jax.eval_shape(_scored_by(self.verifiers), *arguments)
+
+    def _encode(self, prompt: str) -> tuple[PyTree, ...]:
+        with as_refusal(), warnings_told():
+            conds = [v.encode(prompt) if v.encode else () for v in self.verifiers]
+        return jax.tree.map(jnp.asarray, tuple(conds))
+
+
+def _run(score: Checked, *arguments: Any) -> np.ndarray:
+    """Return rewards ``[V]``; Ctrl-C is heeded while they are computed."""
+    with saying_too_large(_SETTINGS):
+        return background.run(lambda: np.asarray(score(*arguments)))
+
+
+def _scored_by(verifiers: Sequence[Verifier]):
+    """Return ``(params, video, audio, conds) -> rewards [V]`` of one clip."""
+
+    def avits_verify(
+        params: Sequence[PyTree],
+        video: Array,
+        audio: Array,
+        conds: Sequence[PyTree],
+    ) -> Float[Array, " V"]:
+        # 8-bit pictures come as they are: a quarter of the memory.
+        eight_bit = video.dtype == jnp.uint8
+        pictures = video.astype(jnp.float32) / 255 if eight_bit else video
+        media = Media(pictures[None], audio[None])
+        return stacked_rewards(verifiers, params, media, conds)[0]
+
+    return avits_verify
+
+
+def _reason(message: str, clip: Clip) -> str:
+    """Return a verifier's message without its name, which stands beside it."""
+    if not clip.sample_rate and "sound" in message:
+        return "the clip has no sound"
+    subject, colon, rest = message.partition(": ")
+    return rest if colon and " " not in subject else message
+
+
+def _native_size(loaded: backend.Backend, cond: Cond) -> dict[str, Any]:
+    """Return the size of the generator's clips, found without generating one."""
+    generator = loaded.generator
+    keys = jax.random.split(jax.random.key(0), 1)
+
+    def clip(params: PyTree, prompt: PyTree) -> Media:
+        if generator.prepare is not None:
+            prompt = generator.prepare(params, prompt)
+        return generator.decode(params, generator.init(params, keys, prompt))
+
+    media = jax.eval_shape(clip, loaded.params.generator, cond.generator)
+    _, frames, height, width, _ = media.video.shape
+    return {
+        "num_frames": frames,
+        "height": height,
+        "width": width,
+        "fps": generator.fps,
+        "num_samples": media.audio.shape[-1],
+        "sample_rate": generator.sample_rate,
+    }

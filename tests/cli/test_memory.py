@@ -1,0 +1,104 @@
+"""Memory is checked before the work, on made-up numbers and on small checkpoints."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from avits_jax import checkpoint, generators, verifiers
+from avits_jax.catalogue import Info
+from avits_jax.cli import memory
+from avits_jax.cli.errors import CliError
+from avits_jax.cli.memory import Memory, Need
+from avits_jax.cli.options import ModelOptions
+
+NEED = Need(arguments=6_000_000_000, outputs=1_000_000_000, temporaries=4_000_000_000)
+
+
+@pytest.mark.parametrize(
+    "there",
+    [Memory(None, True), Memory(11 * 10**9, True), Memory(5 * 10**9, False)],
+)
+def test_what_fits_is_let_through(there):
+    memory.check_program(NEED, there)
+    memory.check_program(None, there)
+
+
+@pytest.mark.parametrize(
+    ("there", "message"),
+    [
+        (
+            Memory(10_999_999_999, True),
+            "this needs about 11.0 GB of memory (4.0 GB to work in and 1.0 GB for "
+            "results, beside 6.0 GB of weights and inputs), and 11.0 GB are available",
+        ),
+        (Memory(2 * 10**9, False), "this needs about 5.0 GB of memory (4.0 GB to work"),
+    ],
+)
+def test_what_does_not_fit_is_refused(there, message):
+    with pytest.raises(CliError) as caught:
+        memory.check_program(NEED, there)
+    assert str(caught.value).startswith(message)
+    for setting in ("--candidate-batch", "--num-candidates", "--resolution"):
+        assert setting in str(caught.value)
+
+
+def test_need_of_a_program_follows_its_sizes():
+    compiled = jax.jit(lambda x: (x @ x.T, x.sum())).lower(jnp.ones((64, 32))).compile()
+    need = memory.need_of(compiled)
+    assert need.arguments == 64 * 32 * 4
+    assert 64 * 64 * 4 <= need.outputs <= 64 * 64 * 4 + 256
+
+
+def test_this_machine_has_memory():
+    found = memory.device_memory()
+    assert found.num_bytes > 10**8 and not found.holds_weights
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch):
+    """Two verifiers of one checkpoint of 4000 bytes, and a generator of 8000."""
+    for name, count in (("judge", 1000), ("toy", 2000)):
+        tree = {"kernel": jnp.zeros(count)}
+        checkpoint.save(tmp_path / name, tree, {"model": name})
+
+    def info(name, folder):
+        return Info(name, name, "", "", tmp_path / folder)
+
+    judges = [info("red", "judge"), info("green", "judge")]
+    monkeypatch.setattr(generators, "available", lambda: [info("toy", "toy")])
+    monkeypatch.setattr(verifiers, "available", lambda: judges)
+    monkeypatch.setattr(generators, "random_ones", lambda name, draw: ())
+    monkeypatch.setattr(verifiers, "random_ones", lambda names, draw: ())
+
+
+@pytest.mark.parametrize(
+    ("dtype", "num_bytes", "num_shards"),
+    [("float32", 12_000, 1), ("bfloat16", 6000, 1), ("float32", 6000, 2)],
+)
+def test_weights_are_counted_before_they_are_read(
+    weights, monkeypatch, dtype, num_bytes, num_shards
+):
+    options = ModelOptions(model="toy", dtype=dtype)
+    names = ("red", "green")
+    there = Memory(num_bytes, True)
+    monkeypatch.setattr(memory, "device_memory", lambda: there)
+    memory.check_weights(options, names, num_shards)
+    monkeypatch.setattr(memory, "device_memory", lambda: Memory(num_bytes - 1, True))
+    with pytest.raises(CliError, match=r"\(toy .*, red 0.000 GB\)") as caught:
+        memory.check_weights(options, names, num_shards)
+    assert ("--dtype bfloat16 halves them" in str(caught.value)) == (dtype == "float32")
+
+
+def test_drawn_weights_are_counted_by_their_shapes(monkeypatch):
+    def load(name, *, dtype, random_weights):
+        assert random_weights
+        return None, {"kernel": jnp.zeros((50_000, 50_000), dtype)}
+
+    toy = Info("toy", "toy", "", "", None)
+    monkeypatch.setattr(generators, "available", lambda: [toy])
+    monkeypatch.setattr(generators, "random_ones", lambda name, draw: (name,))
+    monkeypatch.setattr(generators, "load", load)
+    monkeypatch.setattr(memory, "device_memory", lambda: Memory(10**9, True))
+    options = ModelOptions(model="toy", random_weights=True, dtype="float32")
+    with pytest.raises(CliError, match=r"about 10.0 GB of memory \(toy 10.0 GB\)"):
+        memory.check_weights(options, ())
