@@ -4,8 +4,12 @@ import contextlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+
+# How often, and after how many seconds, deleting is tried again.
+_TRIES, _PAUSE = 50, 0.1
 
 
 def _open_permissions(folder: Path) -> None:
@@ -29,6 +33,15 @@ def _put_in_place(new: Path, target: Path) -> None:
         raise
     finally:
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _remove(folder: Path) -> None:
+    """Delete a folder that threads of an interrupted writer may still write to."""
+    for _ in range(_TRIES):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(_PAUSE)
 
 
 @contextlib.contextmanager
@@ -61,7 +74,7 @@ def replacing_folder(target: str | Path) -> Iterator[Path]:
         yield new
         _put_in_place(new, target)
     finally:
-        shutil.rmtree(new, ignore_errors=True)
+        _remove(new)
         for parent in missing:
             with contextlib.suppress(OSError):  # it holds the target, or others' work
                 parent.rmdir()

@@ -50,7 +50,8 @@ class LazyArrayHandler(ocp.type_handlers.NumpyHandler):
         store = await ts.open(spec, create=True, open=True, context=ts_context)
         for index, part in value.slices():
             part = np.asarray(part, value.dtype, order="C")
-            await store[index].write(part)
+            # Not awaited: a write that outlives Ctrl-C would report to a closed loop.
+            store[index].write(part).result()
             # A chance for Ctrl-C to end the loop.
             await asyncio.sleep(0)
 

@@ -211,3 +211,12 @@ def test_loading_is_quick(tmp_path):
     started = time.perf_counter()
     checkpoint.load(folder)
     assert time.perf_counter() - started < 2.0  # 20 MB; a tenth of it when idle
+
+
+def test_arrays_are_read_in_groups(saved, monkeypatch):
+    sizes = {"a": (3,), "b": (0, 2), "c": (4,), "d": (9,), "e": (1,)}
+    structs = {k: jax.ShapeDtypeStruct(v, jnp.float32) for k, v in sizes.items()}
+    monkeypatch.setattr(checkpoint, "_READ_AT_ONCE", 8)
+    groups = [list(group) for group in checkpoint._groups(structs)]
+    assert groups == [["a", "c"], ["d"], ["e"]]
+    assert_same(checkpoint.load(saved).tree, make_tree())

@@ -63,6 +63,15 @@ def test_layers_are_stacked_transposed_and_cast():
     assert params["norm"]["bias"].dtype == jnp.bfloat16
 
 
+def test_numbers_stay_numbers():
+    source = {"scale": np.float32(2.0), "steps": np.array(3, np.int64)}
+    like = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in source}
+    rules = [Rule(name, name) for name in source]
+    params = weights.load(source, like, rules)
+    assert {(x.shape, x.dtype) for x in params.values()} == {((), np.dtype("f4"))}
+    assert (params["scale"], params["steps"]) == (2.0, 3.0)
+
+
 def test_every_problem_is_named_at_once():
     source = _source()
     del source["norm.bias"], source["blocks.1.fc.bias"]

@@ -11,8 +11,10 @@ checkpoint appears when it is complete, or not at all.
 """
 
 import argparse
+import glob
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -112,9 +114,17 @@ def describe(name: str, ready: Ready) -> str:
     return "\n".join(lines)
 
 
+def unfinished(out: Path) -> list[Path]:
+    """What conversions to ``out`` left that were killed, or are still running."""
+    return sorted(out.parent.glob(f".{glob.escape(out.name)}.new-*"))
+
+
 def run(options: argparse.Namespace, console: Console) -> None:
     """Check everything, then write with a progress bar."""
     check_target(options.out, options.overwrite)
+    for folder in unfinished(options.out):
+        text = f"{folder} is unfinished: delete it unless a conversion is running"
+        console.print(escape(text), highlight=False, soft_wrap=True)
     model = MODELS[options.model]()
     bar = Progress(
         TextColumn("{task.description}"),
@@ -156,4 +166,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    # A job that is told to end cleans up as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

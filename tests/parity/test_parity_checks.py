@@ -2,7 +2,7 @@
 
 import json
 
-import goldens  # noqa: F401  (makes tools importable)
+import goldens
 import numpy as np
 import pytest
 
@@ -55,11 +55,42 @@ def test_relative_tolerance_is_per_element():
     ],
 )
 def test_exit_status(golden, monkeypatch, capsys, runner, status):
-    monkeypatch.setattr(registry, "_RUNNERS", {"toy": runner} if runner else {})
+    entries = [registry._Entry(runner, ("toy",), ())] if runner else []
+    monkeypatch.setattr(registry, "_ENTRIES", entries)
     monkeypatch.setattr(check_parity, "load_runners", lambda: None)
     assert check_parity.main([str(golden.folder)]) == status
     total = f"{1 - status} of 1 goldens passed"
     assert total in capsys.readouterr().out
+
+
+def test_what_a_golden_holds_counts_before_its_name(golden, monkeypatch):
+    entries = {
+        name: registry._Entry(lambda golden: {}, patterns, holds)
+        for name, patterns, holds in (
+            ("named", ("toy", "t*"), ()),
+            ("held", (), ("in.x",)),
+            ("held more", ("other",), ("in.*", "tolerance.atol")),
+            ("held too much", ("toy*",), ("in.x", "in.y", "out.a")),
+        )
+    }
+    monkeypatch.setattr(registry, "_ENTRIES", [])
+    assert registry.find_runner(golden) is None
+    for name, entry in entries.items():
+        registry._ENTRIES.append(entry)
+        best = "held more" if name == "held too much" else name
+        assert registry.find_runner(golden) is entries[best].runner
+
+
+def test_every_golden_is_known_by_what_it_holds():
+    registry.load_runners()
+    for area in ("javisdit", "verifiers", "t5"):
+        for case in goldens.golden_cases(area):
+            golden = case.values[0]
+            # The same content, read from the same files, under a name of no runner.
+            unnamed = Golden(golden.folder, "x")
+            vars(unnamed).update(info=golden.info, arrays=golden.arrays)
+            assert registry.find_runner(unnamed) is registry.find_runner(golden)
+            assert registry.find_runner(unnamed) is not None, golden.name
 
 
 def test_a_folder_without_goldens_is_refused(tmp_path):

@@ -1,77 +1,126 @@
-"""Peak memory of a conversion at full size, in a process of its own."""
+"""Peak memory of conversions at full size, each in a process of its own."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
 
-import ml_dtypes
-import numpy as np
 import pytest
+from full_size_files import DTYPES, write_random, write_random_torch
 
 ROOT = Path(__file__).resolve().parents[2]
-GIB = 2**30
-MANIFEST = ROOT / "tests" / "golden" / "t5" / "manifest_t5_v1_1_xxl_encoder.json"
+GOLDEN = ROOT / "tests" / "golden"
+LIMIT = 4e9
+# One network of a model is converted as a model of its own.
 SCRIPT = """
-import resource, sys
+import resource, sys, time
+from dataclasses import replace
 from pathlib import Path
-sys.path.insert(0, {root!r})
+root, model, part, source, out, dtype = sys.argv[1:]
+sys.path.insert(0, root)
 from tools.converting.conversion import convert, prepare
 from tools.converting.models import MODELS, Model, Source
-from dataclasses import replace
-model = MODELS["javisdit"]()
-part = replace(model.networks["t5"], sources=(Source(),))
-model = Model("t5", {{"": part}})
-convert(model, prepare(model, Path({source!r}), dtype={dtype!r}), Path({out!r}))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+start = time.perf_counter()
+model = MODELS[model]()
+if part:
+    model = Model(part, {"": replace(model.networks[part], sources=(Source(),))})
+convert(model, prepare(model, Path(source), dtype=dtype), Path(out))
+seconds = time.perf_counter() - start
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, seconds)
 """
 
 
-def full_size_shapes():
-    """Keys and shapes of the published T5-XXL encoder, its norms included."""
-    listed = json.loads(MANIFEST.read_text())["state_dict"]
-    shapes = {key: tuple(shape) for key, (shape, _) in listed.items()}
+def listed_shapes(manifest):
+    """Keys and shapes of a full-size state dict."""
+    stated = json.loads((GOLDEN / manifest).read_text())
+    listed = stated.get("tensors") or stated["state_dict"]
+    return {key: tuple(shape) for key, (shape, _) in listed.items()}
+
+
+def t5_shapes():
+    """Those of the T5-XXL encoder, its norms included."""
+    shapes = listed_shapes("t5/manifest_t5_v1_1_xxl_encoder.json")
     names = [f"encoder.block.{i}.layer.{j}" for i in range(24) for j in (0, 1)]
     shapes |= {f"{name}.layer_norm.weight": (4096,) for name in names}
     return shapes | {"encoder.final_layer_norm.weight": (4096,)}
 
 
-def write_random(folder, shapes, dtype, shards=4):
-    """Random weights as sharded safetensors, never more than one block in memory."""
-    name = {np.dtype(np.float32): "F32"}.get(np.dtype(dtype), "BF16")
-    block = np.random.default_rng(0).normal(size=2**22).astype(dtype).tobytes()
-    weight_map = {}
-    for shard in range(shards):
-        file = f"model-{shard}.safetensors"
-        header, end = {}, 0
-        for key in list(shapes)[shard::shards]:
-            start, weight_map[key] = end, file
-            end += int(np.prod(shapes[key])) * np.dtype(dtype).itemsize
-            offsets = [start, end]
-            header[key] = {"dtype": name, "shape": shapes[key], "data_offsets": offsets}
-        text = json.dumps(header).encode()
-        with (folder / file).open("wb") as stream:
-            stream.write(len(text).to_bytes(8, "little") + text)
-            for start in range(0, end, len(block)):
-                stream.write(block[: end - start])
-    index = {"weight_map": weight_map}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+def video_reward_parts(folder, shapes, dtype):
+    """VideoReward as base model, other weights and adapter."""
+    adapter = {k: v for k, v in shapes.items() if ".lora_" in k}
+    rest = {k: v for k, v in shapes.items() if k not in adapter}
+    plain = {
+        k.replace("base_model.model.", "").replace(".base_layer", ""): v
+        for k, v in rest.items()
+    }
+    base = {k: v for k, v in plain.items() if "rm_head" not in k}
+    write_random(folder / "base", base, dtype)
+    head = {k: v for k, v in rest.items() if "rm_head" in k}
+    write_random_torch(folder / "non_lora_state_dict.pth", head, dtype)
+    short = {k.replace(".default", ""): v for k, v in adapter.items()}
+    write_random_torch(folder / "adapter_model.bin", short, dtype)
+    stated = {"r": 64, "lora_alpha": 128}
+    (folder / "adapter_config.json").write_text(json.dumps(stated))
+
+
+def as_torch(folder, shapes, dtype):
+    """One file of torch.save."""
+    write_random_torch(folder / "model.pth", shapes, dtype)
+
+
+CASES = {
+    "t5-bfloat16": ("javisdit", "t5", t5_shapes, write_random),
+    "t5-float32": ("javisdit", "t5", t5_shapes, write_random),
+    "transformer-float32": (
+        "javisdit",
+        "transformer",
+        lambda: listed_shapes("javisdit/manifest_vastdit3_xl2.json"),
+        write_random,
+    ),
+    "imagebind-float32": (
+        "imagebind",
+        "",
+        lambda: listed_shapes("verifiers/manifest_imagebind_huge.json"),
+        as_torch,
+    ),
+    "video_reward_whole-float32": (
+        "video-reward",
+        "",
+        lambda: listed_shapes("verifiers/manifest_videoreward_released_layout.json"),
+        as_torch,
+    ),
+    "video_reward_parts-bfloat16": (
+        "video-reward",
+        "",
+        lambda: listed_shapes("verifiers/manifest_videoreward_released_layout.json"),
+        video_reward_parts,
+    ),
+    "vqa_score-bfloat16": (
+        "vqa-score",
+        "",
+        lambda: listed_shapes("verifiers/manifest_clip_flant5_xxl.json"),
+        write_random,
+    ),
+}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
-def test_t5_xxl_converts_in_bounded_memory(tmp_path, dtype):
-    source, out = tmp_path / "source", tmp_path / "out"
-    source.mkdir()
-    kind = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.float32
-    write_random(source, full_size_shapes(), kind)
-    places = {"root": str(ROOT), "source": str(source), "out": str(out)}
-    script = SCRIPT.format(**places, dtype=dtype)
+@pytest.mark.parametrize("case", CASES)
+def test_full_size_converts_in_bounded_memory(tmp_path, case):
+    model, part, shapes, write = CASES[case]
+    source, out, dtype = tmp_path / "source", tmp_path / "out", case.split("-")[-1]
+    shapes = shapes()
+    write(source, shapes, dtype)
+    places = [str(ROOT), model, part, str(source), str(out), dtype]
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        [sys.executable, "-c", SCRIPT, *places],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    peak = int(done.stdout.split()[-1])
-    print(f"T5-XXL in {dtype}: peak resident memory {peak / GIB:.2f} GiB")
-    assert peak < 4 * GIB
+    peak, seconds = map(float, done.stdout.split()[-2:])
     manifest = json.loads((out / "manifest.json").read_text())
-    assert manifest["total_bytes"] > 4.7e9 * np.dtype(kind).itemsize
+    written = manifest["total_bytes"]
+    print(f"{case}: {written / 1e9:.1f} GB, peak {peak / 1e9:.2f} GB, {seconds:.0f} s")
+    assert peak < LIMIT
+    assert written > 0.9e9 * DTYPES[dtype].itemsize

@@ -182,3 +182,12 @@ def test_tokenizer_files(tmp_path):
     expected = {"tokenizer/tokenizer.json": tmp_path / "tokenizer.json"}
     assert tokenizer_files(tmp_path) == expected
     assert tokenizer_files(tmp_path / "model.pth") == expected
+
+
+def test_tokenizer_files_of_an_adapter_lie_with_its_base(tmp_path):
+    (tmp_path / "base").mkdir()
+    for name in ("base/vocab.json", "base/merges.txt", "preprocessor_config.json"):
+        (tmp_path / name).write_text("{}")
+    names = ("merges.txt", "vocab.json")
+    expected = {f"tokenizer/{name}": tmp_path / "base" / name for name in names}
+    assert tokenizer_files(tmp_path) == expected

@@ -1,5 +1,6 @@
 """Convert a model: read leaf by leaf, check every key first, write all or nothing."""
 
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -115,10 +116,11 @@ def convert(
         overwrite: replace a checkpoint that is there.
 
     Raises:
-        CheckpointError: ``out`` exists and may not be replaced.
+        CheckpointError: ``out`` exists and may not be replaced, or its disk is full.
         WeightsError: a source file ends early.
     """
     check_target(out, overwrite)
+    _check_room(out, sum(part.total_bytes for part in ready.values()))
     if "" in ready:
         return _write(ready[""], model.name, out, overwrite)
     with replacing_folder(out) as new:
@@ -141,6 +143,17 @@ def check_target(out: Path, overwrite: bool) -> None:
         raise CheckpointError(f"{out} exists already; --overwrite replaces it")
     if not is_in_parts(out) and not (out / "manifest.json").is_file():
         raise CheckpointError(f"{out} is no checkpoint and is not replaced")
+
+
+def _check_room(out: Path, needed: int) -> None:
+    """Refuse a disk that is too full, before hours of work."""
+    place = next(folder for folder in out.absolute().parents if folder.exists())
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        raise CheckpointError(
+            f"{out} takes {needed / 1e9:.1f} GB, but {place} has {free / 1e9:.1f} GB "
+            "free"
+        )
 
 
 def _find(model: Model, source: Path) -> dict[str, list[tuple[str, Path]]]:

@@ -23,6 +23,7 @@ _TOKENIZER = (
     "tokenizer_config.json",
     "vocab.json",
 )
+_VOCABULARY = ("spiece.model", "tokenizer.json", "vocab.json")
 
 
 def read_weights(path: Path) -> dict[str, FileTensor]:
@@ -51,11 +52,17 @@ def read_weights(path: Path) -> dict[str, FileTensor]:
 
 
 def tokenizer_files(folder: Path) -> dict[str, Path]:
-    """Tokenizer files in a source folder, by the path they get in a checkpoint."""
+    """Tokenizer files of a source folder, by the path they get in a checkpoint.
+
+    They lie beside the weights, or in ``tokenizer/`` or ``base/`` below them.
+    """
     if not folder.is_dir():
         folder = folder.parent
-    found = ((name, folder / name) for name in _TOKENIZER)
-    return {f"tokenizer/{name}": path for name, path in found if path.is_file()}
+    for place in (folder, folder / "tokenizer", folder / "base"):
+        if any((place / name).is_file() for name in _VOCABULARY):
+            found = ((name, place / name) for name in _TOKENIZER)
+            return {f"tokenizer/{name}": path for name, path in found if path.is_file()}
+    return {}
 
 
 def _pick(folder: Path) -> Path:

@@ -8,15 +8,16 @@ from avits_jax.verifiers.av_align import flow, onsets, score
 from tools.parity.checks import Expect
 from tools.parity.golden import Golden
 from tools.parity.registry import register
+from tools.parity.stored import found_stride
 
 
 def _subset(found, stored: np.ndarray, atol: float) -> Expect:
     """``found`` at the stride with which it was stored."""
-    step = found.shape[0] // stored.shape[0]
-    return Expect(np.asarray(found)[::step, ::step], stored, atol)
+    down, right = map(found_stride, found.shape[:2], stored.shape[:2])
+    return Expect(np.asarray(found)[::down, ::right], stored, atol)
 
 
-@register("score_av_align*")
+@register("score_av_align*", holds=("gray_u8", "wave"))
 def run_av_align(golden: Golden) -> dict[str, Expect]:
     """Onsets, motion, peaks and score of one clip."""
     arrays, info = golden.arrays, golden.info

@@ -30,7 +30,7 @@ from tools.parity.checks import Expect
 from tools.parity.golden import Golden
 from tools.parity.manifests import check_manifest
 from tools.parity.registry import register
-from tools.parity.stored import against
+from tools.parity.stored import against, named, stated_stride
 
 
 def config_of(sizes: dict[str, int]) -> SynchformerConfig:
@@ -70,7 +70,7 @@ def run_model(model: Synchformer, arrays: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@register("synchformer_tiny*")
+@register("synchformer_*", holds=("video_segments", "audio_segments"))
 def run_synchformer(golden: Golden) -> dict[str, Expect]:
     """Features of both towers, logits and metric."""
     graph, like = build(config_of(golden.info["constructor"]))
@@ -80,14 +80,14 @@ def run_synchformer(golden: Golden) -> dict[str, Expect]:
     return against(golden, run(params))
 
 
-@register("manifest_synchformer*")
+@register("manifest_synchformer*", holds=("tensors.vfeat_extractor.*",))
 def run_manifest(golden: Golden) -> dict[str, Expect]:
     """Every key of the published file is used once or left out on purpose."""
     like = build(SynchformerConfig())[1]
     return check_manifest(golden.manifest, like, SYNCHFORMER_RULES, SYNCHFORMER_IGNORED)
 
 
-@register("pre_desync*")
+@register("pre_desync*", holds=("mel_norm", "frame_u8"))
 def run_preprocess(golden: Golden) -> dict[str, Expect]:
     """Mel table, spectrograms of the segments, and one frame."""
     constants = golden.info["constants"]
@@ -96,25 +96,25 @@ def run_preprocess(golden: Golden) -> dict[str, Expect]:
     mels, columns = constants["n_mels"], constants["pad_frames_to"]
     segments = audio_segments(arrays["wave"][None])
     frames = jnp.asarray(arrays["frame_u8"].transpose(0, 2, 3, 1), jnp.float32)
-    expected = arrays["frame_out_sub4"]
-    side = 4 * expected.shape[-1]
+    seen = named(arrays, "frame_out")
+    expected, step = arrays[seen], stated_stride(seen)
+    side = SynchformerConfig().image_size
     prepared = np.asarray(prepare_frames(frames, side)).transpose(0, 3, 1, 2)
-    table = next(name for name in arrays if name.startswith("mel_fb"))
+    prepared = prepared[..., ::step, ::step]
+    table = named(arrays, "mel_fb")
     # One grey level is a step of 1 / 127.5; nearly all must agree.
-    off = np.mean(abs(prepared[..., ::4, ::4] - expected) > stated["frame_abs"] / 2)
+    off = np.mean(abs(prepared - expected) > stated["frame_abs"] / 2)
     return {
         table: Expect(mel_table(mels).T, arrays[table], stated["abs"]),
         "mel_norm": Expect(
             log_mel(segments, mels, columns)[0], arrays["mel_norm"], stated["abs"]
         ),
-        "frame_out_sub4": Expect(
-            prepared[..., ::4, ::4], expected, stated["frame_abs"]
-        ),
+        seen: Expect(prepared, expected, stated["frame_abs"]),
         "frame_share_off": Expect(off, 0.0, 0.005),
     }
 
 
-@register("score_desync*")
+@register("score_desync*", holds=("logits", "score", "segment_groups"))
 def run_score(golden: Golden) -> dict[str, Expect]:
     """Metric, its limit as the smooth form cools, and the groups of segments."""
     logits = jnp.asarray(golden.arrays["logits"])

@@ -88,7 +88,7 @@ def run_model(model: ImageBind, arrays: dict[str, jax.Array]) -> dict[str, Any]:
     }
 
 
-@register("imagebind_tiny*")
+@register("imagebind_*", holds=("frames_in", "clips_in", "audio_in", "text_in"))
 def run_towers(golden: Golden) -> dict[str, Expect]:
     """Every stored stage of the three towers."""
     graph, state = nnx.split(load(golden))
@@ -108,7 +108,7 @@ def run_towers(golden: Golden) -> dict[str, Expect]:
     }
 
 
-@register("manifest_imagebind*")
+@register("manifest_imagebind*", holds=("tensors.modality_trunks.vision.*",))
 def run_manifest(golden: Golden) -> dict[str, Expect]:
     """Every key of the published file is used once or left out on purpose."""
     _, like = names.build(ImageBindConfig())

@@ -51,7 +51,7 @@ def load_prior(golden: Golden) -> PriorEncoder:
     )
 
 
-@register("stib_prior_*")
+@register("stib_prior_*", holds=("in.ib_tokens", "in.text_hidden"))
 def run_prior(golden: Golden) -> dict:
     """Text tower, prior head, and both together, with a given draw."""
     model = load_prior(golden)
@@ -73,7 +73,7 @@ def run_prior(golden: Golden) -> dict:
     return run_compiled(run, model, *(jnp.asarray(golden.inputs[n]) for n in names))
 
 
-@register("manifest_stib_prior*")
+@register("manifest_stib_prior*", holds=("state_dict.spatial_query_emb",))
 def run_prior_manifest(golden: Golden) -> dict:
     """Keys of the full-size prior encoder, with or without its training parts."""
     config = PriorConfig()

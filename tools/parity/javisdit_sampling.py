@@ -23,31 +23,32 @@ _PRECISIONS: dict[str, schedule.Precision] = {
 }
 
 
-@register("timestep_transform_grid*")
+@register("timestep_transform_grid*", holds=("in.t", "in.height_width_frames"))
 def run_warp(golden: Golden) -> dict:
     """Warped timesteps of many sizes."""
     tolerance = golden.info["tolerance"]["float32_args"]
     results = {}
     for name, precision in _PRECISIONS.items():
-        rows = [
-            schedule.warp(
-                golden.inputs["t"],
-                schedule.warp_ratio(int(height), int(width), int(frames), precision),
-            )
-            for height, width, frames in golden.inputs["height_width_frames"]
+        ratios = [
+            schedule.warp_ratio(*map(int, clip), precision, short_clips="reference")
+            for clip in golden.inputs["height_width_frames"]
         ]
+        rows = [schedule.warp(golden.inputs["t"], ratio) for ratio in ratios]
         results[f"t_{name}"] = Expect(np.stack(rows), **tolerance)
     return results
 
 
-@register("timesteps_*")
+@register("timesteps_*", holds=("num_sampling_steps", "cases.*.num_frames"))
 def run_timesteps(golden: Golden) -> dict:
     """Timesteps and step sizes of whole runs."""
     results = {}
     for case, clip in golden.info["cases"].items():
         for name, precision in _PRECISIONS.items():
             levels = schedule.timesteps(
-                golden.info["num_sampling_steps"], **clip, precision=precision
+                golden.info["num_sampling_steps"],
+                **clip,
+                precision=precision,
+                short_clips="reference",
             )
             results[f"{case}.timesteps.{name}"] = levels
             results[f"{case}.dt.{name}"] = schedule.step_sizes(levels)
@@ -149,12 +150,15 @@ class _Run:
                 self.results[prefix + name] = np.tile(np.asarray(mask), (2, 1))
 
 
-@register("sample*_n*")
+@register("sample*_n*", holds=("in.video_noise", "in.audio_noise", "sampler.cfg_scale"))
 def run_trajectory(golden: Golden) -> dict:
     """A guided run with the original's coupling of priors and mask update."""
     run = _Run(golden)
     shape = [run.info[name] for name in ("height", "width", "num_frames")]
-    levels = schedule.timesteps(run.info["num_sampling_steps"], *shape)
+    steps = run.info["num_sampling_steps"]
+    levels = schedule.timesteps(steps, *shape, short_clips="reference")
+    if not run.info.get("use_timestep_transform", True):
+        levels = schedule.NUM_TIMESTEPS * (1 - np.arange(len(levels)) / len(levels))
     latents = run.latents("video_noise", "audio_noise")
     for index in range(len(levels)):
         latents = run.step(index, latents, levels, schedule.step_sizes(levels))
@@ -162,7 +166,7 @@ def run_trajectory(golden: Golden) -> dict:
     return run.results | final
 
 
-@register("latent_sizes")
+@register("latent_sizes*", holds=("main", "more"))
 def run_sizes(golden: Golden) -> dict:
     """Latent, token and waveform sizes of every listed clip."""
     results = {}
@@ -171,8 +175,8 @@ def run_sizes(golden: Golden) -> dict:
         frames = sizes.frame_count(row["duration"])
         found = _sizes_row(sizes.clip_sizes(height, width, frames, fps=row["fps"]))
         name = f"{row['resolution']} {row['aspect_ratio']} {row['duration']}"
-        for key, value in found.items():
-            results[f"{name} {key}"] = Expect(value, row[key], 0.0)
+        for key in found.keys() & row.keys():
+            results[f"{name} {key}"] = Expect(found[key], row[key], 0.0)
     return results
 
 

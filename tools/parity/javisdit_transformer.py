@@ -64,10 +64,13 @@ def load_transformer(golden: Golden) -> Transformer:
 
 def prepare(model: Transformer, inputs: Mapping[str, np.ndarray]) -> Context:
     """Context of a golden's text and priors, which the original couples in a batch."""
-    mask = inputs.get("mask")
+    text, mask = inputs["y"][:, 0], inputs.get("mask")
+    if mask is not None:
+        # One mask serves the rows with the prompt and those without.
+        mask = jnp.tile(mask != 0, (len(text) // len(mask), 1))
     return model.prepare(
-        jnp.asarray(inputs["y"][:, 0]),
-        None if mask is None else jnp.asarray(mask != 0),
+        jnp.asarray(text),
+        mask,
         jnp.asarray(inputs["spatial_prior"]),
         jnp.asarray(inputs["temporal_prior"]),
         prior_scope="batch",
@@ -129,15 +132,16 @@ def _flat(tokens: jax.Array) -> jax.Array:
     return tokens.reshape(len(tokens), -1, tokens.shape[-1])
 
 
-@register("vastdit3_*")
+@register("vastdit3_*", holds=("in.video", "in.audio", "in.timestep"))
 def run_transformer(golden: Golden) -> dict:
     """Predictions, and every intermediate that the golden holds."""
     model = load_transformer(golden)
     inputs = golden.inputs
     masks = [
-        jnp.asarray(inputs[name]) if name in inputs else None
+        jnp.asarray(inputs[name] != 0) if name in inputs else None
         for name in ("x_mask", "ax_mask")
     ]
+    timesteps = jnp.asarray(inputs["timestep"])
     clip = {"height": float(inputs["height"][0]), "width": float(inputs["width"][0])}
 
     def forward(model, video, audio, timesteps, fps):
@@ -158,14 +162,14 @@ def run_transformer(golden: Golden) -> dict:
         model,
         channels_last(inputs["video"]),
         channels_last(inputs["audio"]),
-        jnp.asarray(inputs["timestep"]),
-        jnp.asarray(inputs["fps"]),
+        timesteps,
+        jnp.broadcast_to(inputs["fps"], timesteps.shape),
     )
     results = {"video": channels_first(video), "audio": channels_first(audio)}
     return results | {k: v for k, v in inter.items() if k in golden.outputs}
 
 
-@register("manifest_vastdit3*")
+@register("manifest_vastdit3*", holds=("state_dict.va_cross_blocks.0.gamma_m1",))
 def run_transformer_manifest(golden: Golden) -> dict:
     """Keys of the full-size transformer."""
     config = TransformerConfig()

@@ -67,7 +67,7 @@ def _audio_vae(golden: Golden) -> AudioVae:
     return load_module(golden, lambda rngs: AudioVae(config, rngs=rngs), rules)
 
 
-@register("audio_decode*")
+@register("audio_decode*", holds=("in.latents", "config.vocoder.*"))
 def run_audio_decode(golden: Golden) -> dict:
     """Latents to mel spectrogram and waveform, whole and cut."""
     length = int(golden.inputs["waveform_length"])
@@ -83,7 +83,7 @@ def run_audio_decode(golden: Golden) -> dict:
     return {"mel": mel[:, None], "waveform": cut, "waveform_uncropped": whole}
 
 
-@register("audio_vae*_enc*")
+@register("audio_vae*_enc*", holds=("in.mel", "config.vae.*"))
 def run_audio_encode(golden: Golden) -> dict:
     """Mel spectrogram to latent moments."""
     mel = jnp.asarray(golden.inputs["mel"][:, 0])
@@ -94,7 +94,10 @@ def run_audio_encode(golden: Golden) -> dict:
     }
 
 
-@register("manifest_audioldm2_vae")
+@register(
+    "manifest_audioldm2_vae*",
+    holds=("state_dict.encoder.conv_in.weight", "_meta.config.latent_channels"),
+)
 def run_audio_vae_manifest(golden: Golden) -> dict:
     """Keys of the full-size mel autoencoder."""
     config = kl_config(golden.info["_meta"]["config"])
@@ -102,7 +105,10 @@ def run_audio_vae_manifest(golden: Golden) -> dict:
     return check_manifest(golden.manifest, like, names.AUTOENCODER_KL_RULES)
 
 
-@register("manifest_audioldm2_vocoder")
+@register(
+    "manifest_audioldm2_vocoder*",
+    holds=("state_dict.conv_pre.*", "state_dict.upsampler.0.*"),
+)
 def run_vocoder_manifest(golden: Golden) -> dict:
     """Keys of the full-size vocoder."""
     config = hifigan_config(golden.info["_meta"]["config"])
@@ -133,7 +139,7 @@ def _temporal_vae(golden: Golden) -> TemporalVae:
     )
 
 
-@register("temporal_vae*")
+@register("temporal_vae*", holds=("in.z", "config.filters"))
 def run_temporal_decode(golden: Golden) -> dict:
     """Latent frames to frames."""
     frames = int(golden.inputs["num_frames"])
@@ -145,7 +151,7 @@ def run_temporal_decode(golden: Golden) -> dict:
     return {"x": channels_first(x)}
 
 
-@register("temporal_vae*_enc*")
+@register("temporal_vae*_enc*", holds=("in.x", "config.filters"))
 def run_temporal_encode(golden: Golden) -> dict:
     """Frames to latent moments."""
     frames = channels_last(golden.inputs["x"])
@@ -178,7 +184,7 @@ def _spatial_vae(golden: Golden) -> _SpatialPart:
     return load_module(golden, lambda rngs: _SpatialPart(config, rngs=rngs), rules)
 
 
-@register("spatial_vae*")
+@register("spatial_vae*", holds=("in.z", "config.autoencoder"))
 def run_spatial_decode(golden: Golden) -> dict:
     """Image latents of several frames to frames."""
     latents = channels_last(golden.inputs["z"])
@@ -186,7 +192,7 @@ def run_spatial_decode(golden: Golden) -> dict:
     return {"x": channels_first(x)}
 
 
-@register("spatial_vae*_enc*")
+@register("spatial_vae*_enc*", holds=("in.x", "config.autoencoder"))
 def run_spatial_encode(golden: Golden) -> dict:
     """Frames to image latent moments, frames folded into the batch."""
     frames = channels_last(golden.inputs["x"])
@@ -195,7 +201,7 @@ def run_spatial_encode(golden: Golden) -> dict:
     return {"mean": channels_first(flat[0]), "logvar": channels_first(flat[1])}
 
 
-@register("opensora_vae*")
+@register("opensora_vae*", holds=("in.z", "config.autoencoder", "config.temporal"))
 def run_video_decode(golden: Golden) -> dict:
     """Video latents to frames, by way of image latents."""
     config = golden.info["config"]
@@ -203,7 +209,7 @@ def run_video_decode(golden: Golden) -> dict:
         kl_config(config["autoencoder"]),
         temporal_config(config["temporal"]),
         config["wrapper"]["scaling_factor"],
-        config["micro_frame_size"],
+        config["micro_frame_size"] or _ALL_FRAMES,
         config["wrapper"]["micro_batch_size"] or _ALL_FRAMES,
     )
     model = load_module(
@@ -224,7 +230,7 @@ def run_video_decode(golden: Golden) -> dict:
     }
 
 
-@register("manifest_opensora_vae*")
+@register("manifest_opensora_vae*", holds=("state_dict.temporal_vae.*",))
 def run_video_vae_manifest(golden: Golden) -> dict:
     """Keys of the full-size video autoencoder."""
     spatial = kl_config(golden.info["_meta"]["spatial_config"])

@@ -9,7 +9,7 @@ from tools.parity.golden import Golden
 from tools.parity.registry import register
 
 
-@register("pre_tokens*")
+@register("pre_tokens*", holds=("imagebind_bpe", "videoreward"))
 def run_tokens(golden: Golden) -> dict[str, Expect]:
     """ImageBind's ids, and the text of VideoReward's prompts.
 

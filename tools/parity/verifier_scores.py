@@ -1,5 +1,7 @@
 """Scores that need no network, against their goldens."""
 
+import re
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -13,7 +15,7 @@ from tools.parity.manifests import check_manifest
 from tools.parity.registry import register
 
 
-@register("score_embed*")
+@register("score_embed*", holds=("frame_embeds", "window_audio_embeds"))
 def run_embed(golden: Golden) -> dict[str, Expect]:
     """Cosine scores of given embeddings."""
     arrays, info = golden.arrays, golden.info
@@ -22,8 +24,8 @@ def run_embed(golden: Golden) -> dict[str, Expect]:
     sound = jnp.asarray(arrays["window_audio_embeds"])
     windows = tuple((int(start), int(stop)) for start, stop in arrays["windows"])
     inside = np.array([range(start, stop) for start, stop in windows])
-    short = next(note for note in info["notes"] if "javis_single_window" in note)
-    length = int(short.split("frames[0:")[1].split("]")[0])
+    short = re.search(r"javis_single_window uses frames\[0:(\d+)\]", str(info["notes"]))
+    length = int(short[1]) if short else len(frames)
     text, video = arrays["text_embed"][0], arrays["global_video_embed"][0]
     clap_text, clap_audio = (
         jnp.asarray(arrays[f"clap_{k}"]) for k in ("text", "audio")
@@ -46,7 +48,7 @@ def run_embed(golden: Golden) -> dict[str, Expect]:
     return checks
 
 
-@register("score_its_combine*")
+@register("score_its_combine*", holds=("ta", "javis", "zscore_fixed"))
 def run_combine(golden: Golden) -> dict[str, Expect]:
     """The server's reading of clips, and its combinations of two and three rewards."""
     arrays, info = golden.arrays, golden.info
@@ -79,15 +81,16 @@ def run_combine(golden: Golden) -> dict[str, Expect]:
     return checks
 
 
-@register("score_frechet*")
+@register("score_frechet*", holds=("feat_*", "frechet_*"))
 def run_frechet(golden: Golden) -> dict[str, Expect]:
     """Frechet distance and polynomial MMD, against the float64 values where stored."""
     arrays, stated = golden.arrays, golden.info["tol_float32"]
     results = {}
-    for pair in ("ab", "cd"):
+    pairs = sorted({name.split("_")[1] for name in arrays if "frechet_" in name})
+    for pair in pairs:
         features = [arrays[f"feat_{name}"] for name in pair]
         distance = frechet.frechet_distance(*features)
-        rtol = stated["frechet_rel" if pair == "ab" else "frechet_cd_rel"]
+        rtol = stated.get(f"frechet_{pair}_rel", stated["frechet_rel"])
         for name in (f"frechet_{pair}", f"frechet_{pair}_f64"):
             results[name] = Expect(distance, arrays[name], 0.0, rtol)
         mmd = frechet.polynomial_mmd(*features)
@@ -102,7 +105,7 @@ def run_frechet(golden: Golden) -> dict[str, Expect]:
     return results
 
 
-@register("manifest_i3d*")
+@register("manifest_i3d*", holds=("tensors.Conv3d_1a_7x7.conv3d.weight",))
 def run_i3d_manifest(golden: Golden) -> dict[str, Expect]:
     """Every key of FVD's network is used once or left out on purpose."""
     _, like = i3d.build()

@@ -1,5 +1,6 @@
 """VideoReward against its goldens."""
 
+import re
 from typing import Any
 
 import jax
@@ -34,7 +35,7 @@ from tools.parity.checks import Expect
 from tools.parity.golden import Golden
 from tools.parity.manifests import check_manifest
 from tools.parity.registry import register
-from tools.parity.stored import against
+from tools.parity.stored import against, named, stated_stride
 
 
 def config_of(sizes: dict[str, Any], reward_tokens, vocab_size=None):
@@ -119,7 +120,7 @@ def released_norm(norm: dict[str, float] | None) -> dict[str, tuple[float, ...]]
     }
 
 
-@register("videoreward_tiny*", "videoreward_lora_tiny*")
+@register("videoreward_*", holds=("pixel_values_videos", "input_ids"))
 def run_video_reward(golden: Golden) -> dict[str, Expect]:
     """Vision stages, language states, raw and normalised rewards."""
     info, arrays = golden.info, golden.arrays
@@ -157,7 +158,7 @@ def _reward_tokens(ids: np.ndarray, sizes: dict[str, Any]) -> list[int]:
     return sorted(last, key=ids[0].tolist().index)
 
 
-@register("manifest_videoreward_*")
+@register("manifest_videoreward_*", holds=("tensors.*rm_head.weight",))
 def run_manifest(golden: Golden) -> dict[str, Expect]:
     """Every key is used once, LoRA pairs merged where the layout has them."""
     info = golden.info
@@ -184,13 +185,14 @@ def run_manifest(golden: Golden) -> dict[str, Expect]:
 def frame_checks(case: dict[str, Any]) -> dict[str, Expect]:
     """Frame indices of a clip of T frames."""
     frames = case["T"]
-    official = sample_frames(frames, 24.0)
     name = f"frames_{frames}"
-    return {
-        f"{name}_server": Expect(server_frames(frames), case["its_final"], 0.0),
-        f"{name}_count": Expect(len(official), case["official_n_at_24fps"], 0.0),
-        f"{name}_official": Expect(official, case["official_idx_at_24fps"], 0.0),
-    }
+    checks = {f"{name}_server": Expect(server_frames(frames), case["its_final"], 0.0)}
+    for entry, stated in case.items():
+        if found := re.fullmatch(r"official_(n|idx)_at_([\d.]+)fps", entry):
+            ours = sample_frames(frames, float(found[2]))
+            ours = len(ours) if found[1] == "n" else ours
+            checks[f"{name}_{entry}"] = Expect(ours, stated, 0.0)
+    return checks
 
 
 def channels_last(levels: np.ndarray) -> jax.Array:
@@ -202,10 +204,9 @@ def resize_checks(golden: Golden) -> dict[str, Expect]:
     """Resized grey levels: nearly all equal, none off by more than one."""
     arrays = golden.arrays
     results = {}
-    for source, target, step in (
-        ("src_u8", "resized_u8", 1),
-        ("big_u8", "big_resized_sub3", 3),
-    ):
+    for source, start in (("src_u8", "resized_u8"), ("big_u8", "big_resized")):
+        target = named(arrays, start)
+        step = stated_stride(target)
         levels = channels_last(arrays[source])
         ours = np.asarray(resize_frames(levels)).transpose(0, 3, 1, 2)
         off = abs(ours[..., ::step, ::step] - arrays[target])
@@ -214,7 +215,7 @@ def resize_checks(golden: Golden) -> dict[str, Expect]:
     return results
 
 
-@register("pre_videoreward*")
+@register("pre_videoreward*", holds=("src_u8", "resized_u8", "frame_cases"))
 def run_preprocess(golden: Golden) -> dict[str, Expect]:
     """Frame choice, sizes, resized levels and patches."""
     info, arrays = golden.info, golden.arrays

@@ -52,7 +52,7 @@ def run_model(model: VQAScore, arrays: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@register("vqascore_tiny*")
+@register("vqascore_*", holds=("images", "labels", "input_ids"))
 def run_vqa_score(golden: Golden) -> dict[str, Expect]:
     """Vision features, encoder states, logits and score."""
     config = config_of(golden.info["constructor"])
@@ -65,7 +65,7 @@ def run_vqa_score(golden: Golden) -> dict[str, Expect]:
     return against(golden, run(params))
 
 
-@register("manifest_clip_flant5*")
+@register("manifest_clip_flant5*", holds=("tensors.mm_projector.0.weight",))
 def run_manifest(golden: Golden) -> dict[str, Expect]:
     """Every key of the published file is used once or left out on purpose."""
     sizes = golden.info["t5"]
@@ -96,7 +96,10 @@ def encoder_norms(like: PyTree) -> dict[str, list]:
     return {key: [shape, str(scales.dtype)] for key in keys}
 
 
-@register("manifest_t5_*encoder")
+@register(
+    "manifest_t5_*",
+    holds=("state_dict.encoder.block.0.layer.0.SelfAttention.q.weight",),
+)
 def run_t5_manifest(golden: Golden) -> dict[str, Expect]:
     """Every key of the encoder is used once, and the parameters are as many.
 
