@@ -1,19 +1,24 @@
 """Compile a whole search ahead of time for TPUs that are not there.
 
     python tools/compile_tpu.py --model mini --topology v5e:8x8 v6e:16x16
+    python tools/compile_tpu.py --model javisdit-v0.1 --topology v5e:8x8 v5p:4x4x4 \
+        --model-axis 8 --verifiers javis_score video_reward
 
-Prints, for each topology, memory per chip, estimated operations, and every collective
-with its bytes. Needs the compiler of the `tpu` extra (pip install "avits_jax[tpu]") and
-no TPU; N grows with the number of chips. On a real pod the two commands are, each
-sent to all hosts at once (--worker=all):
+Prints, for each topology, memory per chip and whether the chip has it, estimated
+operations, and every collective with its bytes. Exit status 1 where a program does not
+fit. JavisDiT and the large verifiers are compiled with bfloat16 weights of full size,
+of which only the shapes exist. The model "clips" stands for clips of JavisDiT's size
+from nowhere: verifiers alone. The verifier "brightness" costs nothing.
+
+Needs the compiler of the `tpu` extra (pip install "avits_jax[tpu]") and no TPU; N grows
+with the number of chips. On a real pod the two commands are, each sent to all hosts at
+once (--worker=all):
 
     pip install "avits_jax[tpu]"
     avits run PROMPTS.csv --out SHARED_FOLDER/RUN
 """
 
 import argparse
-import functools
-import importlib
 import importlib.util
 import os
 import sys
@@ -34,8 +39,14 @@ import avits_jax as avits  # noqa: E402
 from avits_jax.parallel import jit_search, make_mesh  # noqa: E402
 from avits_jax.parallel.flops import count_flops  # noqa: E402
 from avits_jax.parallel.hlo import Collective, collectives  # noqa: E402
+from tools import full_size  # noqa: E402
 
 GIB = 2**30
+# Bytes of a chip's memory, by the kind that begins a topology's name.
+CHIP_MEMORY = {"v4": 32e9, "v5e": 16e9, "v5p": 95e9, "v6e": 32e9}
+_MINI_JUDGES = ("mini_tv", "mini_ta", "mini_av")
+_MODELS = ("mini", full_size.JAVISDIT, "javisdit-tiny", full_size.CLIPS)
+_MOST_LISTED = 20
 
 
 class Plan(NamedTuple):
@@ -44,6 +55,7 @@ class Plan(NamedTuple):
     params: avits.Params
     arguments: tuple[Any, ...]
     settings: dict[str, Any]
+    rules: avits.Params
 
 
 class Compiled(NamedTuple):
@@ -64,54 +76,82 @@ class Compiled(NamedTuple):
         """Bytes that one chip ends up with from others, in one search."""
         return sum(each.total_bytes for each in self.found)
 
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of arguments, results, temporaries and code together."""
+        return sum(self.memory.values())
 
-def shapes(tree: Any) -> Any:
-    """Return the shapes and dtypes of a tree of arrays."""
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
+    @property
+    def room(self) -> float | None:
+        """Bytes of the chip's memory; None where it is not known here."""
+        return CHIP_MEMORY.get(self.topology.partition(":")[0])
+
+    @property
+    def fits(self) -> bool:
+        """False where the chip is known to have less memory than it takes."""
+        return self.room is None or self.memory_bytes <= self.room
 
 
-@functools.cache
-def make_plan(model: str, names: tuple[str, ...], steps: int | None) -> Plan:
-    """Load a model and its verifiers, and state what a best-of-N with ARW takes."""
-    generator, weights = avits.generators.load(model, num_steps=steps)
-    verifiers, judges = avits.verifiers.load(names)
-    aggregator = avits.arw([1 / len(names)] * len(names))
-    cond = avits.encode_prompt(
-        "a red circle bounces twice with a drum", generator, verifiers
+def make_plan(options: argparse.Namespace) -> Plan:
+    """State what a best-of-N with ARW takes, for a model and its verifiers."""
+    model = _generator(options)
+    judges = full_size.judges(
+        options.verifiers,
+        model.made,
+        tiny=options.model == "javisdit-tiny",
+        candidate_batch=options.verifier_batch,
     )
+    aggregator = avits.arw([1 / len(judges)] * len(judges))
+    cond = avits.Cond(model.cond, tuple(each.cond for each in judges))
+    fresh = (jax.random.key(0), aggregator.init(len(judges)))
+    key, state = full_size.shapes(fresh)
     settings = {
-        "generator": generator,
-        "verifiers": verifiers,
+        "generator": model.made,
+        "verifiers": tuple(each.made for each in judges),
         "aggregator": aggregator,
     }
     return Plan(
-        shapes(avits.Params(weights, judges)),
-        shapes((jax.random.key(0), cond, aggregator.init(len(names)))),
+        avits.Params(model.params, tuple(each.params for each in judges)),
+        (key, cond, state),
         settings,
+        avits.Params(model.rules, tuple(each.rules for each in judges)),
     )
 
 
-def split_rules(model: str, names: tuple[str, ...]) -> avits.Params:
-    """Return the sharding rules that the folders of a model and mini's judges state."""
-    mine = importlib.import_module(f"avits_jax.generators.{model}.sharding").RULES
-    theirs = importlib.import_module("avits_jax.verifiers.mini.sharding").RULES
-    return avits.Params(mine, tuple(theirs[name] for name in names))
+def _generator(options: argparse.Namespace) -> full_size.Part:
+    if options.model == "mini":
+        return full_size.mini(options.steps)
+    sizes = {
+        "resolution": options.resolution,
+        "aspect_ratio": options.aspect_ratio,
+        "duration": options.duration,
+    }
+    if options.model == full_size.CLIPS:
+        return full_size.clips(**sizes)
+    return full_size.javisdit(
+        tiny=options.model == "javisdit-tiny",
+        text_states=options.text_states,
+        num_steps=options.steps,
+        decode_frames=options.decode_frames,
+        **sizes,
+    )
 
 
-def compile_for(options: argparse.Namespace, topology: str, shared: int) -> Compiled:
-    """Compile for one topology, with weights shared by groups of `shared` chips."""
-    names = tuple(options.verifiers)
-    plan = make_plan(options.model, names, options.steps)
+def compile_for(options: argparse.Namespace, plan: Plan, topology: str) -> Compiled:
+    """Compile for one topology, with weights shared by groups of chips."""
+    shared = options.model_axis
     described = topologies.get_topology_desc(platform="tpu", topology_name=topology)
     devices: list[jax.Device] = list(described.devices)
     mesh = make_mesh(devices=devices, model=shared)
     num_candidates = options.candidates_per_chip * len(devices)
+    batch = options.candidate_batch
     search, params = jit_search(
         avits.best_of_n,
         plan.params,
         mesh,
-        split_rules(options.model, names) if shared > 1 else None,
+        plan.rules if shared > 1 else None,
         num_candidates=num_candidates,
+        candidate_batch=batch and batch * len(devices),
         **plan.settings,
     )
     started = time.perf_counter()
@@ -120,6 +160,9 @@ def compile_for(options: argparse.Namespace, topology: str, shared: int) -> Comp
     seconds = time.perf_counter() - started
     memory = program.memory_analysis()
     kinds = ("argument", "output", "temp", "generated_code")
+    text = program.as_text()
+    if options.hlo:
+        Path(options.hlo).write_text(text)
     return Compiled(
         topology,
         len(devices),
@@ -128,7 +171,7 @@ def compile_for(options: argparse.Namespace, topology: str, shared: int) -> Comp
         f"split over {shared}" if shared > 1 else "copied",
         {name: getattr(memory, f"{name}_size_in_bytes") for name in kinds},
         count_flops(traced.jaxpr) / len(devices),
-        collectives(program.as_text()),
+        collectives(text),
         seconds,
     )
 
@@ -136,18 +179,30 @@ def compile_for(options: argparse.Namespace, topology: str, shared: int) -> Comp
 def describe(result: Compiled) -> str:
     """Return a paragraph about one program."""
     memory = ", ".join(f"{k} {v / GIB:.4f}" for k, v in result.memory.items())
+    listed = sorted(result.found, key=lambda each: -each.total_bytes)
     lines = [
         f"{result.topology}: {result.chips} chips, {result.hosts} hosts, "
         f"N = {result.num_candidates}, weights {result.weights}",
-        f"  memory per chip, GiB: {memory}",
+        f"  memory per chip, GiB: {memory}; together {_verdict(result)}",
         f"  operations per chip: {result.flops:.3e} (matrix products, Fourier "
         "transforms; loops counted in full)",
         f"  bytes per chip across the network: {result.network_bytes:,}",
         f"  traced and compiled in {result.seconds:.0f} s",
-        "  collectives (bytes of one execution x executions):",
+        f"  {len(listed)} collectives (bytes of one execution x executions):",
     ]
-    lines += [f"    {_collective(each)}" for each in result.found]
+    lines += [f"    {_collective(each)}" for each in listed[:_MOST_LISTED]]
+    if len(listed) > _MOST_LISTED:
+        less = sum(each.total_bytes for each in listed[_MOST_LISTED:])
+        lines.append(f"    {len(listed) - _MOST_LISTED} smaller ones: {less:,}")
     return "\n".join(lines)
+
+
+def _verdict(result: Compiled) -> str:
+    gigabytes = f"{result.memory_bytes / 1e9:.2f} GB"
+    if result.room is None:
+        return gigabytes
+    verb = "fits into" if result.fits else "does NOT fit into"
+    return f"{gigabytes}, {verb} {result.room / 1e9:.0f} GB"
 
 
 def _collective(each: Collective) -> str:
@@ -158,16 +213,19 @@ def _collective(each: Collective) -> str:
 def table(results: list[Compiled]) -> str:
     """Return the results as a Markdown table."""
     lines = [
-        "| topology | chips | hosts | N | weights | memory per chip (MiB) | GFLOP per "
-        "chip | collectives | bytes per chip across the network |",
-        "| --- | --: | --: | --: | --- | --: | --: | --: | --: |",
+        "| topology | chips | hosts | N | weights | memory per chip (MiB) | fits "
+        "| GFLOP per chip | collectives | bytes per chip across the network "
+        "| seconds |",
+        "| --- | --: | --: | --: | --- | --: | --- | --: | --: | --: | --: |",
     ]
     for each in results:
-        size = sum(each.memory.values()) / 2**20
+        size = each.memory_bytes / 2**20
+        room = "?" if each.room is None else f"{each.room / 1e9:.0f} GB"
         lines.append(
             f"| {each.topology} | {each.chips} | {each.hosts} | {each.num_candidates} "
-            f"| {each.weights} | {size:.1f} | {each.flops / 1e9:.1f} "
-            f"| {sum(c.times for c in each.found)} | {each.network_bytes:,} |"
+            f"| {each.weights} | {size:.1f} | {'yes' if each.fits else 'no'}, {room} "
+            f"| {each.flops / 1e9:.1f} | {sum(c.times for c in each.found)} "
+            f"| {each.network_bytes:,} | {each.seconds:.0f} |"
         )
     return "\n".join(lines)
 
@@ -177,22 +235,39 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", default="mini", help="generator")
-    parser.add_argument(
-        "--verifiers", nargs="+", default=["mini_tv", "mini_ta", "mini_av"]
+    add = parser.add_argument
+    add("--model", default="mini", choices=_MODELS, help="generator")
+    add("--verifiers", nargs="+", help="mini's, or brightness for other models")
+    add("--topology", nargs="+", required=True, help="v5e:8x8, v5p:4x4x4, ...")
+    add("--candidates-per-chip", type=int, default=1)
+    add(
+        "--candidate-batch",
+        type=int,
+        help="of these, worked on at once; the winner is then decoded again",
     )
-    parser.add_argument(
-        "--topology", nargs="+", required=True, help="v5e:8x8, v5p:4x4x4, ..."
-    )
-    parser.add_argument("--candidates-per-chip", type=int, default=1)
-    parser.add_argument(
+    add(
         "--model-axis",
         type=int,
         default=1,
         help="chips that share one copy of the weights; 1 copies them to every chip",
     )
-    parser.add_argument("--steps", type=int, help="denoising steps; the model's own")
+    add("--steps", type=int, help="denoising steps; the model's own")
+    add("--resolution", help="240p and others; 240p")
+    add("--aspect-ratio", help="height to width; 9:16")
+    add("--duration", help="2s, 4s, ... or a number of frames; 4s")
+    add("--text-states", action="store_true", help="T5's states are given, not run")
+    add("--decode-frames", type=int, help="frames that are decoded at once; 4")
+    add("--verifier-batch", type=int, help="clips a verifier works on at once")
+    add(
+        "--optimization-level",
+        choices=("O0", "O1", "O2", "O3"),
+        help="the compiler's; O1 is several times quicker than its default",
+    )
+    add("--hlo", help="file for the text of the (last) compiled program")
     options = parser.parse_args(arguments)
+    if options.verifiers is None:
+        mini = options.model == "mini"
+        options.verifiers = _MINI_JUDGES if mini else (full_size.BRIGHTNESS,)
     if options.candidates_per_chip < 1:
         parser.error("--candidates-per-chip must be at least 1")
     if importlib.util.find_spec("libtpu") is None:
@@ -201,19 +276,22 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Compile for every topology; 1 if one of them cannot be had."""
+    """Compile for every topology; 1 if one cannot be had, or does not fit."""
     options = parse(arguments)
+    if options.optimization_level:
+        jax.config.update("jax_optimization_level", options.optimization_level)
+    plan = make_plan(options)
     results = []
     for topology in options.topology:
         try:
-            results.append(compile_for(options, topology, options.model_axis))
+            results.append(compile_for(options, plan, topology))
         except (RuntimeError, ValueError) as error:
             reason = str(error).strip().splitlines()[0]
             print(f"compile_tpu: {topology}: {reason}", file=sys.stderr)
             return 1
         print(describe(results[-1]), flush=True)
     print(f"\n{table(results)}")
-    return 0
+    return 0 if all(each.fits for each in results) else 1
 
 
 if __name__ == "__main__":

@@ -7,7 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import goldens  # noqa: F401  (makes tools importable)
 import pytest
+
+from avits_jax.parallel.hlo import Collective
+from tools import compile_tpu
 
 TOOL = Path(__file__).parents[2] / "tools" / "compile_tpu.py"
 
@@ -22,9 +26,12 @@ def run_tool(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.skipif(
+needs_compiler = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None, reason="needs libtpu, the tpu extra"
 )
+
+
+@needs_compiler
 @pytest.mark.slow  # the TPU compiler takes about 10 s for the whole search
 def test_a_search_compiles_for_chips_that_are_not_there():
     done = run_tool("--topology", "v5e:2x2", "nothing:1x1", "--steps", "2")
@@ -42,3 +49,48 @@ def test_help_names_the_commands_for_a_pod_and_bad_numbers_are_refused():
     assert "avits run PROMPTS.csv" in done.stdout
     done = run_tool("--topology", "v5e:2x2", "--candidates-per-chip", "0")
     assert done.returncode == 2 and "must be at least 1" in done.stderr
+
+
+@needs_compiler
+@pytest.mark.slow  # the TPU compiler, once more
+def test_clips_of_javisdits_size_are_judged_on_eight_chips():
+    done = run_tool("--model", "clips", "--topology", "v5e:2x4", "--duration", "2s")
+    assert done.returncode == 0, done.stderr
+    assert "N = 8, weights copied" in done.stdout
+    assert "fits into 16 GB" in done.stdout
+
+
+def _compiled(topology: str, temporaries: int) -> compile_tpu.Compiled:
+    gathered = Collective("all-gather", (("bf16", (4, 8)),), 30, "step")
+    memory = {"argument": 10**9, "temp": temporaries}
+    return compile_tpu.Compiled(
+        topology, 64, 16, 64, "split over 8", memory, 3e15, [gathered], 60.0
+    )
+
+
+@pytest.mark.parametrize(
+    ("topology", "gigabytes", "fits"),
+    [("v5e:8x8", 15, True), ("v5e:8x8", 16, False), ("v5p:4x4x4", 90, True)],
+)
+def test_memory_is_held_against_the_chips(topology, gigabytes, fits):
+    result = _compiled(topology, gigabytes * 10**9)
+    assert result.fits is fits
+    verdict = "fits into" if fits else "does NOT fit into"
+    assert f"{gigabytes + 1}.00 GB, {verdict}" in compile_tpu.describe(result)
+    assert ("| yes, " if fits else "| no, ") in compile_tpu.table([result])
+
+
+def test_of_an_unknown_chip_only_the_bytes_are_told():
+    result = _compiled("v9:2x2", 10**12)
+    assert result.room is None and result.fits
+    assert "together 1001.00 GB\n" in compile_tpu.describe(result)
+    assert "across the network: 1,920" in compile_tpu.describe(result)
+
+
+def test_large_models_get_a_verifier_that_costs_nothing():
+    if importlib.util.find_spec("libtpu") is None:
+        pytest.skip("needs libtpu, the tpu extra")
+    options = compile_tpu.parse(["--model", "clips", "--topology", "v5e:2x2"])
+    plan = compile_tpu.make_plan(options)
+    assert [each.name for each in plan.settings["verifiers"]] == ["brightness"]
+    assert plan.params == ((), ((),))

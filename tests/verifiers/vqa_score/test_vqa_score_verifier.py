@@ -129,7 +129,7 @@ def test_clips_without_frames_are_refused():
 
 
 def test_there_is_no_mode_of_the_benchmark():
-    with pytest.raises(ValueError, match="mode of VQAScore must be one of def"):
+    with pytest.raises(ValueError, match="mode of VQAScore must be one of de"):
         rewards_of(TINY, "float32", shapes(), "bench")
 
 

@@ -1,0 +1,49 @@
+"""3-D convolution on this device: XLA's own against three shifted 2-D convolutions.
+
+    python tools/bench_conv.py
+
+Shapes of JavisDiT's temporal decoder at 240p, with fewer channels or frames. Both in
+the same process, in turn; median of five.
+"""
+
+import platform
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+
+from avits_jax.nn import convolution  # noqa: E402
+from tools.bench_verifiers import median_seconds  # noqa: E402
+
+# Frames (padded in front already), rows, columns, channels in and out.
+_CASES = ((7, 30, 53, 128, 128), (19, 30, 53, 128, 128), (7, 30, 53, 256, 256))
+_REPEATS = 5
+
+
+def main() -> None:
+    """Measure and print a Markdown table."""
+    device = jax.devices()[0]
+    print(f"{platform.machine()}, {device.device_kind}, jax {jax.__version__}\n")
+    print("| frames, rows, columns, channels | conv3d s | shifted 2-D s | ratio |")
+    print("|---|---|---|---|")
+    plain = jax.jit(convolution._conv3d, static_argnums=2)
+    shifted = jax.jit(convolution._shifted_conv2d, static_argnums=2)
+    for *size, inward, outward in _CASES:
+        x = jnp.ones((1, *size, inward))
+        kernel = jnp.ones((3, 3, 3, inward, outward)) * 1e-3
+        direct, summed = median_seconds(
+            (
+                lambda x=x, kernel=kernel: plain(x, kernel, 1),
+                lambda x=x, kernel=kernel: shifted(x, kernel, 1),
+            ),
+            _REPEATS,
+        )
+        shape = ", ".join(map(str, (*size, f"{inward} to {outward}")))
+        print(f"| {shape} | {direct:.3f} | {summed:.3f} | {direct / summed:.2f}x |")
+
+
+if __name__ == "__main__":
+    main()
