@@ -21,9 +21,6 @@ SEARCHES = {
     "beam_search": ["--num-children", "2", "--branch-steps", "0"],
     "zero_order": ["--num-iterations", "2"],
 }
-_slow = pytest.mark.slow(reason="compiles every network again: 10 to 30 s each")
-FIRST, *OTHERS = SEARCHES
-REST = [pytest.param(name, marks=_slow) for name in OTHERS]
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +52,7 @@ def test_generate_with_the_papers_verifiers(no_pictures, capsys):
         assert "javisdit-tiny" in file.metadata["comment"]
 
 
-@pytest.mark.parametrize("search", [FIRST, *REST])
+@pytest.mark.parametrize("search", SEARCHES)
 def test_run_with_every_search(search):
     prompts = ["A dog barks", "Rain falls on a roof"]
     rows = [json.dumps({"text": prompt}) for prompt in prompts]

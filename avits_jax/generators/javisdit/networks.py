@@ -52,7 +52,6 @@ class Networks(NamedTuple):
     t5: PyTree = ()
 
 
-@lru_cache(maxsize=16)
 def networks(
     config: JavisDiTConfig, precision: Precision = "float32"
 ) -> tuple[Networks, Networks]:
@@ -62,6 +61,13 @@ def networks(
         config: sizes of the networks.
         precision: see `Transformer`.
     """
+    return _networks(config, precision)  # one entry, however it was called
+
+
+@lru_cache(maxsize=16)
+def _networks(
+    config: JavisDiTConfig, precision: Precision
+) -> tuple[Networks, Networks]:
     made = Networks(
         abstract(
             lambda rngs: Transformer(config.transformer, precision=precision, rngs=rngs)

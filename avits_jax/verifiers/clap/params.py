@@ -1,5 +1,7 @@
 """Names of the published CLAP weights (laion/clap-htsat-unfused), mapped onto ours."""
 
+from functools import cache
+
 from flax import nnx
 
 from avits_jax.nn.abstract import abstract
@@ -67,6 +69,7 @@ IGNORED: dict[str, str] = {
 }
 
 
+@cache
 def build(config: ClapConfig) -> tuple[nnx.GraphDef, PyTree]:
     """The network's graph, and its parameters as shapes without memory."""
     return abstract(lambda rngs: Clap(config, rngs=rngs))

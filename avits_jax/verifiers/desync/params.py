@@ -1,5 +1,7 @@
 """Where Synchformer's published weights go."""
 
+from functools import cache
+
 import numpy as np
 from flax import nnx
 
@@ -123,6 +125,7 @@ SYNCHFORMER_RULES = (
 )
 
 
+@cache
 def build(config: SynchformerConfig) -> tuple[nnx.GraphDef, PyTree]:
     """Graph and abstract parameters of `Synchformer`."""
     return abstract(lambda rngs: Synchformer(config, rngs=rngs))

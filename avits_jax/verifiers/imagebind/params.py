@@ -1,5 +1,7 @@
 """Names of ImageBind's published weights (``imagebind_huge.pth``), mapped onto ours."""
 
+from functools import cache
+
 import numpy as np
 from flax import nnx
 
@@ -107,6 +109,7 @@ IGNORED: dict[str, str] = {
 }
 
 
+@cache
 def build(config: ImageBindConfig) -> tuple[nnx.GraphDef, PyTree]:
     """The network's graph, and its parameters as shapes without memory."""
 
