@@ -103,6 +103,30 @@ def read_network(
     return config, found.tree
 
 
+def reader(
+    model: str,
+    published: Config,
+    reduced: Config,
+    build: Callable[[Config], tuple[Any, PyTree]],
+    rules: Rules = (),
+) -> Callable[..., tuple[Config, PyTree]]:
+    """Return ``read(weights, *, tiny) -> (sizes, weights)`` of one network.
+
+    Args:
+        model: name that a checkpoint must have.
+        published: sizes of the published network.
+        reduced: sizes with ``tiny``, where weights are drawn.
+        build: sizes -> static graph and shapes.
+        rules: see `read_network`, which raises what ``read`` does.
+    """
+
+    def read(weights: Weights, *, tiny: bool) -> tuple[Config, PyTree]:
+        default = reduced if tiny else published
+        return read_network(weights, default, lambda c: build(c)[1], model, rules)
+
+    return read
+
+
 def _shardings(like: PyTree, mesh: Mesh | None, rules: Rules) -> PyTree | None:
     return None if mesh is None else param_shardings(like, mesh, rules)
 

@@ -6,6 +6,7 @@ Shapes of JavisDiT's temporal decoder at 240p, with fewer channels or frames. Bo
 the same process, in turn; median of five.
 """
 
+import functools
 import platform
 import sys
 from pathlib import Path
@@ -35,10 +36,7 @@ def main() -> None:
         x = jnp.ones((1, *size, inward))
         kernel = jnp.ones((3, 3, 3, inward, outward)) * 1e-3
         direct, summed = median_seconds(
-            (
-                lambda x=x, kernel=kernel: plain(x, kernel, 1),
-                lambda x=x, kernel=kernel: shifted(x, kernel, 1),
-            ),
+            tuple(functools.partial(f, x, kernel, 1) for f in (plain, shifted)),
             _REPEATS,
         )
         shape = ", ".join(map(str, (*size, f"{inward} to {outward}")))

@@ -5,7 +5,9 @@ layers as the published one, so that rounding adds up as there, but is narrow. A
 weights are random, so none of them judges anything.
 """
 
-from collections.abc import Callable
+import argparse
+import platform
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -299,3 +301,20 @@ FAMILIES = {
         score=_desync,
     ),
 }
+
+
+def chosen_clips(
+    description: str, arguments: Sequence[str] | None
+) -> argparse.Namespace:
+    """Read the command line of a comparison on clips, and print where it runs."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--clips", type=int, default=32)
+    parser.add_argument("--scale", type=int, default=2, help="of 32x32 pixels")
+    parser.add_argument("--families", nargs="+", default=list(FAMILIES))
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, choices=NETWORKS)
+    chosen = parser.parse_args(arguments)
+    print(
+        f"{jax.devices()[0].device_kind}, jax {jax.__version__}, Python "
+        f"{platform.python_version()}; {chosen.clips} clips\n"
+    )
+    return chosen

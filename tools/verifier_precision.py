@@ -8,8 +8,6 @@ of a score over the clips: what a search chooses by. The scores' own scale is th
 verifier's (cosines, logits, seconds), so that distances are given in spreads as well.
 """
 
-import argparse
-import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +22,7 @@ from jaxtyping import Float  # noqa: E402
 
 from avits_jax.types import Media, PyTree  # noqa: E402
 from tools.verifier_clips import rank_correlation, rendered  # noqa: E402
-from tools.verifier_networks import FAMILIES, NETWORKS, Family  # noqa: E402
+from tools.verifier_networks import FAMILIES, Family, chosen_clips  # noqa: E402
 
 FPS = 8.0
 HEADER = (
@@ -100,16 +98,7 @@ def row(name: str, network: str, found: Distance) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Compare and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clips", type=int, default=32)
-    parser.add_argument("--scale", type=int, default=2, help="of 32x32 pixels")
-    parser.add_argument("--families", nargs="+", default=list(FAMILIES))
-    parser.add_argument("--networks", nargs="+", default=NETWORKS, choices=NETWORKS)
-    chosen = parser.parse_args(arguments)
-    print(
-        f"{jax.devices()[0].device_kind}, jax {jax.__version__}, Python "
-        f"{platform.python_version()}; {chosen.clips} clips\n"
-    )
+    chosen = chosen_clips(__doc__ or "", arguments)
     media = rendered(chosen.clips, fps=FPS, scale=chosen.scale)
     print(HEADER)
     for name in chosen.families:

@@ -11,8 +11,6 @@ it leaves out; how much it changes the published weights' ranking must be measur
 them.
 """
 
-import argparse
-import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,7 +26,7 @@ from avits_jax.parallel.flops import count_flops  # noqa: E402
 from avits_jax.types import Media, PyTree  # noqa: E402
 from tools.verifier_clips import rank_correlation, rendered  # noqa: E402
 from tools.verifier_flops import CLIP, FPS, used_jaxpr  # noqa: E402
-from tools.verifier_networks import FAMILIES, NETWORKS  # noqa: E402
+from tools.verifier_networks import FAMILIES, chosen_clips  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -139,16 +137,7 @@ def rows(saving: Saving, network: str, ranking: Ranking) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Compare and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clips", type=int, default=32)
-    parser.add_argument("--scale", type=int, default=2, help="of 32x32 pixels")
-    parser.add_argument("--families", nargs="+", default=list(FAMILIES))
-    parser.add_argument("--networks", nargs="+", default=NETWORKS, choices=NETWORKS)
-    chosen = parser.parse_args(arguments)
-    print(
-        f"{jax.devices()[0].device_kind}, jax {jax.__version__}, Python "
-        f"{platform.python_version()}; {chosen.clips} clips\n"
-    )
+    chosen = chosen_clips(__doc__ or "", arguments)
     ranking = Ranking(rendered(chosen.clips, fps=FPS, scale=chosen.scale))
     print(
         "| output | setting | TFLOP | share | network | rank correlation | same best |"

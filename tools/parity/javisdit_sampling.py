@@ -30,8 +30,10 @@ def run_warp(golden: Golden) -> dict:
     results = {}
     for name, precision in _PRECISIONS.items():
         ratios = [
-            schedule.warp_ratio(*map(int, clip), precision, short_clips="reference")
-            for clip in golden.inputs["height_width_frames"]
+            schedule.warp_ratio(
+                int(height), int(width), int(frames), precision, "reference"
+            )
+            for height, width, frames in golden.inputs["height_width_frames"]
         ]
         rows = [schedule.warp(golden.inputs["t"], ratio) for ratio in ratios]
         results[f"t_{name}"] = Expect(np.stack(rows), **tolerance)
@@ -154,9 +156,11 @@ class _Run:
 def run_trajectory(golden: Golden) -> dict:
     """A guided run with the original's coupling of priors and mask update."""
     run = _Run(golden)
-    shape = [run.info[name] for name in ("height", "width", "num_frames")]
+    height, width, frames = (
+        run.info[name] for name in ("height", "width", "num_frames")
+    )
     steps = run.info["num_sampling_steps"]
-    levels = schedule.timesteps(steps, *shape, short_clips="reference")
+    levels = schedule.timesteps(steps, height, width, frames, short_clips="reference")
     if not run.info.get("use_timestep_transform", True):
         levels = schedule.NUM_TIMESTEPS * (1 - np.arange(len(levels)) / len(levels))
     latents = run.latents("video_noise", "audio_noise")

@@ -64,10 +64,11 @@ def load_transformer(golden: Golden) -> Transformer:
 
 def prepare(model: Transformer, inputs: Mapping[str, np.ndarray]) -> Context:
     """Context of a golden's text and priors, which the original couples in a batch."""
-    text, mask = inputs["y"][:, 0], inputs.get("mask")
-    if mask is not None:
+    text, kept = inputs["y"][:, 0], inputs.get("mask")
+    mask = None
+    if kept is not None:
         # One mask serves the rows with the prompt and those without.
-        mask = jnp.tile(mask != 0, (len(text) // len(mask), 1))
+        mask = jnp.tile(jnp.asarray(kept != 0), (len(text) // len(kept), 1))
     return model.prepare(
         jnp.asarray(text),
         mask,

@@ -190,8 +190,8 @@ def frame_checks(case: dict[str, Any]) -> dict[str, Expect]:
     for entry, stated in case.items():
         if found := re.fullmatch(r"official_(n|idx)_at_([\d.]+)fps", entry):
             ours = sample_frames(frames, float(found[2]))
-            ours = len(ours) if found[1] == "n" else ours
-            checks[f"{name}_{entry}"] = Expect(ours, stated, 0.0)
+            value = len(ours) if found[1] == "n" else ours
+            checks[f"{name}_{entry}"] = Expect(value, stated, 0.0)
     return checks
 
 

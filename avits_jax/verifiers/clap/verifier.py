@@ -21,7 +21,7 @@ import numpy as np
 from flax import nnx
 
 from avits_jax import tokenizers
-from avits_jax.network_weights import Weights, read_network
+from avits_jax.network_weights import Weights, reader
 from avits_jax.types import Media, PyTree, Scores, Tower, Verifier
 from avits_jax.verifiers.clap import features
 from avits_jax.verifiers.clap.config import TINY, ClapConfig, TextConfig
@@ -43,6 +43,9 @@ _TEXT_STEP = 32
 _TYPICAL_VARIANCE = 400.0
 
 
+_read = reader("clap", ClapConfig(), TINY, build, RULES)
+
+
 def read(weights: Weights, *, tiny: bool) -> tuple[ClapConfig, PyTree]:
     """Read the towers, or draw them.
 
@@ -53,10 +56,7 @@ def read(weights: Weights, *, tiny: bool) -> tuple[ClapConfig, PyTree]:
     Raises:
         ValueError: the checkpoint is missing, damaged, or of another model.
     """
-    default = TINY if tiny else ClapConfig()
-    config, params = read_network(
-        weights, default, lambda sizes: build(sizes)[1], "clap", RULES
-    )
+    config, params = _read(weights, tiny=tiny)
     if weights.folder is None:
         variance = params["audio"]["mel_norm"]["variance"]
         typical = jnp.full_like(variance, _TYPICAL_VARIANCE)

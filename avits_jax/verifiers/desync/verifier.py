@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from flax import nnx
 
-from avits_jax.network_weights import Weights, read_network
+from avits_jax.network_weights import Weights, reader
 from avits_jax.types import Media, PyTree, Scores, Tower, Verifier
 from avits_jax.verifiers.desync.config import TINY, SynchformerConfig
 from avits_jax.verifiers.desync.params import build
@@ -26,21 +26,7 @@ from avits_jax.verifiers.desync.sharding import RULES
 from avits_jax.verifiers.failures import check_mode
 from avits_jax.verifiers.stack import from_tower
 
-
-def read(weights: Weights, *, tiny: bool) -> tuple[SynchformerConfig, PyTree]:
-    """Read the network, or draw it.
-
-    Args:
-        weights: where from.
-        tiny: reduced sizes in place of the published ones, where weights are drawn.
-
-    Raises:
-        ValueError: the checkpoint is missing, damaged, or of another model.
-    """
-    default = TINY if tiny else SynchformerConfig()
-    return read_network(
-        weights, default, lambda sizes: build(sizes)[1], "synchformer", RULES
-    )
+read = reader("synchformer", SynchformerConfig(), TINY, build, RULES)
 
 
 def make(

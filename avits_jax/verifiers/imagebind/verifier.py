@@ -29,7 +29,7 @@ from functools import partial
 from flax import nnx
 from jaxtyping import Array, Int
 
-from avits_jax.network_weights import Weights, read_network
+from avits_jax.network_weights import Weights, reader
 from avits_jax.types import Media, PyTree, Scores, Tower, Verifier
 from avits_jax.verifiers.failures import check_mode
 from avits_jax.verifiers.imagebind.config import TINY, ImageBindConfig
@@ -40,21 +40,7 @@ from avits_jax.verifiers.imagebind.sharding import RULES
 from avits_jax.verifiers.imagebind.tokenizer import encode
 from avits_jax.verifiers.stack import from_tower
 
-
-def read(weights: Weights, *, tiny: bool) -> tuple[ImageBindConfig, PyTree]:
-    """Read the towers, or draw them.
-
-    Args:
-        weights: where from.
-        tiny: reduced sizes in place of the published ones, where weights are drawn.
-
-    Raises:
-        ValueError: the checkpoint is missing, damaged, or of another model.
-    """
-    default = TINY if tiny else ImageBindConfig()
-    return read_network(
-        weights, default, lambda sizes: build(sizes)[1], "imagebind", RULES
-    )
+read = reader("imagebind", ImageBindConfig(), TINY, build, RULES)
 
 
 def make(

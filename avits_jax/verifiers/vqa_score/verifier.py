@@ -20,7 +20,7 @@ from flax import nnx
 from jaxtyping import Int
 
 from avits_jax import tokenizers
-from avits_jax.network_weights import Weights, read_network
+from avits_jax.network_weights import Weights, reader
 from avits_jax.types import Media, PyTree, Scores, Tower, Verifier
 from avits_jax.verifiers.failures import broken, check_mode, failed_as_nan
 from avits_jax.verifiers.stack import from_tower
@@ -36,17 +36,7 @@ PAD_MULTIPLE = 32
 CANDIDATE_BATCH = 1
 
 
-def read(weights: Weights, *, tiny: bool) -> tuple[VQAScoreConfig, PyTree]:
-    """Read sizes and weights, or draw weights where there is no checkpoint.
-
-    Raises:
-        CheckpointError: the checkpoint is missing, damaged, or of another model.
-        ValueError: its sizes do not fit the network.
-    """
-    default = TINY if tiny else VQAScoreConfig()
-    return read_network(
-        weights, default, lambda config: build(config)[1], _FAMILY, RULES
-    )
+read = reader(_FAMILY, VQAScoreConfig(), TINY, build, RULES)
 
 
 def make(
