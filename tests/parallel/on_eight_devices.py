@@ -9,8 +9,10 @@ import pytest
 from jax.sharding import PartitionSpec
 
 import avits_jax as avits
+from avits_jax import checkpoint
 from avits_jax.aggregation import arw
 from avits_jax.generators.mini import sharding as mini_rules
+from avits_jax.network_weights import Weights, read_network
 from avits_jax.parallel import (
     jit_search,
     make_mesh,
@@ -30,8 +32,9 @@ from avits_jax.search import (
     smc,
     zero_order,
 )
-from avits_jax.types import Params
+from avits_jax.types import Params, Tower
 from avits_jax.verifiers.mini import sharding as judge_rules
+from avits_jax.verifiers.stack import from_tower
 
 KEY = jax.random.key(3)
 AGGREGATOR = arw([0.7, 0.3])
@@ -302,6 +305,52 @@ def test_mini_sends_sums_its_winner_and_split_weights():
             assert all(shape in whole for _, shape in each.shapes), each
     split = params.generator["transformer"]["blocks"]["mlp"]["up"]["kernel"][...]
     assert split.addressable_shards[0].data.shape == (6, 160, 160)
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_weights_are_read_or_drawn_where_they_belong(stored, tmp_path):
+    """Split over the mesh from the start, and the same numbers as on one device."""
+    like = {"up": {"kernel": jax.ShapeDtypeStruct((1024, 2048), jnp.float32)}}
+    folder = None
+    if stored:
+        kernel = np.arange(2**21, dtype=np.float32).reshape(1024, 2048)
+        folder = checkpoint.save(
+            tmp_path / "x", {"up": {"kernel": kernel}}, {"model": "x", "config": {}}
+        )
+    rules, mesh = ((r"up/kernel", -1),), make_mesh(model=4)
+    found = [
+        read_network(Weights(folder, mesh=each), None, lambda _: like, "x", rules)[1]
+        for each in (mesh, None)
+    ]
+    (split,), (whole,) = (jax.tree.leaves(tree) for tree in found)
+    assert split.addressable_shards[0].data.shape == (1024, 512)
+    np.testing.assert_array_equal(split, whole)
+
+
+def test_a_shared_tower_runs_once_on_a_mesh(toy):
+    """Two rewards of one pass are those of one device; its work is done once."""
+    passes = []
+
+    def rewards(params, media, cond):
+        passes.append(media.video.shape[0])
+        level = params * jnp.square(media.video - cond).mean(axis=(1, 2, 3, 4))
+        return {"far": level, "near": -level}
+
+    tower = Tower("distance", rewards)
+    verifiers = [from_tower(name, tower, name, None) for name in ("far", "near")]
+    weights, (wanted, _) = toy.params.verifiers[0], toy.cond.verifiers
+    toy = toy._replace(
+        verifiers=verifiers,
+        params=toy.params._replace(verifiers=(weights, weights)),
+        cond=toy.cond._replace(verifiers=(wanted, wanted)),
+    )
+    mesh = make_mesh()
+    run, params = jit_search(
+        best_of_n, toy.params, mesh, **settings_of(toy, num_candidates=16)
+    )
+    output = to_host(run(params, KEY, toy.cond, STATE))
+    assert passes == [2]
+    assert_same(output, on_one_device(toy, best_of_n, num_candidates=16))
 
 
 def test_many_prompts_on_a_mesh(toy):
