@@ -56,6 +56,7 @@ from avits_jax.types import (
     Media,
     Params,
     SearchOutput,
+    Tower,
     Verifier,
 )
 from avits_jax.version import __version__
@@ -74,6 +75,7 @@ __all__ = [
     "PrunedOptions",
     "SMCOptions",
     "SearchOutput",
+    "Tower",
     "Verifier",
     "ZeroOrderOptions",
     "__version__",
