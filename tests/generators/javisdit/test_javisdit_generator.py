@@ -10,7 +10,6 @@ from flax import nnx
 from goldens import golden_cases
 from tiny_javisdit import CONFIG, jit, tiny
 
-from avits_jax.aggregation import weighted
 from avits_jax.generators.javisdit import generator as javis
 from avits_jax.generators.javisdit import guidance, sizes
 from avits_jax.generators.javisdit.generator import JavisDiTConfig, Prompt
@@ -20,8 +19,6 @@ from avits_jax.generators.javisdit.modeling import couple_rows
 from avits_jax.generators.javisdit.networks import Networks
 from avits_jax.generators.javisdit.weights import at_dtype
 from avits_jax.nn.positions import positions_1d
-from avits_jax.search import best_of_n
-from avits_jax.types import Cond, Params, Verifier
 from tools.javisdit_precision import trajectory
 
 PROMPTS = ("a dog barks", "rain on a roof, thunder")
@@ -240,34 +237,19 @@ def test_unknown_options_are_refused(options, message):
         javis.javisdit(JavisDiTConfig(), clip, **options)
 
 
-def test_a_whole_search_fits_together_at_full_size():
-    _, params = javis.networks(JavisDiTConfig())
-    clip = sizes.clip_sizes(*sizes.image_size("240p", "9:16"), sizes.frame_count("4s"))
-    made = javis.javisdit(JavisDiTConfig(), clip)
-    loud = Verifier("loud", lambda params, media, cond: media.audio.std(-1))
-    search = functools.partial(
-        best_of_n,
-        generator=made,
-        verifiers=(loud,),
-        aggregator=weighted([1.0]),
-        num_candidates=3,
-    )
+def test_texts_that_come_as_states_are_the_same_to_all_that_follows():
+    """Whole searches at full size, from either, are in tests/test_full_size.py."""
+    _, params = javis.networks(CONFIG)
+    made = javis.javisdit(CONFIG, sizes.clip_sizes(48, 64, 17))
+    length, width = CONFIG.transformer.text_length, CONFIG.t5.d_model
     prompt = Prompt(
-        jax.ShapeDtypeStruct((300,), jnp.int32),
-        jax.ShapeDtypeStruct((300,), bool),
+        jax.ShapeDtypeStruct((length,), jnp.int32),
+        jax.ShapeDtypeStruct((length,), bool),
         jax.ShapeDtypeStruct((77,), jnp.int32),
     )
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    output = jax.eval_shape(search, Params(params, ((),)), key, Cond(prompt, ((),)), ())
-    assert made.num_steps == 30
-    assert output.best.video.shape == (102, 240, 424, 3)
-    assert output.best.audio.shape == (68000,)
-    assert output.rewards.shape == (3, 1)
-    # Texts that come as states are the same to all that follows.
-    states = prompt._replace(text=jax.ShapeDtypeStruct((300, 4096), jnp.float32))
-    without = params._replace(t5=())
+    states = prompt._replace(text=jax.ShapeDtypeStruct((length, width), jnp.float32))
     found, expected = (
         jax.eval_shape(made.prepare, *arguments)
-        for arguments in ((without, states), (params, prompt))
+        for arguments in ((params._replace(t5=()), states), (params, prompt))
     )
     assert found == expected
