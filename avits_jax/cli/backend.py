@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jax.sharding import Mesh
 
@@ -91,6 +91,9 @@ def load(
     from avits_jax import generators
     from avits_jax import verifiers as stack
 
+    settings: dict[str, Any] = {}
+    if options.frame_rate is not None:
+        settings["frame_rate"] = options.frame_rate
     with as_cli_error():
         shards = 1 if mesh is None else mesh.shape[MODEL]
         memory.check_weights(options, verifiers, shards)
@@ -112,6 +115,7 @@ def load(
             dtype=options.dtype,
             random_weights=options.random_weights,
             mesh=mesh,
+            **settings,
         )
         drawn = generators.random_ones(options.model, options.random_weights)
         drawn += stack.random_ones(verifiers, options.random_weights)

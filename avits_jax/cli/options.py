@@ -82,6 +82,8 @@ class ModelOptions:
     """Of the weights, and what networks compute in: float32 or bfloat16."""
     random_weights: bool = False
     """Draw weights that are missing: all can be tried, but nothing means anything."""
+    frame_rate: Annotated[float | None, _one(float, "FPS", "all")] = None
+    """Frames per second that javis_score and avh_score look at; fewer save work."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

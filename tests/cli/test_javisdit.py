@@ -37,8 +37,10 @@ def quickly_compiled(tmp_path, monkeypatch):
 
 def test_generate_with_the_papers_verifiers(no_pictures, capsys):
     flags = [*COMMON, "--judge", "ta_ib@tiny", "--no-compilation-cache"]
+    flags += ["--frame-rate", "4"]
     assert main(["generate", "A dog barks in the rain", *flags, "--out", "run"]) == 0
     results = load_results("run")
+    assert results["settings"]["frame_rate"] == 4
     names = [verifier["name"] for verifier in results["verifiers"]]
     assert names == [
         *("javis_score@tiny", "video_reward@tiny", "clap@tiny", "ta_ib@tiny")
