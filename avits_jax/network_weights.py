@@ -40,10 +40,6 @@ class Weights(NamedTuple):
     seed: int = 0
     mesh: Mesh | None = None
 
-    def part(self, name: str) -> "Weights":
-        """The weights of one network of several."""
-        return self._replace(folder=self.folder and self.folder / name)
-
 
 def default_dtype() -> str:
     """bfloat16 on accelerators, float32 on a CPU, which computes bfloat16 slowly."""

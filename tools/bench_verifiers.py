@@ -24,7 +24,7 @@ import flax  # noqa: E402
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 
-from avits_jax import verifiers as library  # noqa: E402
+import avits_jax as avits  # noqa: E402
 from avits_jax.network_weights import check_dtype  # noqa: E402
 from avits_jax.parallel.flops import count_flops  # noqa: E402
 from avits_jax.types import Media  # noqa: E402
@@ -89,7 +89,7 @@ def load(group: str, chosen: argparse.Namespace) -> tuple[Callable, Any, Any]:
     names = group.split("+")
     if not chosen.full:
         names = [name if name == "av_align" else f"{name}@tiny" for name in names]
-    found, weights = library.load(
+    found, weights = avits.verifiers.load(
         names,
         fps=chosen.fps,
         sample_rate=SAMPLE_RATE,
@@ -98,7 +98,11 @@ def load(group: str, chosen: argparse.Namespace) -> tuple[Callable, Any, Any]:
         random_weights=True,
     )
     encoded = [() if v.encode is None else v.encode(PROMPT) for v in found]
-    return library.stack(found), weights, jax.tree.map(jnp.asarray, tuple(encoded))
+    return (
+        avits.verifiers.stack(found),
+        weights,
+        jax.tree.map(jnp.asarray, tuple(encoded)),
+    )
 
 
 def median_seconds(functions: Sequence[Callable[[], Any]], repeats: int) -> list[float]:

@@ -80,7 +80,7 @@ def mean_verifiers(names, **options):
 def test_bench_prints_a_line_for_each_batch(capsys, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        bench_verifiers.library,
+        bench_verifiers.avits.verifiers,
         "load",
         lambda names, **rest: asked.append(names) or mean_verifiers(names, **rest),
     )

@@ -70,72 +70,84 @@ class Model:
     files: tuple[str, ...] = field(default=())
 
 
+def _single(
+    name: str,
+    config: Any,
+    params: Any,
+    rules: tuple[weights.Rule, ...],
+    files: str,
+    **rest: Any,
+) -> Model:
+    """A model of one network; ``params`` is the module that builds it."""
+    network = Network(config, lambda config: params.build(config)[1], rules, **rest)
+    return Model(name, {"": network}, (files,))
+
+
 def _imagebind() -> Model:
     from avits_jax.verifiers.imagebind import config, params
 
-    network = Network(
+    return _single(
+        "imagebind",
         config.ImageBindConfig(),
-        lambda config: params.build(config)[1],
+        params,
         params.RULES,
-        lambda config: params.IGNORED,
+        "imagebind_huge.pth of facebookresearch/ImageBind",
+        ignore=lambda config: params.IGNORED,
     )
-    files = ("imagebind_huge.pth of facebookresearch/ImageBind",)
-    return Model("imagebind", {"": network}, files)
 
 
 def _clap() -> Model:
     from avits_jax.verifiers.clap import config, params
 
-    network = Network(
+    return _single(
+        "clap",
         config.ClapConfig(),
-        lambda config: params.build(config)[1],
+        params,
         params.RULES,
-        lambda config: params.IGNORED,
+        "laion/clap-htsat-unfused",
+        ignore=lambda config: params.IGNORED,
     )
-    return Model("clap", {"": network}, ("laion/clap-htsat-unfused",))
 
 
 def _video_reward() -> Model:
     from avits_jax.verifiers.video_reward import config, params
     from tools.converting.lora import read_video_reward
 
-    network = Network(
+    return _single(
+        "video_reward",
         config.VideoRewardConfig(),
-        lambda config: params.build(config)[1],
+        params,
         params.video_reward_rules(),
-        read=read_video_reward,
-    )
-    files = (
         "KwaiVGI/VideoReward (model.pth; or adapter_model.safetensors and "
         "non_lora_state_dict.pth beside base/, which is Qwen/Qwen2-VL-2B-Instruct)",
+        read=read_video_reward,
     )
-    return Model("video_reward", {"": network}, files)
 
 
 def _vqa_score() -> Model:
     from avits_jax.verifiers.vqa_score import config, params
 
-    network = Network(
+    return _single(
+        "vqa_score",
         config.VQAScoreConfig(),
-        lambda config: params.build(config)[1],
+        params,
         params.vqa_score_rules(),
-        params.vqa_score_ignored,
+        "zhiqiulin/clip-flant5-xxl (tokenizer: google/flan-t5-xxl)",
+        ignore=params.vqa_score_ignored,
     )
-    files = ("zhiqiulin/clip-flant5-xxl (tokenizer: google/flan-t5-xxl)",)
-    return Model("vqa_score", {"": network}, files)
 
 
 def _synchformer() -> Model:
     from avits_jax.verifiers.desync import config, params
 
-    network = Network(
+    return _single(
+        "synchformer",
         config.SynchformerConfig(),
-        lambda config: params.build(config)[1],
+        params,
         params.SYNCHFORMER_RULES,
-        lambda config: params.SYNCHFORMER_IGNORED,
+        "synchformer_state_dict.pth of hkchengrex/MMAudio",
+        ignore=lambda config: params.SYNCHFORMER_IGNORED,
     )
-    files = ("synchformer_state_dict.pth of hkchengrex/MMAudio",)
-    return Model("synchformer", {"": network}, files)
 
 
 _DECODER = "the decoder of the full T5; only the encoder is used"

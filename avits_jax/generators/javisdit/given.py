@@ -64,6 +64,17 @@ def given_clip(
 
     Raises:
         ValueError: a size does not fit; the message says which ones do.
+
+    Example:
+        Keep the first 17 frames (5 latent ones), make the rest and all of the sound.
+
+        >>> graphs, _ = networks(JavisDiTConfig())
+        >>> clip = clip_sizes(*image_size("240p", "9:16"), frame_count("4s"))
+        >>> given = given_clip(
+        ...     params, graphs, clip, video[:17], None,
+        ...     video_mask=jnp.arange(clip.video_latent[0]) >= 5,
+        ...     audio_mask=jnp.ones(clip.audio_latent[0]))
+        >>> cond = generator.encode(prompt)._replace(given=given)
     """
     masks = Latents(
         _checked("video_mask", video_mask, clip.video_latent[0]),
