@@ -17,7 +17,6 @@ from avits_jax.aggregation import (
     zscore_candidate,
     zscore_history,
 )
-from avits_jax.prompt import encode_prompt
 from avits_jax.search import (
     BeamOptions,
     Cost,
@@ -48,6 +47,7 @@ from avits_jax.search import (
     zero_order,
     zero_order_cost,
 )
+from avits_jax.text.prompt import encode_prompt
 from avits_jax.types import (
     Aggregator,
     Candidates,
@@ -56,7 +56,7 @@ from avits_jax.types import (
     Media,
     Params,
     SearchOutput,
-    Tower,
+    SharedPass,
     Verifier,
 )
 from avits_jax.version import __version__
@@ -75,7 +75,7 @@ __all__ = [
     "PrunedOptions",
     "SMCOptions",
     "SearchOutput",
-    "Tower",
+    "SharedPass",
     "Verifier",
     "ZeroOrderOptions",
     "__version__",

@@ -55,34 +55,58 @@ class Generator(NamedTuple):
         decode: ``(params, candidates) -> Media``.
         predict: ``(params, candidates, i, cond) -> latents``, the clean sample expected
             at step ``i`` (a tree like ``candidates.latents``).
-        sigmas: noise levels, ``num_steps + 1`` floats falling from at most 1 to 0.
-        nfe_per_step: network evaluations per candidate and step, 2 with guidance.
+        sigmas: noise levels, ``num_steps + 1`` of them falling from at most 1 to 0;
+            each a float, or a tree of floats whose structure is a prefix of the
+            latents' (picture and sound on different schedules, say).
+        nfe_per_step: network evaluations per candidate and step, 2 with guidance; or a
+            tuple of one number per step, where guidance is off at some of them.
+        flops_per_evaluation: floating-point operations of one network evaluation of one
+            candidate, or None where they are not known.
         fps: frames per second of the decoded video.
         sample_rate: Hz of the decoded audio.
         encode: host function ``prompt -> cond`` (tokenizer); never traced.
         prepare: ``(params, cond) -> cond``, what a prompt fixes for all candidates and
             steps (text states, keys and values, say); every search calls it once, and
             gives the result to the other functions. None: ``cond`` is used as it is.
+        text: ``(params_text, ids) -> states``, the text tower on its own, so that its
+            weights need not lie in memory during a search; ``encode`` gives the ids and
+            ``prepare`` takes the states in their place. None: there is no such tower.
+        rules: how the weights are split over a mesh, see `avits_jax.parallel.Rules`: a
+            tuple of rules, or a tree of such tuples whose structure is a prefix of the
+            weights'. None: every device holds all of them.
+        drafts: cheaper generators of the same clips: the same params and keys, and
+            candidate ``n`` is a draft of the same clip.
     """
 
     init: Callable[..., Candidates]
     step: Callable[..., Candidates]
     decode: Callable[..., Media]
     predict: Callable[..., PyTree]
-    sigmas: tuple[float, ...]
-    nfe_per_step: int = 1
+    sigmas: tuple[PyTree, ...]
+    nfe_per_step: int | tuple[int, ...] = 1
     fps: float = 24.0
     sample_rate: int = 16_000
     encode: Callable[[str], PyTree] | None = None
     prepare: Callable[[PyTree, PyTree], PyTree] | None = None
+    text: Callable[[PyTree, PyTree], PyTree] | None = None
+    rules: PyTree = None
+    drafts: tuple["Generator", ...] = ()
+    flops_per_evaluation: float | None = None
 
     @property
     def num_steps(self) -> int:
         """Number of denoising steps."""
         return len(self.sigmas) - 1
 
+    def evaluations(self, start: int = 0, stop: int | None = None) -> int:
+        """Return the network evaluations of steps ``start .. stop - 1``."""
+        stop = self.num_steps if stop is None else stop
+        if isinstance(self.nfe_per_step, int):
+            return self.nfe_per_step * (stop - start)
+        return sum(self.nfe_per_step[start:stop])
 
-class Tower(NamedTuple):
+
+class SharedPass(NamedTuple):
     """One pass through a reward model that gives several rewards.
 
     Attributes:
@@ -101,17 +125,29 @@ class Verifier(NamedTuple):
         name: the name used in tables, results and on the command line.
         score: ``(params, media, cond) -> [N]``; NaN marks a candidate as failed.
         encode: host function ``prompt -> cond`` (tokenizer); never traced.
-        tower: the pass that ``score`` reads ``output`` from. Verifiers with the same
-            tower must be given the same params and cond: a search then runs it once for
-            all of them.
-        output: which of the tower's rewards this is.
+        shared_pass: the pass that ``score`` reads ``output`` from. Verifiers with the
+            same one must be given the same params and cond: a search then runs it once
+            for all of them.
+        output: which of the pass's rewards this is.
+        rules: how the weights are split over a mesh, as those of `Generator`.
+        range: lowest and highest value that a reward can take, infinities allowed; None
+            where it is not known.
+        prior: mean and standard deviation of its rewards, measured or published; None
+            where they are not known.
+        guides: False for one that only watches: its column is among the rewards of the
+            output, but neither aggregated nor able to fail a candidate, and its calls
+            are not counted.
     """
 
     name: str
     score: Callable[..., Scores]
     encode: Callable[[str], PyTree] | None = None
-    tower: Tower | None = None
+    shared_pass: SharedPass | None = None
     output: str = ""
+    rules: PyTree = None
+    range: tuple[float, float] | None = None
+    prior: tuple[float, float] | None = None
+    guides: bool = True
 
 
 class Params(NamedTuple):
@@ -136,8 +172,10 @@ class Aggregator(NamedTuple):
 
     Attributes:
         init: ``(num_verifiers) -> state``.
-        update: ``(rewards [N, V], state) -> (scores [N], state)``; learns, then scores.
-        score: ``(rewards [N, V], state) -> scores [N]``; rescores without learning.
+        update: ``(rewards, state) -> (scores, state)``; learns, then scores. Rewards
+            are ``[N, V]``, or ``[P, N, V]`` for the candidates of P prompts; scores
+            have the same leading axes.
+        score: ``(rewards, state) -> scores``; rescores without learning, likewise.
     """
 
     init: Callable[[int], PyTree]
@@ -156,10 +194,16 @@ class SearchOutput(NamedTuple):
         scores: ``[N]`` float32 aggregated scores, -inf for failed candidates.
         rewards: ``[N, V]`` float32 raw rewards as the verifiers gave them.
         failed: ``[N]`` True where a reward was NaN or infinite.
+        valid: ``[N]`` False for rows that were never drawn, where a search stopped
+            early; their rewards are NaN, their scores -inf, and they are not failed.
+        outliers: ``[V]`` int32, finite rewards per verifier that are too large to learn
+            from (their square overflows float32); their candidates are left out.
         aggregator_state: state after this search, the input of the next one.
         nfe: network evaluations spent (a guidance pair counts as 2), int32.
         decodes: decoder passes spent, one per candidate decoded, int32.
         verifier_calls: candidates scored, times the number of verifiers, int32.
+        flops: float32 operations of the network evaluations, or None where the
+            generator does not state them.
         latents: final ``Candidates``, or None unless asked for.
         media: every candidate's clip, or None unless asked for.
     """
@@ -169,9 +213,12 @@ class SearchOutput(NamedTuple):
     scores: Scores
     rewards: Rewards
     failed: Bool[Array, " N"]
+    valid: Bool[Array, " N"]
+    outliers: Int[Array, " V"]
     aggregator_state: PyTree
     nfe: Int[Array, ""]
     decodes: Int[Array, ""]
     verifier_calls: Int[Array, ""]
+    flops: Float[Array, ""] | None = None
     latents: Candidates | None = None
     media: Media | None = None

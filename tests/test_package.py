@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from avits_jax import resources
+from avits_jax.files import resources
 from avits_jax.version import __version__
 
 ROOT = Path(__file__).parent.parent
@@ -42,7 +42,7 @@ def test_wheel_holds_code_and_data(wheel):
 def test_wheel_finds_its_data_wherever_it_lies(wheel, tmp_path):
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     code = (
-        "import avits_jax.cli.config as c, avits_jax.resources as r;"
+        "import avits_jax.cli.config as c, avits_jax.files.resources as r;"
         "print(r.__file__, r.data_folder('checkpoints'), ','.join(c.presets()))"
     )
     printed = subprocess.run(

@@ -25,9 +25,9 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 
 import avits_jax as avits  # noqa: E402
-from avits_jax.network_weights import check_dtype  # noqa: E402
 from avits_jax.parallel.flops import count_flops  # noqa: E402
 from avits_jax.types import Media  # noqa: E402
+from avits_jax.weights.network import check_dtype  # noqa: E402
 from tools.verifier_flops import used_jaxpr  # noqa: E402
 
 VERIFIERS = (

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 import avits_jax as avits
-from avits_jax.generators.mini import grammar, world
+from avits_jax.mini_world import grammar, world
 
 
 @dataclass

@@ -23,7 +23,7 @@ from rich.progress import track
 from rich.table import Table
 
 import avits_jax as avits
-from avits_jax.generators.mini import truth
+from avits_jax.mini_world import truth
 
 # Name and keyword arguments of every search; 24 steps, two evaluations each.
 SEARCHES: tuple[tuple[str, Callable, dict], ...] = (

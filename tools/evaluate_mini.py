@@ -24,7 +24,7 @@ from rich.progress import track
 from rich.table import Table
 
 import avits_jax as avits
-from avits_jax.generators.mini import grammar, truth, world
+from avits_jax.mini_world import grammar, truth, world
 
 VERIFIERS = ("mini_tv", "mini_ta", "mini_av")
 

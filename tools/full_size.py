@@ -9,16 +9,16 @@ import jax
 import jax.numpy as jnp
 
 import avits_jax as avits
-from avits_jax import network_weights
+from avits_jax.catalogue.verifiers import MINI, family_of
 from avits_jax.generators.javisdit import sharding as javisdit_rules
 from avits_jax.generators.javisdit import sizes
 from avits_jax.generators.javisdit import weights as javisdit_weights
 from avits_jax.generators.javisdit.audio_vae import AudioVaeConfig
 from avits_jax.generators.javisdit.load import ASPECT_RATIO, DURATION, RESOLUTION
 from avits_jax.generators.javisdit.load import load as load_javisdit
-from avits_jax.network_weights import Weights
 from avits_jax.types import Generator, PyTree, Verifier
-from avits_jax.verifiers.known import MINI, family_of
+from avits_jax.weights import network as network_weights
+from avits_jax.weights.network import Weights
 
 JAVISDIT, CLIPS = "javisdit-v0.1", "clips"
 BRIGHTNESS = "brightness"

@@ -16,9 +16,9 @@ from avits_jax.generators.javisdit.modeling import Level, couple_rows
 from avits_jax.generators.javisdit.networks import JavisDiTConfig, Networks, networks
 from avits_jax.generators.javisdit.tiny import TINY, TINY_FPS, TINY_SIZE, TINY_STEPS
 from avits_jax.generators.javisdit.weights import read_weights
-from avits_jax.network_weights import Weights
 from avits_jax.sampling import denoise
 from avits_jax.types import Candidates, Generator
+from avits_jax.weights.network import Weights
 
 Program = tuple[str, Callable[..., Any], tuple[Any, ...]]
 _SELF_BLOCKS = ("video_spatial", "video_temporal", "audio_spatial", "audio_temporal")

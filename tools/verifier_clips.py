@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from avits_jax.generators.mini import world
+from avits_jax.mini_world import world
 from avits_jax.types import Media
 
 SAMPLE_RATE = world.SAMPLE_RATE

@@ -20,18 +20,18 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 from jax.interpreters import partial_eval  # noqa: E402
 
-from avits_jax.network_weights import Weights, as_dtype  # noqa: E402
+from avits_jax.catalogue.verifiers import family_of  # noqa: E402
+from avits_jax.networks.imagebind.config import ImageBindConfig  # noqa: E402
 from avits_jax.parallel.flops import count_flops  # noqa: E402
 from avits_jax.types import Media, PyTree, Verifier  # noqa: E402
 from avits_jax.verifiers.clap.config import ClapConfig  # noqa: E402
 from avits_jax.verifiers.desync.config import SynchformerConfig  # noqa: E402
-from avits_jax.verifiers.imagebind.config import ImageBindConfig  # noqa: E402
-from avits_jax.verifiers.known import family_of  # noqa: E402
 from avits_jax.verifiers.stack import stack  # noqa: E402
 from avits_jax.verifiers.video_reward import tokens  # noqa: E402
 from avits_jax.verifiers.video_reward.config import VideoRewardConfig  # noqa: E402
 from avits_jax.verifiers.vqa_score import verifier as vqa_score  # noqa: E402
 from avits_jax.verifiers.vqa_score.config import VQAScoreConfig  # noqa: E402
+from avits_jax.weights.network import Weights, as_dtype  # noqa: E402
 
 LIMIT = 1.05
 FPS, SAMPLE_RATE = 24.0, 16_000

@@ -18,11 +18,11 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from avits_jax import weights
-from avits_jax.network_weights import random_weights
+from avits_jax.networks.imagebind import config as imagebind_config
+from avits_jax.networks.imagebind import params as imagebind_params
+from avits_jax.networks.t5.modeling import T5Config
 from avits_jax.nn.pictures import normalise, to_levels
-from avits_jax.nn.t5 import T5Config
-from avits_jax.stand_in_tokens import stand_in
+from avits_jax.text.dummy import stand_in
 from avits_jax.types import Media, PyTree, Scores
 from avits_jax.verifiers.clap import config as clap_config
 from avits_jax.verifiers.clap import features
@@ -31,8 +31,6 @@ from avits_jax.verifiers.clap import program as clap_program
 from avits_jax.verifiers.desync import config as desync_config
 from avits_jax.verifiers.desync import params as desync_params
 from avits_jax.verifiers.desync import scores as desync_scores
-from avits_jax.verifiers.imagebind import config as imagebind_config
-from avits_jax.verifiers.imagebind import params as imagebind_params
 from avits_jax.verifiers.imagebind import program as imagebind_program
 from avits_jax.verifiers.video_reward import config as reward_config
 from avits_jax.verifiers.video_reward import params as reward_params
@@ -42,6 +40,8 @@ from avits_jax.verifiers.vqa_score import config as vqa_config
 from avits_jax.verifiers.vqa_score import params as vqa_params
 from avits_jax.verifiers.vqa_score import preprocess as vqa_preprocess
 from avits_jax.verifiers.vqa_score import scores as vqa_scores
+from avits_jax.weights import name_map as weights
+from avits_jax.weights.network import random_weights
 from tools.parity import clap, desync, imagebind, video_reward, vqa_score
 from tools.parity.golden import Golden
 from tools.verifier_clips import PROMPT, SAMPLE_RATE

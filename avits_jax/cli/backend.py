@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from jax.sharding import Mesh
 
-from avits_jax.catalogue import Info
+from avits_jax.catalogue.records import Info
 from avits_jax.cli import memory
 from avits_jax.cli.errors import CliError, as_cli_error, check_known
 from avits_jax.cli.labels import warnings_told
@@ -63,7 +63,7 @@ def check_names(
 def check_verifier_names(names: tuple[str, ...], random_weights: bool) -> None:
     """Raise CliError for verifiers that are unknown, or have no weights."""
     from avits_jax import verifiers
-    from avits_jax.verifiers.names import parse
+    from avits_jax.catalogue.names import parse
 
     infos = {info.name: info for info in verifiers.available()}
     for name in names:
@@ -136,7 +136,7 @@ def licence_notices(
     """
     from avits_jax import generators
     from avits_jax import verifiers as stack
-    from avits_jax.verifiers.names import parse
+    from avits_jax.catalogue.names import parse
 
     infos = {info.name: info for info in generators.available()}
     infos |= {info.name: info for info in stack.available()}
@@ -159,7 +159,7 @@ def encode(backend: Backend, prompt: str) -> Cond:
 
 
 def _refuse_minis(model: str, names: tuple[str, ...]) -> None:
-    from avits_jax.verifiers.known import MINI
+    from avits_jax.catalogue.verifiers import MINI
 
     minis = [name for name in names if name in MINI]
     if minis:

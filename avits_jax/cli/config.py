@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from avits_jax.catalogue import nearest
+from avits_jax.catalogue.records import nearest
 from avits_jax.cli.errors import CliError
-from avits_jax.resources import data_folder
+from avits_jax.files.resources import data_folder
 
 
 def presets() -> list[str]:

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterable, Iterator
 
-from avits_jax.catalogue import nearest
+from avits_jax.catalogue.records import nearest
 
 BAD_INPUT = 2
 FAILED = 1

@@ -2,7 +2,8 @@
 
 from typing import cast
 
-from avits_jax.search.evaluate import Problem, evaluate, over_candidates, verify
+from avits_jax.sampling.chunks import over_candidates
+from avits_jax.search.evaluate import Problem, evaluate, verify
 from avits_jax.types import (
     Candidates,
     Cond,

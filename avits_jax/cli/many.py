@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
+from avits_jax.catalogue.names import parse
 from avits_jax.cli import backend, background
 from avits_jax.cli.aggregators import Chosen, learned_sigmas
 from avits_jax.cli.checks import check_prompt
@@ -30,7 +31,6 @@ from avits_jax.types import (
     Rewards,
     SearchOutput,
 )
-from avits_jax.verifiers.names import parse
 
 
 def make_work(

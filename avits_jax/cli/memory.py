@@ -150,7 +150,7 @@ def _generator_bytes(options: ModelOptions) -> int:
 def _verifier_bytes(name: str, options: ModelOptions) -> tuple[Path | None, int]:
     """Return where weights come from, and their size."""
     from avits_jax import verifiers
-    from avits_jax.verifiers.names import TINY, parse
+    from avits_jax.catalogue.names import TINY, parse
 
     request, dtype = parse(name), options.dtype or _default_dtype()
     if request.checkpoint == TINY:
@@ -168,7 +168,7 @@ def _verifier_bytes(name: str, options: ModelOptions) -> tuple[Path | None, int]
 
 
 def _default_dtype() -> str:
-    from avits_jax.network_weights import default_dtype
+    from avits_jax.weights.network import default_dtype
 
     return default_dtype()
 
@@ -185,7 +185,7 @@ def _stored_bytes(folder: Path | None, dtype: str) -> int:
     """Return the size in memory of a checkpoint's weights, 0 without a manifest."""
     import numpy as np
 
-    from avits_jax.checkpoint import read_manifest
+    from avits_jax.weights.checkpoint import read_manifest
 
     if folder is None or not folder.is_dir():
         return 0

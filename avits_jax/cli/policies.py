@@ -9,8 +9,8 @@ from avits_jax import search
 from avits_jax.cli.errors import as_cli_error
 from avits_jax.cli.options import PolicyOptions, SearchOptions
 from avits_jax.cli.policy_flags import POLICY_FLAGS
+from avits_jax.sampling.chunks import over_candidates
 from avits_jax.search import Cost
-from avits_jax.search.evaluate import over_candidates
 from avits_jax.types import Generator, Params, SearchOutput
 
 

@@ -90,7 +90,8 @@ def run_search(
             these.
     """
     # Steps that are predictions alone are not shown, so that the bar may stop early.
-    total = policy.cost.nfe // backend.generator.nfe_per_step
+    generator = backend.generator
+    total = policy.cost.nfe * generator.num_steps // generator.evaluations()
     advance: list[Callable[[int], None]] = []
     if steps:
         reporting = _reporting(backend.generator, lambda count: advance[-1](count))

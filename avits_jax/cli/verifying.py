@@ -175,8 +175,8 @@ def _tell_many(
 
 def _takes_any_clip(name: str) -> bool:
     """Tell whether a verifier sees clips as they are: all but mini's do."""
-    from avits_jax.verifiers.known import FAMILIES
-    from avits_jax.verifiers.names import parse
+    from avits_jax.catalogue.names import parse
+    from avits_jax.catalogue.verifiers import FAMILIES
 
     return any(parse(name).name in family.outputs for family in FAMILIES)
 

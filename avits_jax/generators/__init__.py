@@ -5,11 +5,11 @@ from typing import Any
 
 from jax.sharding import Mesh
 
-from avits_jax.catalogue import Info, find
-from avits_jax.checkpoint import read_manifest
-from avits_jax.checkpoint_parts import is_in_parts, read_index
-from avits_jax.generators.known import JAVISDIT, JAVISDIT_TINY, infos
+from avits_jax.catalogue.generators import JAVISDIT, JAVISDIT_TINY, infos
+from avits_jax.catalogue.records import Info, find
 from avits_jax.types import Generator, PyTree
+from avits_jax.weights.checkpoint import read_manifest
+from avits_jax.weights.parts import is_in_parts, read_index
 
 __all__ = ["available", "load", "random_ones"]
 
@@ -79,7 +79,7 @@ def load(
         return load_mini(folder, **given)
     # Networks are imported when they are asked for: the core must stay quick to import.
     from avits_jax.generators.javisdit.load import load as load_javisdit
-    from avits_jax.network_weights import Weights, check_dtype
+    from avits_jax.weights.network import Weights, check_dtype
 
     weights = Weights(folder, check_dtype(dtype), seed, mesh)
     return load_javisdit(weights, tiny=model == JAVISDIT_TINY, **given)

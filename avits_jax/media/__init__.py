@@ -1,6 +1,6 @@
 """Clips and prompts as files: reading, writing, fitting. Host only."""
 
-from avits_jax.media.atomic import replacing, write_bytes, write_json, write_text
+from avits_jax.files.atomic import replacing, write_bytes, write_json, write_text
 from avits_jax.media.clip import Clip
 from avits_jax.media.fitting import fit_clip, mono_sound
 from avits_jax.media.labels import weights_label

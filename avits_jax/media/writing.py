@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Array, Shaped
 
-from avits_jax.media.atomic import replacing
+from avits_jax.files.atomic import replacing
 from avits_jax.media.resampling import resample_audio
 
 if TYPE_CHECKING:

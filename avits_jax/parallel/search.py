@@ -27,7 +27,7 @@ from avits_jax.types import (
     Params,
     PyTree,
     SearchOutput,
-    Tower,
+    SharedPass,
     Verifier,
 )
 
@@ -224,22 +224,24 @@ def _spread_generator(generator: Generator, edge: _Edge) -> Generator:
 def _spread_verifiers(
     verifiers: Sequence[Verifier], edge: _Edge
 ) -> tuple[Verifier, ...]:
-    """Return the verifiers on a mesh; those that share a tower still do."""
-    towers = {each.tower: _spread_tower(each.tower, edge) for each in verifiers}
+    """Return the verifiers on a mesh; those that share a pass still do."""
+    passes = {
+        each.shared_pass: _spread_pass(each.shared_pass, edge) for each in verifiers
+    }
     return tuple(
-        _spread_verifier(each, edge)._replace(tower=towers[each.tower])
+        _spread_verifier(each, edge)._replace(shared_pass=passes[each.shared_pass])
         for each in verifiers
     )
 
 
-def _spread_tower(tower: Tower | None, edge: _Edge) -> Tower | None:
-    if tower is None:
+def _spread_pass(each: SharedPass | None, edge: _Edge) -> SharedPass | None:
+    if each is None:
         return None
 
     def rewards(params, media, cond):
-        return edge.run(tower.rewards, params, (media,), cond)
+        return edge.run(each.rewards, params, (media,), cond)
 
-    return tower._replace(rewards=rewards)
+    return each._replace(rewards=rewards)
 
 
 def _spread_verifier(verifier: Verifier, edge: _Edge) -> Verifier:
@@ -266,7 +268,7 @@ def _lay_out(output: SearchOutput, edge: _Edge) -> SearchOutput:
         even = leaf.shape[0] % edge.num_parts == 0
         return _constrain(leaf, edge.parts if even else edge.whole)
 
-    names = ("scores", "rewards", "failed", "latents", "media")
+    names = ("scores", "rewards", "failed", "valid", "latents", "media")
     kept = {name: getattr(output, name) for name in names}
     without: dict[str, Any] = dict.fromkeys(names)
     rest = output._replace(**without)

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from avits_jax.media.atomic import write_text
+from avits_jax.files.atomic import write_text
 from avits_jax.media.labels import weights_label
 from avits_jax.report.charts import contributions, lines
 from avits_jax.report.previews import line_layout

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from avits_jax.media.atomic import write_bytes
+from avits_jax.files.atomic import write_bytes
 from avits_jax.media.resampling import resize
 from avits_jax.types import Media
 

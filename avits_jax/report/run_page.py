@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from avits_jax.media.atomic import write_text
+from avits_jax.files.atomic import write_text
 from avits_jax.media.labels import weights_label
 from avits_jax.report.page import day_and_time, environment
 from avits_jax.report.run_charts import over_prompts

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from avits_jax.folders import replacing_folder
+from avits_jax.files.folders import replacing_folder
 from avits_jax.media import write_json
 from avits_jax.runs import log
 from avits_jax.runs.folder import (

@@ -177,10 +177,11 @@ def beam_cost(
     check_batch(options.candidate_batch)
     children = num_beams * num_children
     starts = (0, *(step + 1 for step in options.branch_steps))
-    ahead = sum(
-        len(lookahead_steps(generator.num_steps, start, options.lookahead)) - 1
+    ahead = [
+        step
         for start in starts
-    )
-    nfe = rollout_nfe(generator, children, ahead)
-    nfe += rollout_nfe(generator, num_beams, generator.num_steps)
+        for step in lookahead_steps(generator.num_steps, start, options.lookahead)[:-1]
+    ]
+    nfe = sum(rollout_nfe(generator, children, step, step + 1) for step in ahead)
+    nfe += rollout_nfe(generator, num_beams)
     return scored_cost(num_verifiers, children * len(starts) + num_beams, nfe)

@@ -3,17 +3,11 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from avits_jax.sampling.chunks import over_candidates
 from avits_jax.sampling.denoise import denoise
 from avits_jax.search.checks import check_batch, check_count
 from avits_jax.search.cost import Cost, evaluation_cost, largest_within, rollout_nfe
-from avits_jax.search.evaluate import (
-    Problem,
-    decode_one,
-    finish,
-    over_candidates,
-    pose,
-    verify,
-)
+from avits_jax.search.evaluate import Problem, decode_one, finish, pose, verify
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key
 from avits_jax.search.select import pick
 from avits_jax.types import (
@@ -160,7 +154,7 @@ def best_of_n_cost(
     check_batch(candidate_batch)
     again = _chunked(num_candidates, candidate_batch) and not keep_media
     cost = evaluation_cost(num_verifiers, num_candidates, winner_again=again)
-    nfe = rollout_nfe(generator, num_candidates, generator.num_steps)
+    nfe = rollout_nfe(generator, num_candidates)
     return cost._replace(nfe=nfe)
 
 

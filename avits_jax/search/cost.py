@@ -57,9 +57,11 @@ def largest_within(max_nfe: int, cost: Callable[[int], Cost]) -> int:
     return low
 
 
-def rollout_nfe(generator: Generator, num_candidates: int, num_steps: int) -> int:
-    """Return the network evaluations of `num_candidates` over `num_steps` steps."""
-    return num_candidates * num_steps * generator.nfe_per_step
+def rollout_nfe(
+    generator: Generator, num_candidates: int, start: int = 0, stop: int | None = None
+) -> int:
+    """Return the network evaluations of `num_candidates` over some steps."""
+    return num_candidates * generator.evaluations(start, stop)
 
 
 def evaluation_cost(

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
+from avits_jax.sampling.chunks import over_candidates
 from avits_jax.search.checks import check_problem
 from avits_jax.search.cost import Cost
 from avits_jax.search.rewards import stacked_rewards
@@ -56,45 +57,6 @@ def pose(
         prepared = generator.prepare(params.generator, cond.generator)
         cond = cond._replace(generator=prepared)
     return Problem(params, cond, generator, tuple(verifiers), candidate_batch)
-
-
-def over_candidates(
-    function: Callable[[Any], Any], tree: PyTree, candidate_batch: int | None
-) -> PyTree:
-    """Apply `function` to all candidates, at most `candidate_batch` at a time.
-
-    Chunks run one after another in a `jax.lax.map`. They are made as equal as can be,
-    and a remainder runs as a shorter chunk of its own: no candidate is padded, so that
-    results and cost are those of the whole population.
-
-    Args:
-        function: maps a tree of ``[n, ...]`` arrays to another, candidate by candidate.
-        tree: tree of ``[N, ...]`` arrays.
-        candidate_batch: chunk size, or None for one chunk.
-
-    Returns:
-        What ``function(tree)`` returns, up to rounding.
-    """
-    num = jax.tree.leaves(tree)[0].shape[0]
-    if candidate_batch is None or candidate_batch >= num:
-        return function(tree)
-    size = -(-num // -(-num // candidate_batch))
-    whole = num // size * size
-
-    def split(x: Array) -> Array:
-        # Chunk c holds candidates c, c + chunks, ...: over a mesh that divides a chunk
-        # evenly, every candidate stays on its device.
-        return jnp.moveaxis(x[:whole].reshape(size, -1, *x.shape[1:]), 1, 0)
-
-    def join(x: Array) -> Array:
-        return jnp.moveaxis(x, 0, 1).reshape(whole, *x.shape[2:])
-
-    mapped = jax.lax.map(function, jax.tree.map(split, tree))
-    flat = jax.tree.map(join, mapped)
-    if whole == num:
-        return flat
-    rest = function(jax.tree.map(lambda x: x[whole:], tree))
-    return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), flat, rest)
 
 
 def verify(problem: Problem, media: Media) -> Rewards:
@@ -171,6 +133,8 @@ def finish(
         scores=scores,
         rewards=rewards,
         failed=failed,
+        valid=jnp.ones_like(failed),
+        outliers=jnp.zeros(rewards.shape[1], jnp.int32),
         aggregator_state=state,
         nfe=jnp.int32(cost.nfe),
         decodes=jnp.int32(cost.decodes),

@@ -281,7 +281,7 @@ def evosearch_cost(
     kept = 0 if options.redenoise_elites else options.num_elites
     worked = [sizes[0], *(size - kept for size in sizes[1:])]
     nfe = sum(
-        rollout_nfe(generator, num, generator.num_steps - step)
+        rollout_nfe(generator, num, step)
         for num, step in zip(worked, (0, *steps), strict=True)
     )
     return scored_cost(num_verifiers, sum(worked), nfe)

@@ -133,8 +133,8 @@ def pruned_cost(
                 f"the numbers kept by rungs must fall from num_candidates = "
                 f"{num_candidates}, got {tuple(rungs)}"
             )
-        nfe += rollout_nfe(generator, alive, step + 1 - reached)
+        nfe += rollout_nfe(generator, alive, reached, step + 1)
         scored += alive
         alive, reached = num_kept, step + 1
-    nfe += rollout_nfe(generator, alive, generator.num_steps - reached)
+    nfe += rollout_nfe(generator, alive, reached)
     return scored_cost(num_verifiers, scored + alive, nfe)

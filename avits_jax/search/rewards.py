@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 
 from avits_jax.sampling.steps import at_least_float32
-from avits_jax.types import Media, PyTree, Rewards, Scores, Tower, Verifier
+from avits_jax.types import Media, PyTree, Rewards, Scores, SharedPass, Verifier
 
 
 def stacked_rewards(
@@ -14,11 +14,11 @@ def stacked_rewards(
     media: Media,
     conds: Sequence[PyTree],
 ) -> Rewards:
-    """Return what all verifiers say of clips; a tower that several share runs once.
+    """Return what all verifiers say of clips; a pass that several share runs once.
 
     Args:
         verifiers: in the order of the columns.
-        params: weights of each. Of verifiers that share a tower, the first one's count.
+        params: weights of each. Of verifiers that share a pass, the first one's count.
         media: ``[N, ...]`` clips.
         conds: the encoded prompt of each, likewise.
 
@@ -28,16 +28,16 @@ def stacked_rewards(
     Raises:
         ValueError: a verifier does not return one reward per candidate.
     """
-    passes: dict[Tower, dict[str, Scores]] = {}
+    passes: dict[SharedPass, dict[str, Scores]] = {}
     columns = []
     for verifier, weights, cond in zip(verifiers, params, conds, strict=True):
-        tower = verifier.tower
-        if tower is None:
+        shared = verifier.shared_pass
+        if shared is None:
             column = verifier.score(weights, media, cond)
         else:
-            if tower not in passes:
-                passes[tower] = tower.rewards(weights, media, cond)
-            column = passes[tower][verifier.output]
+            if shared not in passes:
+                passes[shared] = shared.rewards(weights, media, cond)
+            column = passes[shared][verifier.output]
         columns.append(_checked(verifier.name, column, media.video.shape[:1]))
     dtype = max((column.dtype for column in columns), key=lambda d: d.itemsize)
     return jnp.stack([column.astype(dtype) for column in columns], axis=1)

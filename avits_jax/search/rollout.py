@@ -5,16 +5,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from avits_jax.sampling.chunks import over_candidates
 from avits_jax.sampling.denoise import denoise, step_keys
 from avits_jax.sampling.steps import flow_step, noise_like, sde_step
 from avits_jax.search.cost import Cost, evaluation_cost
-from avits_jax.search.evaluate import (
-    Problem,
-    decode_one,
-    evaluate,
-    finish,
-    over_candidates,
-)
+from avits_jax.search.evaluate import Problem, decode_one, evaluate, finish
 from avits_jax.search.select import pick
 from avits_jax.types import (
     Aggregator,

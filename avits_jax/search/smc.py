@@ -224,6 +224,6 @@ def smc_cost(
     if not options.strength > 0:
         raise ValueError(f"strength must be above 0, got {options.strength}")
     check_batch(options.candidate_batch)
-    nfe = rollout_nfe(generator, num_candidates, generator.num_steps)
+    nfe = rollout_nfe(generator, num_candidates)
     scored = num_candidates * (len(resample_steps) + 1)
     return scored_cost(num_verifiers, scored, nfe)

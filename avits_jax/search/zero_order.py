@@ -151,5 +151,5 @@ def zero_order_cost(
     check_fraction("rate", options.rate)
     check_batch(options.candidate_batch)
     num = num_candidates * num_iterations
-    nfe = rollout_nfe(generator, num, generator.num_steps)
+    nfe = rollout_nfe(generator, num)
     return scored_cost(num_verifiers, num, nfe)

@@ -7,10 +7,10 @@ from typing import Any
 
 from jax.sharding import Mesh
 
-from avits_jax.catalogue import Info, find
+from avits_jax.catalogue.names import TINY, Request, parse
+from avits_jax.catalogue.records import Info, find
+from avits_jax.catalogue.verifiers import MINI, Family, family_of, infos
 from avits_jax.types import PyTree, Verifier
-from avits_jax.verifiers.known import MINI, Family, family_of, infos
-from avits_jax.verifiers.names import TINY, Request, parse
 from avits_jax.verifiers.stack import stack
 
 __all__ = ["available", "load", "random_ones", "stack"]
@@ -78,7 +78,7 @@ def load(
     _check_settings(requests, settings)
     # All that is missing is said before anything is read.
     folders = {each: _folder(each, random_weights) for each in requests}
-    from avits_jax.network_weights import Weights, check_dtype
+    from avits_jax.weights.network import Weights, check_dtype
 
     kind = check_dtype(dtype)
     clip = {"fps": fps, "sample_rate": sample_rate, "candidate_batch": candidate_batch}
@@ -146,7 +146,7 @@ def _parsed(names: Sequence[str]) -> list[Request]:
 def _check_rates(
     requests: Sequence[Request], fps: float | None, sample_rate: int | None
 ) -> None:
-    from avits_jax.generators.mini import world
+    from avits_jax.mini_world import world
 
     minis = [request.name for request in requests if request.name in MINI]
     given = (fps, sample_rate)

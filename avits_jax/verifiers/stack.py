@@ -3,25 +3,25 @@
 from collections.abc import Callable, Sequence
 
 from avits_jax.search.rewards import stacked_rewards
-from avits_jax.types import Media, PyTree, Rewards, Tower, Verifier
+from avits_jax.types import Media, PyTree, Rewards, SharedPass, Verifier
 
 
-def from_tower(
-    name: str, tower: Tower, output: str, encode: Callable[[str], PyTree] | None
+def from_pass(
+    name: str, shared: SharedPass, output: str, encode: Callable[[str], PyTree] | None
 ) -> Verifier:
-    """Return the verifier that gives one of a tower's rewards.
+    """Return the verifier that gives one of a shared pass's rewards.
 
     Args:
         name: of the verifier.
-        tower: the pass that gives it, the same object for all verifiers of the pass.
+        shared: the pass that gives it, the same object for all verifiers of the pass.
         output: which of its rewards.
         encode: host function ``prompt -> cond``.
     """
 
     def score(params: PyTree, media: Media, cond: PyTree):
-        return tower.rewards(params, media, cond)[output]
+        return shared.rewards(params, media, cond)[output]
 
-    return Verifier(name, score, encode, tower, output)
+    return Verifier(name, score, encode, shared, output)
 
 
 def stack(
@@ -29,8 +29,8 @@ def stack(
 ) -> Callable[[Sequence[PyTree], Media, Sequence[PyTree]], Rewards]:
     """Return ``(params, media, conds) -> rewards [N, V]`` of several verifiers.
 
-    Verifiers that share a tower share its pass. `params` and `conds` hold one entry per
-    verifier, as `avits_jax.verifiers.load` and `avits_jax.encode_prompt` give them.
+    Verifiers with the same shared pass run it once. `params` and `conds` hold one entry
+    per verifier, as `avits_jax.verifiers.load` and `avits_jax.encode_prompt` give them.
 
     Example:
         >>> rewards = jax.jit(stack(verifiers))(vparams, media, cond.verifiers)

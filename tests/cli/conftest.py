@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import pytest
 
 from avits_jax import generators, report, verifiers
-from avits_jax.catalogue import Info
+from avits_jax.catalogue import verifiers as known
+from avits_jax.catalogue.records import Info
 from avits_jax.cli import backend
 from avits_jax.cli.errors import as_cli_error
 from avits_jax.types import Candidates, Cond, Generator, Media, Params, Verifier
-from avits_jax.verifiers import known
 
 _SIGMAS = {1: (1.0, 0.0), 2: (1.0, 0.5, 0.0), 4: (1.0, 0.75, 0.5, 0.25, 0.0)}
 

@@ -4,12 +4,13 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from avits_jax import checkpoint, generators, verifiers
-from avits_jax.catalogue import Info
+from avits_jax import generators, verifiers
+from avits_jax.catalogue.records import Info
 from avits_jax.cli import memory
 from avits_jax.cli.errors import CliError
 from avits_jax.cli.memory import Memory, Need
 from avits_jax.cli.options import ModelOptions
+from avits_jax.weights import checkpoint
 
 NEED = Need(arguments=6_000_000_000, outputs=1_000_000_000, temporaries=4_000_000_000)
 

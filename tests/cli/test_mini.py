@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import avits_jax
-from avits_jax import checkpoint
 from avits_jax.cli import main
+from avits_jax.files.resources import data_folder
 from avits_jax.media import read_clip
-from avits_jax.resources import data_folder
+from avits_jax.weights import checkpoint
 
 PROMPT = "a red circle bounces three times with a bell"
 SMALL = ["--num-candidates", "2", "--steps", "4"]

@@ -8,8 +8,8 @@ from flax import nnx
 
 from avits_jax.generators.javisdit.blocks import KeyValue, cross_attend
 from avits_jax.nn import convolution
-from avits_jax.nn.chunking import in_batches
 from avits_jax.nn.convolution import CausalConv3d
+from avits_jax.sampling.chunks import in_batches
 
 
 def _normal(seed: int, *shape: int) -> jax.Array:

@@ -9,10 +9,8 @@ import pytest
 from jax.sharding import PartitionSpec
 
 import avits_jax as avits
-from avits_jax import checkpoint
 from avits_jax.aggregation import arw
 from avits_jax.generators.mini import sharding as mini_rules
-from avits_jax.network_weights import Weights, read_network
 from avits_jax.parallel import (
     jit_search,
     make_mesh,
@@ -32,9 +30,11 @@ from avits_jax.search import (
     smc,
     zero_order,
 )
-from avits_jax.types import Params, Tower
+from avits_jax.types import Params, SharedPass
 from avits_jax.verifiers.mini import sharding as judge_rules
-from avits_jax.verifiers.stack import from_tower
+from avits_jax.verifiers.stack import from_pass
+from avits_jax.weights import checkpoint
+from avits_jax.weights.network import Weights, read_network
 
 KEY = jax.random.key(3)
 AGGREGATOR = arw([0.7, 0.3])
@@ -336,8 +336,8 @@ def test_a_shared_tower_runs_once_on_a_mesh(toy):
         level = params * jnp.square(media.video - cond).mean(axis=(1, 2, 3, 4))
         return {"far": level, "near": -level}
 
-    tower = Tower("distance", rewards)
-    verifiers = [from_tower(name, tower, name, None) for name in ("far", "near")]
+    tower = SharedPass("distance", rewards)
+    verifiers = [from_pass(name, tower, name, None) for name in ("far", "near")]
     weights, (wanted, _) = toy.params.verifiers[0], toy.cond.verifiers
     toy = toy._replace(
         verifiers=verifiers,

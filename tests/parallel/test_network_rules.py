@@ -7,10 +7,10 @@ import jax
 import pytest
 from jax.sharding import AbstractMesh
 
+from avits_jax.catalogue.verifiers import FAMILIES
 from avits_jax.generators.javisdit import sharding as javisdit_rules
 from avits_jax.generators.javisdit.networks import JavisDiTConfig, networks
 from avits_jax.parallel.sharding import param_shardings
-from avits_jax.verifiers.known import FAMILIES
 
 _CONFIGS = {
     "imagebind": "ImageBindConfig",

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from avits_jax import generators, verifiers
-from avits_jax.catalogue import Info
+from avits_jax.catalogue.records import Info
 from avits_jax.cli import backend, main
 from avits_jax.cli.errors import CliError
 from avits_jax.types import Candidates, Cond, Generator, Media, Params, Verifier

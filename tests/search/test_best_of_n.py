@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from avits_jax.aggregation import weighted
 from avits_jax.sampling import denoise
+from avits_jax.sampling.chunks import over_candidates
 from avits_jax.search import best_of_n, candidate_keys
-from avits_jax.search.evaluate import evaluate, over_candidates, pose
+from avits_jax.search.evaluate import evaluate, pose
 from avits_jax.search.select import best_index, pick
 
 KEY = jax.random.key(4)

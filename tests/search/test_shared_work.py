@@ -10,8 +10,8 @@ import pytest
 from avits_jax.aggregation import weighted
 from avits_jax.search import best_of_n, evosearch
 from avits_jax.search.rewards import stacked_rewards
-from avits_jax.types import Media, Tower
-from avits_jax.verifiers.stack import from_tower, stack
+from avits_jax.types import Media, SharedPass
+from avits_jax.verifiers.stack import from_pass, stack
 
 MEDIA = Media(jnp.linspace(0, 1, 24).reshape(4, 1, 1, 2, 3), jnp.ones((4, 5)))
 
@@ -22,16 +22,16 @@ def _tower(passes, name="tower"):
         level = params * media.video.mean(axis=(1, 2, 3, 4)) + cond
         return {"level": level, "loss": -level}
 
-    return Tower(name, rewards)
+    return SharedPass(name, rewards)
 
 
 def test_a_shared_tower_runs_once_and_gives_every_column():
     passes = []
     shared, other = _tower(passes), _tower(passes, "other")
     verifiers = [
-        from_tower("a", shared, "level", None),
-        from_tower("b", other, "level", None),
-        from_tower("c", shared, "loss", None),
+        from_pass("a", shared, "level", None),
+        from_pass("b", other, "level", None),
+        from_pass("c", shared, "loss", None),
     ]
     params, conds = (2.0, 3.0, 2.0), (1.0, 0.0, 1.0)
     rewards = stack(verifiers)(params, MEDIA, conds)
@@ -44,9 +44,9 @@ def test_a_shared_tower_runs_once_and_gives_every_column():
 
 
 def test_a_tower_that_returns_the_wrong_shape_is_named():
-    broken = Tower("broken", lambda *_: {"x": jnp.zeros(3)})
+    broken = SharedPass("broken", lambda *_: {"x": jnp.zeros(3)})
     with pytest.raises(ValueError, match=r"'a'.*\(4,\), got \(3,\)"):
-        stacked_rewards([from_tower("a", broken, "x", None)], [()], MEDIA, [()])
+        stacked_rewards([from_pass("a", broken, "x", None)], [()], MEDIA, [()])
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,11 @@
 
 import numpy as np
 from goldens import golden_cases
-from networks import random_params
+from network_helpers import random_params
 from safetensors.numpy import save_file
 from torch_files import tensors, write_torch
 
-from avits_jax.nn.t5 import T5Config
+from avits_jax.networks.t5.modeling import T5Config
 from tools.converting.models import MODELS
 from tools.parity import javisdit_prior as prior
 from tools.parity import javisdit_transformer as transformer

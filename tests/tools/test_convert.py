@@ -12,11 +12,12 @@ from javisdit_files import t5_state
 from safetensors.numpy import save_file
 from torch_files import tensors, write_torch
 
-from avits_jax import checkpoint, weights
-from avits_jax.checkpoint import CheckpointError
-from avits_jax.checkpoint_parts import read_index
-from avits_jax.network_config import config_from, config_values
-from avits_jax.nn.t5 import T5Config
+from avits_jax.networks.t5.modeling import T5Config
+from avits_jax.weights import checkpoint
+from avits_jax.weights import name_map as weights
+from avits_jax.weights.checkpoint import CheckpointError
+from avits_jax.weights.config import config_from, config_values
+from avits_jax.weights.parts import read_index
 from tools.convert import main
 from tools.converting import conversion
 from tools.converting.models import MODELS

@@ -12,10 +12,10 @@ import pytest
 from goldens import golden_cases
 from safetensors.numpy import save_file
 
-from avits_jax import checkpoint
-from avits_jax.checkpoint import CheckpointError
-from avits_jax.checkpoint_parts import read_index
-from avits_jax.network_config import config_values
+from avits_jax.weights import checkpoint
+from avits_jax.weights.checkpoint import CheckpointError
+from avits_jax.weights.config import config_values
+from avits_jax.weights.parts import read_index
 from tools.convert import main, unfinished
 from tools.converting import conversion
 from tools.converting.models import MODELS

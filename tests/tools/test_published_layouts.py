@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from goldens import golden_cases
 
-from avits_jax import weights
 from avits_jax.generators.javisdit import params
 from avits_jax.generators.javisdit.audio_vae import AudioVae, AudioVaeConfig
 from avits_jax.generators.javisdit.modeling import Transformer
 from avits_jax.nn.abstract import abstract
+from avits_jax.weights import name_map as weights
 from tools.parity.javisdit_transformer import transformer_config
 from tools.parity.javisdit_vae import hifigan_config, kl_config
 

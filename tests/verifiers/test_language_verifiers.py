@@ -55,8 +55,8 @@ def test_rewards_are_finite_and_differ(rewards):
     np.testing.assert_allclose(rewards[:, 0], normed, rtol=1e-5)
 
 
-def test_one_network_is_one_tower(loaded):
-    towers = [verifier.tower for verifier in loaded[0]]
+def test_one_network_is_one_pass(loaded):
+    towers = [verifier.shared_pass for verifier in loaded[0]]
     assert towers[0] is towers[1] is towers[2] is not towers[3]
     trees = loaded[1]
     assert trees[0] is trees[1] is trees[2] is not trees[3]

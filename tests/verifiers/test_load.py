@@ -2,9 +2,10 @@
 
 import pytest
 
-from avits_jax import catalogue, generators, verifiers
-from avits_jax.verifiers.known import FAMILIES
-from avits_jax.verifiers.names import Request, parse
+from avits_jax import generators, verifiers
+from avits_jax.catalogue.names import Request, parse
+from avits_jax.catalogue.records import records as catalogue
+from avits_jax.catalogue.verifiers import FAMILIES
 
 
 @pytest.mark.parametrize(

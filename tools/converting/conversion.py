@@ -10,12 +10,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from avits_jax import checkpoint, weights
-from avits_jax.checkpoint import CheckpointError, LazyArray
-from avits_jax.checkpoint_parts import is_in_parts, write_index
-from avits_jax.folders import replacing_folder
-from avits_jax.network_config import config_from, config_values
-from avits_jax.weights import WeightsError
+from avits_jax.files.folders import replacing_folder
+from avits_jax.weights import checkpoint
+from avits_jax.weights import name_map as weights
+from avits_jax.weights.checkpoint import CheckpointError, LazyArray
+from avits_jax.weights.config import config_from, config_values
+from avits_jax.weights.name_map import WeightsError
+from avits_jax.weights.parts import is_in_parts, write_index
 from tools.converting.files import tokenizer_files
 from tools.converting.models import Model, Network
 from tools.converting.tensors import BFLOAT16

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from avits_jax.weights import WeightsError
+from avits_jax.weights.name_map import WeightsError
 from tools.converting.safetensors_file import read_safetensors
 from tools.converting.tensors import FileTensor
 from tools.converting.torch_file import read_torch

@@ -6,7 +6,7 @@ from typing import Any
 
 from avits_jax.verifiers.video_reward.config import LORA_SCALE
 from avits_jax.verifiers.video_reward.params import merge_lora
-from avits_jax.weights import WeightsError
+from avits_jax.weights.name_map import WeightsError
 from tools.converting.files import read_weights
 
 _ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin")

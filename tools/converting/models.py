@@ -6,8 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from avits_jax import weights
 from avits_jax.types import PyTree
+from avits_jax.weights import name_map as weights
 from tools.converting.files import read_weights
 
 State = Mapping[str, Any]
@@ -84,7 +84,7 @@ def _single(
 
 
 def _imagebind() -> Model:
-    from avits_jax.verifiers.imagebind import config, params
+    from avits_jax.networks.imagebind import config, params
 
     return _single(
         "imagebind",
@@ -175,8 +175,8 @@ def _javisdit() -> Model:
     from avits_jax.generators.javisdit.modeling import Transformer
     from avits_jax.generators.javisdit.prior import PriorConfig, PriorEncoder
     from avits_jax.generators.javisdit.video_vae import VideoVae, VideoVaeConfig
-    from avits_jax.nn.t5 import T5Config, T5Encoder
-    from avits_jax.nn.t5_weights import encoder_rules
+    from avits_jax.networks.t5.modeling import T5Config, T5Encoder
+    from avits_jax.networks.t5.params import encoder_rules
 
     def network(kind, config, rules, *sources: Source, ignored=None) -> Network:
         return Network(

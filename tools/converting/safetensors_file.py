@@ -8,7 +8,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from avits_jax.weights import WeightsError
+from avits_jax.weights.name_map import WeightsError
 from tools.converting.tensors import BFLOAT16, FileTensor, contiguous_strides
 
 _DTYPES = {

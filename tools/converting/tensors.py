@@ -8,7 +8,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from avits_jax.weights import WeightsError
+from avits_jax.weights.name_map import WeightsError
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from avits_jax.weights import WeightsError
+from avits_jax.weights.name_map import WeightsError
 from tools.converting.tensors import BFLOAT16, FileTensor, element_span
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from rich.progress import track
 
-from avits_jax.generators.mini import grammar, world
 from avits_jax.generators.mini.modeling import HOP, N_FFT, compress
+from avits_jax.mini_world import grammar, world
 from avits_jax.nn.audio import stft
 from avits_jax.verifiers.mini.modeling import log_mel
 

@@ -10,8 +10,8 @@ from data import Pool, render_levels
 from flax import nnx
 from rich.progress import track
 
-from avits_jax.generators.mini import world
 from avits_jax.generators.mini.config import MiniConfig
+from avits_jax.mini_world import world
 
 CONFIG = MiniConfig()
 _CODE_NOISE = 0.2  # noise on the autoencoders' codes: robust to the sampler's errors

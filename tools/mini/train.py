@@ -16,9 +16,9 @@ import tyro
 from data import render_pool, scene_keys
 from fit import Plan, fit
 
-from avits_jax.checkpoint import save
 from avits_jax.generators.mini import modeling
 from avits_jax.verifiers.mini import modeling as judges
+from avits_jax.weights.checkpoint import save
 
 VERIFIERS = ("mini_tv", "mini_ta", "mini_av")
 POOL_SEED, NUM_CLIPS, NUM_LEVELS = 1, 40_960, 6_144

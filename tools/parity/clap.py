@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from avits_jax import weights
 from avits_jax.nn.fbank import slaney_filters
 from avits_jax.nn.resample import resample
 from avits_jax.verifiers.clap import features
@@ -15,6 +14,7 @@ from avits_jax.verifiers.clap import params as names
 from avits_jax.verifiers.clap.config import AudioConfig, ClapConfig, TextConfig
 from avits_jax.verifiers.clap.modeling import Clap
 from avits_jax.verifiers.its import INT16_PEAK
+from avits_jax.weights import name_map as weights
 from tools.parity.checks import Expect
 from tools.parity.golden import Golden
 from tools.parity.manifests import check_manifest

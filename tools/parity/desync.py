@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from avits_jax import weights
 from avits_jax.verifiers.desync.config import SynchformerConfig
 from avits_jax.verifiers.desync.modeling import Synchformer
 from avits_jax.verifiers.desync.params import (
@@ -26,6 +25,7 @@ from avits_jax.verifiers.desync.scores import (
     expected_desync,
     segment_groups,
 )
+from avits_jax.weights import name_map as weights
 from tools.parity.checks import Expect
 from tools.parity.golden import Golden
 from tools.parity.manifests import check_manifest

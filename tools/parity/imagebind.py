@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from avits_jax import weights
-from avits_jax.verifiers.imagebind import params as names
-from avits_jax.verifiers.imagebind.config import ImageBindConfig, TowerConfig
-from avits_jax.verifiers.imagebind.modeling import ImageBind
+from avits_jax.networks.imagebind import params as names
+from avits_jax.networks.imagebind.config import ImageBindConfig, TowerConfig
+from avits_jax.networks.imagebind.modeling import ImageBind
+from avits_jax.weights import name_map as weights
 from tools.parity.checks import Expect
 from tools.parity.golden import Golden
 from tools.parity.manifests import check_manifest

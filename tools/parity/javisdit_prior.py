@@ -7,9 +7,9 @@ import jax.numpy as jnp
 
 from avits_jax.generators.javisdit.params import PRIOR_IGNORED, PRIOR_RULES
 from avits_jax.generators.javisdit.prior import PriorConfig, PriorEncoder
+from avits_jax.networks.imagebind.config import ImageBindConfig, TowerConfig
 from avits_jax.nn.abstract import abstract
 from avits_jax.nn.gaussian import split_moments
-from avits_jax.verifiers.imagebind.config import ImageBindConfig, TowerConfig
 from tools.parity.golden import Golden
 from tools.parity.manifests import check_manifest
 from tools.parity.modules import load_module, run_compiled

@@ -11,10 +11,10 @@ from avits_jax.generators.javisdit import params as names
 from avits_jax.generators.javisdit.audio_vae import AudioVae, AudioVaeConfig
 from avits_jax.generators.javisdit.temporal_vae import TemporalVae, TemporalVaeConfig
 from avits_jax.generators.javisdit.video_vae import VideoVae, VideoVaeConfig
+from avits_jax.networks.autoencoder_kl import AutoencoderKL, AutoencoderKLConfig
+from avits_jax.networks.hifigan import HifiGan, HifiGanConfig
 from avits_jax.nn.abstract import abstract
-from avits_jax.nn.autoencoder_kl import AutoencoderKL, AutoencoderKLConfig
-from avits_jax.nn.hifigan import HifiGan, HifiGanConfig
-from avits_jax.weights import prefixed
+from avits_jax.weights.name_map import prefixed
 from tools.parity.checks import Expect
 from tools.parity.golden import Golden
 from tools.parity.manifests import check_manifest

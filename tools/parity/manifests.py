@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from avits_jax import weights
 from avits_jax.types import PyTree
+from avits_jax.weights import name_map as weights
 from tools.parity.checks import Expect
 
 
@@ -23,7 +23,7 @@ def check_manifest(
         ignore: pattern of keys left out -> why.
 
     Raises:
-        avits_jax.weights.WeightsError: lists every key that does not fit.
+        avits_jax.weights.name_map.WeightsError: lists every key that does not fit.
     """
     plan = weights.make_plan(weights.shapes_of(entries), like, rules, ignore)
     read = {

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from avits_jax import weights
 from avits_jax.nn.abstract import abstract
+from avits_jax.weights import name_map as weights
 from tools.parity.golden import Golden
 
 # Goldens are tiny and run once: compilation is all that takes time.

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from avits_jax.verifiers.imagebind.tokenizer import encode
+from avits_jax.text.clip_bpe import encode
 from avits_jax.verifiers.video_reward.prompts import build_prompt
 from tools.parity.checks import Expect
 from tools.parity.golden import Golden

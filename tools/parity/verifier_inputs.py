@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from avits_jax.networks.imagebind.config import ImageBindConfig
 from avits_jax.nn.fbank import kaldi_fbank, kaldi_filters
 from avits_jax.nn.resample import resample
 from avits_jax.verifiers.imagebind import frames, scores, sound
-from avits_jax.verifiers.imagebind.config import ImageBindConfig
 from avits_jax.verifiers.timing import clip_starts
 from tools.parity.checks import Expect
 from tools.parity.golden import Golden

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from avits_jax.aggregation import simple
-from avits_jax.verifiers import frechet, its
-from avits_jax.verifiers.i3d import params as i3d
+from avits_jax.metrics import frechet
+from avits_jax.metrics.i3d import params as i3d
+from avits_jax.verifiers import its
 from avits_jax.verifiers.imagebind import scores
 from tools.parity.checks import Expect
 from tools.parity.golden import Golden

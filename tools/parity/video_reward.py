@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from avits_jax import weights
 from avits_jax.nn.pictures import normalise
 from avits_jax.verifiers.video_reward.config import (
     DIMENSIONS,
@@ -31,6 +30,7 @@ from avits_jax.verifiers.video_reward.preprocess import (
     server_frames,
 )
 from avits_jax.verifiers.video_reward.scores import normalise_rewards, overall
+from avits_jax.weights import name_map as weights
 from tools.parity.checks import Expect
 from tools.parity.golden import Golden
 from tools.parity.manifests import check_manifest

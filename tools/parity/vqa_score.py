@@ -6,10 +6,9 @@ import jax
 import numpy as np
 from flax import nnx
 
-from avits_jax import weights
+from avits_jax.networks.t5.modeling import T5Config, T5Encoder
+from avits_jax.networks.t5.params import encoder_rules
 from avits_jax.nn.abstract import abstract
-from avits_jax.nn.t5 import T5Config, T5Encoder
-from avits_jax.nn.t5_weights import encoder_rules
 from avits_jax.types import PyTree
 from avits_jax.verifiers.vqa_score.config import ClipVisionConfig, VQAScoreConfig
 from avits_jax.verifiers.vqa_score.modeling import VQAScore, answer_likelihood
@@ -18,6 +17,7 @@ from avits_jax.verifiers.vqa_score.params import (
     vqa_score_ignored,
     vqa_score_rules,
 )
+from avits_jax.weights import name_map as weights
 from tools.parity.checks import Expect
 from tools.parity.golden import Golden
 from tools.parity.manifests import check_manifest

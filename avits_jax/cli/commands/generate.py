@@ -57,7 +57,7 @@ def run(options: Options) -> int:
     from avits_jax.cli.labels import tell_labels
     from avits_jax.cli.policies import choose_policy
     from avits_jax.cli.progress import stage
-    from avits_jax.folders import replacing_folder
+    from avits_jax.files.folders import replacing_folder
 
     program.use_compilation_cache(options.compilation_cache)
     chosen = aggregators.choose_aggregator(options)

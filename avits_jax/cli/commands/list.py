@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from avits_jax.catalogue import Info
+    from avits_jax.catalogue.records import Info
 
 EXAMPLE = "avits list"
 _FILE_WIDTH = 100

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from avits_jax.nn.autoencoder_kl import AutoencoderKL, AutoencoderKLConfig
+from avits_jax.networks.autoencoder_kl import AutoencoderKL, AutoencoderKLConfig
+from avits_jax.networks.hifigan import HifiGan, HifiGanConfig
 from avits_jax.nn.fbank import slaney_filters, stft_power
 from avits_jax.nn.gaussian import Gaussian
-from avits_jax.nn.hifigan import HifiGan, HifiGanConfig
 
 # Of the mel spectrograms that the autoencoder was trained on.
 _N_FFT = 1024

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from avits_jax.generators.javisdit.condition import Prompt
-from avits_jax.generators.javisdit.text import prepare_prompt
-from avits_jax.verifiers.imagebind import tokenizer as imagebind
+from avits_jax.text import clip_bpe as imagebind
+from avits_jax.text.captions import prepare_prompt
 
 # Words shown of the beginning and of the end of what is cut off.
 _SHOWN = (6, 3)

@@ -45,8 +45,8 @@ from avits_jax.generators.javisdit.schedule import (
     timesteps,
 )
 from avits_jax.generators.javisdit.sizes import FPS, ClipSizes
+from avits_jax.sampling.chunks import over_candidates
 from avits_jax.sampling.steps import noise_like
-from avits_jax.search.evaluate import over_candidates
 from avits_jax.types import Candidates, Generator, Keys, Media
 
 __all__ = [

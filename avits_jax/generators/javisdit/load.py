@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from avits_jax import tokenizers
 from avits_jax.generators.javisdit.encode import PromptEncoder
 from avits_jax.generators.javisdit.generator import javisdit
 from avits_jax.generators.javisdit.guidance import MaskUpdate
@@ -25,8 +24,9 @@ from avits_jax.generators.javisdit.tiny import (
     TINY_STEPS,
 )
 from avits_jax.generators.javisdit.weights import read_config, read_weights
-from avits_jax.network_weights import Weights
+from avits_jax.text import tokenizers
 from avits_jax.types import Generator
+from avits_jax.weights.network import Weights
 
 RESOLUTION, ASPECT_RATIO, DURATION = "240p", "9:16", "4s"
 """Size of a clip where none is asked for, and the one that the weights are made for."""

@@ -10,8 +10,8 @@ from avits_jax.generators.javisdit.modeling import Transformer
 from avits_jax.generators.javisdit.prior import PriorConfig, PriorEncoder
 from avits_jax.generators.javisdit.schedule import Precision
 from avits_jax.generators.javisdit.video_vae import VideoVae, VideoVaeConfig
+from avits_jax.networks.t5.modeling import T5Config, T5Encoder
 from avits_jax.nn.abstract import abstract
-from avits_jax.nn.t5 import T5Config, T5Encoder
 from avits_jax.types import PyTree
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from avits_jax.verifiers.imagebind import params as imagebind
-from avits_jax.weights import Rule, conv, linear, norm, prefixed
+from avits_jax.networks.imagebind import params as imagebind
+from avits_jax.weights.name_map import Rule, conv, linear, norm, prefixed
 
 
 def _resnet(source: str, target: str) -> tuple[Rule, ...]:

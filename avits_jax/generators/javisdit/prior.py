@@ -12,11 +12,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from avits_jax.networks.imagebind.config import ImageBindConfig
+from avits_jax.networks.imagebind.modeling import TextTower
 from avits_jax.nn.attention import attend
 from avits_jax.nn.gaussian import Gaussian, split_moments
 from avits_jax.nn.stacking import scan_layers, stack_layers
-from avits_jax.verifiers.imagebind.config import ImageBindConfig
-from avits_jax.verifiers.imagebind.modeling import TextTower
 
 Sequence = Float[Array, "B L D"]
 _EPSILON = 1e-5

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from avits_jax.nn.autoencoder_kl import group_norm
+from avits_jax.networks.autoencoder_kl import group_norm
 from avits_jax.nn.convolution import CausalConv3d, Video
 from avits_jax.nn.gaussian import Gaussian, split_moments
 

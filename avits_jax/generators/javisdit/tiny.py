@@ -6,10 +6,10 @@ from avits_jax.generators.javisdit.networks import JavisDiTConfig
 from avits_jax.generators.javisdit.prior import PriorConfig
 from avits_jax.generators.javisdit.temporal_vae import TemporalVaeConfig
 from avits_jax.generators.javisdit.video_vae import VideoVaeConfig
-from avits_jax.nn.autoencoder_kl import AutoencoderKLConfig
-from avits_jax.nn.hifigan import HifiGanConfig
-from avits_jax.nn.t5 import T5Config
-from avits_jax.verifiers.imagebind.config import ImageBindConfig, TowerConfig
+from avits_jax.networks.autoencoder_kl import AutoencoderKLConfig
+from avits_jax.networks.hifigan import HifiGanConfig
+from avits_jax.networks.imagebind.config import ImageBindConfig, TowerConfig
+from avits_jax.networks.t5.modeling import T5Config
 
 TINY_SIZE = (48, 64)
 """Height and width of a clip, pixels."""

@@ -13,9 +13,9 @@ from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from avits_jax.generators.javisdit.temporal_vae import TemporalVae, TemporalVaeConfig
-from avits_jax.nn.autoencoder_kl import AutoencoderKL, AutoencoderKLConfig
-from avits_jax.nn.chunking import in_batches
+from avits_jax.networks.autoencoder_kl import AutoencoderKL, AutoencoderKLConfig
 from avits_jax.nn.gaussian import Gaussian
+from avits_jax.sampling.chunks import in_batches
 
 VideoLatents = Float[Array, "B t h w D"]
 FrameLatents = Float[Array, "B T h w D"]

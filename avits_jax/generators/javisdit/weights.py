@@ -6,8 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from avits_jax import checkpoint
-from avits_jax.checkpoint_parts import read_index
 from avits_jax.generators.javisdit.networks import (
     JavisDiTConfig,
     Networks,
@@ -15,10 +13,12 @@ from avits_jax.generators.javisdit.networks import (
     networks,
 )
 from avits_jax.generators.javisdit.sharding import NETWORKS
-from avits_jax.network_config import config_from
-from avits_jax.network_weights import Weights, as_dtype, check_dtype, random_weights
 from avits_jax.parallel.sharding import param_shardings
 from avits_jax.types import PyTree
+from avits_jax.weights import checkpoint
+from avits_jax.weights.config import config_from
+from avits_jax.weights.network import Weights, as_dtype, check_dtype, random_weights
+from avits_jax.weights.parts import read_index
 
 MODEL = "javisdit-v0.1"
 """Name of the model in its checkpoints."""

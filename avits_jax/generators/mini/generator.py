@@ -10,10 +10,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Int
 
-from avits_jax.checkpoint import load as load_checkpoint
-from avits_jax.generators.mini import world
 from avits_jax.generators.mini.config import MiniConfig
-from avits_jax.generators.mini.grammar import tokenize
 from avits_jax.generators.mini.modeling import (
     HOP,
     N_FFT,
@@ -24,6 +21,8 @@ from avits_jax.generators.mini.modeling import (
     VideoAutoencoder,
     expand,
 )
+from avits_jax.mini_world import world
+from avits_jax.mini_world.grammar import tokenize
 from avits_jax.nn.audio import griffin_lim
 from avits_jax.sampling import (
     classifier_free_guidance,
@@ -32,6 +31,7 @@ from avits_jax.sampling import (
     shifted_sigmas,
 )
 from avits_jax.types import Candidates, Generator, Keys, Media, PyTree
+from avits_jax.weights.checkpoint import load as load_checkpoint
 
 PHASE_ITERATIONS = 24
 

@@ -15,11 +15,11 @@ The score is coarse (a peak more changes it a lot) and best used to judge, not t
 
 from collections.abc import Sequence
 
-from avits_jax.network_weights import Weights
-from avits_jax.types import Media, PyTree, Scores, Tower, Verifier
+from avits_jax.types import Media, PyTree, Scores, SharedPass, Verifier
 from avits_jax.verifiers.av_align.program import score_clips
 from avits_jax.verifiers.failures import check_mode
-from avits_jax.verifiers.stack import from_tower
+from avits_jax.verifiers.stack import from_pass
+from avits_jax.weights.network import Weights
 
 
 def read(weights: Weights, *, tiny: bool) -> tuple[None, PyTree]:
@@ -69,5 +69,5 @@ def make(
         )
         return {"av_align": score}
 
-    tower = Tower("av_align", rewards)
-    return tuple(from_tower(name, tower, name, lambda prompt: ()) for name in names)
+    shared = SharedPass("av_align", rewards)
+    return tuple(from_pass(name, shared, name, lambda prompt: ()) for name in names)

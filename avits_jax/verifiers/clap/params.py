@@ -8,7 +8,7 @@ from avits_jax.nn.abstract import abstract
 from avits_jax.types import PyTree
 from avits_jax.verifiers.clap.config import ClapConfig
 from avits_jax.verifiers.clap.modeling import Clap
-from avits_jax.weights import Rule, conv, embedding, linear, norm, prefixed
+from avits_jax.weights.name_map import Rule, conv, embedding, linear, norm, prefixed
 
 _TEXT = (
     *embedding("embeddings.word_embeddings", "words"),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from avits_jax.nn.chunking import in_batches
+from avits_jax.sampling.chunks import in_batches
 from avits_jax.types import Media, Scores
 from avits_jax.verifiers.clap.features import default_wave, log_mel
 from avits_jax.verifiers.clap.modeling import Clap

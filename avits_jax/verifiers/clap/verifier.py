@@ -20,16 +20,16 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from avits_jax import tokenizers
-from avits_jax.network_weights import Weights, reader
-from avits_jax.types import Media, PyTree, Scores, Tower, Verifier
+from avits_jax.text import tokenizers
+from avits_jax.types import Media, PyTree, Scores, SharedPass, Verifier
 from avits_jax.verifiers.clap import features
 from avits_jax.verifiers.clap.config import TINY, ClapConfig, TextConfig
 from avits_jax.verifiers.clap.params import build
 from avits_jax.verifiers.clap.program import Wave, score_clips
 from avits_jax.verifiers.clap.sharding import RULES
 from avits_jax.verifiers.failures import check_mode
-from avits_jax.verifiers.stack import from_tower
+from avits_jax.verifiers.stack import from_pass
+from avits_jax.weights.network import Weights, reader
 
 WAVES: dict[str, Wave] = {
     "default": features.default_wave,
@@ -90,7 +90,7 @@ def make(
         ValueError: an unknown mode, or no tokenizer beside the checkpoint.
     """
     del fps
-    tower = clap_tower(
+    shared = clap_pass(
         config,
         sample_rate=sample_rate,
         mode=mode,
@@ -101,16 +101,16 @@ def make(
     else:
         tokenize = tokenizers.load(weights.folder, "roberta")
     encode = text_encoder(tokenize, config.text)
-    return tuple(from_tower(name, tower, name, encode) for name in names)
+    return tuple(from_pass(name, shared, name, encode) for name in names)
 
 
-def clap_tower(
+def clap_pass(
     config: ClapConfig,
     *,
     sample_rate: int,
     mode: str = "default",
     candidate_batch: int = CANDIDATE_BATCH,
-) -> Tower:
+) -> SharedPass:
     """Make the pass that gives ``clap``.
 
     Args:
@@ -139,7 +139,7 @@ def clap_tower(
         )
         return {"clap": score}
 
-    return Tower("clap", rewards)
+    return SharedPass("clap", rewards)
 
 
 def text_encoder(

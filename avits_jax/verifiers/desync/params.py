@@ -10,7 +10,7 @@ from avits_jax.nn.patches import patch_kernel
 from avits_jax.types import PyTree
 from avits_jax.verifiers.desync.config import SynchformerConfig
 from avits_jax.verifiers.desync.modeling import Synchformer
-from avits_jax.weights import Rule, linear, norm, prefixed
+from avits_jax.weights.name_map import Rule, linear, norm, prefixed
 
 SYNCHFORMER_IGNORED = {
     "vfeat_extractor.patch_embed.proj.{name}": "the patches of single frames, not used"

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from avits_jax.nn.chunking import in_batches
 from avits_jax.nn.pictures import to_levels
 from avits_jax.nn.resample import resample
+from avits_jax.sampling.chunks import in_batches
 from avits_jax.types import Media
 from avits_jax.verifiers.desync.config import FPS, MAX_OFFSET, SAMPLE_RATE
 from avits_jax.verifiers.desync.modeling import Synchformer

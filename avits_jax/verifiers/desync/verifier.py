@@ -17,14 +17,14 @@ from collections.abc import Sequence
 
 from flax import nnx
 
-from avits_jax.network_weights import Weights, reader
-from avits_jax.types import Media, PyTree, Scores, Tower, Verifier
+from avits_jax.types import Media, PyTree, Scores, SharedPass, Verifier
 from avits_jax.verifiers.desync.config import TINY, SynchformerConfig
 from avits_jax.verifiers.desync.params import build
 from avits_jax.verifiers.desync.scores import MODES, score_clips
 from avits_jax.verifiers.desync.sharding import RULES
 from avits_jax.verifiers.failures import check_mode
-from avits_jax.verifiers.stack import from_tower
+from avits_jax.verifiers.stack import from_pass
+from avits_jax.weights.network import Weights, reader
 
 read = reader("synchformer", SynchformerConfig(), TINY, build, RULES)
 
@@ -55,24 +55,24 @@ def make(
         ValueError: an unknown mode.
     """
     del weights
-    tower = desync_tower(
+    shared = desync_pass(
         config,
         fps=fps,
         sample_rate=sample_rate,
         mode=mode,
         candidate_batch=candidate_batch or 1,
     )
-    return tuple(from_tower(name, tower, name, lambda prompt: ()) for name in names)
+    return tuple(from_pass(name, shared, name, lambda prompt: ()) for name in names)
 
 
-def desync_tower(
+def desync_pass(
     config: SynchformerConfig,
     *,
     fps: float,
     sample_rate: int,
     mode: str = "default",
     candidate_batch: int = 1,
-) -> Tower:
+) -> SharedPass:
     """Make the pass that gives ``desync`` and ``desync_smooth``.
 
     Args:
@@ -98,4 +98,4 @@ def desync_tower(
             candidate_batch=candidate_batch,
         )
 
-    return Tower("desync", rewards)
+    return SharedPass("desync", rewards)

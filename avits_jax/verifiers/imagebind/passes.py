@@ -4,18 +4,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from avits_jax.nn.chunking import in_batches
+from avits_jax.networks.imagebind.config import ImageBindConfig
+from avits_jax.networks.imagebind.modeling import ImageBind
+from avits_jax.sampling.chunks import even_batch, in_batches
 from avits_jax.verifiers.failures import broken, failed_as_nan
-from avits_jax.verifiers.imagebind.config import ImageBindConfig
 from avits_jax.verifiers.imagebind.frames import global_clips
-from avits_jax.verifiers.imagebind.modeling import ImageBind
 from avits_jax.verifiers.imagebind.modes import Mode
 from avits_jax.verifiers.imagebind.scores import Windows
-
-
-def even_batch(count: int, most: int) -> int:
-    """Size of the fewest batches of at most ``most`` that are about equal."""
-    return max(-(-count // max(-(-count // most), 1)), 1)
 
 
 def embed_video(

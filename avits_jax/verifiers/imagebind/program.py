@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from avits_jax.networks.imagebind.config import ImageBindConfig
+from avits_jax.networks.imagebind.modeling import ImageBind
 from avits_jax.types import Media, Scores
 from avits_jax.verifiers.failures import check_frames, check_sound
 from avits_jax.verifiers.imagebind import scores, sound
-from avits_jax.verifiers.imagebind.config import ImageBindConfig
 from avits_jax.verifiers.imagebind.frames import still_frames
-from avits_jax.verifiers.imagebind.modeling import ImageBind
 from avits_jax.verifiers.imagebind.modes import DEFAULT, Mode
 from avits_jax.verifiers.imagebind.passes import embed_sound, embed_video
 

@@ -29,16 +29,16 @@ from functools import partial
 from flax import nnx
 from jaxtyping import Array, Int
 
-from avits_jax.network_weights import Weights, reader
-from avits_jax.types import Media, PyTree, Scores, Tower, Verifier
+from avits_jax.networks.imagebind.config import TINY, ImageBindConfig
+from avits_jax.networks.imagebind.params import build
+from avits_jax.networks.imagebind.sharding import RULES
+from avits_jax.text.clip_bpe import encode
+from avits_jax.types import Media, PyTree, Scores, SharedPass, Verifier
 from avits_jax.verifiers.failures import check_mode
-from avits_jax.verifiers.imagebind.config import TINY, ImageBindConfig
 from avits_jax.verifiers.imagebind.modes import MODES
-from avits_jax.verifiers.imagebind.params import build
 from avits_jax.verifiers.imagebind.program import Reading, check_outputs, score_clips
-from avits_jax.verifiers.imagebind.sharding import RULES
-from avits_jax.verifiers.imagebind.tokenizer import encode
-from avits_jax.verifiers.stack import from_tower
+from avits_jax.verifiers.stack import from_pass
+from avits_jax.weights.network import Weights, reader
 
 read = reader("imagebind", ImageBindConfig(), TINY, build, RULES)
 
@@ -66,13 +66,13 @@ def make(
         mode: "default", "bench" or "its".
         candidate_batch: candidates worked on at once; None for as many as fill a batch
             of 64 frames.
-        frame_rate: see `imagebind_tower`.
-        share_frames: see `imagebind_tower`.
+        frame_rate: see `imagebind_pass`.
+        share_frames: see `imagebind_pass`.
 
     Raises:
         ValueError: an unknown mode, or a number that is not positive.
     """
-    tower = imagebind_tower(
+    shared = imagebind_pass(
         config,
         names,
         fps=fps,
@@ -85,10 +85,10 @@ def make(
     tokenize = partial(
         encode, length=config.context_length, keep_end=MODES[mode].keep_end
     )
-    return tuple(from_tower(name, tower, name, tokenize) for name in names)
+    return tuple(from_pass(name, shared, name, tokenize) for name in names)
 
 
-def imagebind_tower(
+def imagebind_pass(
     config: ImageBindConfig,
     outputs: Collection[str],
     *,
@@ -99,7 +99,7 @@ def imagebind_tower(
     share_frames: bool = False,
     frame_batch: int = 64,
     candidate_batch: int | None = None,
-) -> Tower:
+) -> SharedPass:
     """Make the pass that gives some of ImageBind's scores.
 
     Only what `outputs` need is computed: ``ta_ib`` alone looks at no frame.
@@ -122,7 +122,7 @@ def imagebind_tower(
         ValueError: an unknown mode or output, or a number that is not positive.
 
     Example:
-        >>> tower = imagebind_tower(
+        >>> shared = imagebind_pass(
         ...     config, ["javis_score"], fps=24, sample_rate=16_000, frame_rate=8)
     """
     check_mode("ImageBind", mode, tuple(MODES))
@@ -156,4 +156,4 @@ def imagebind_tower(
             model, media, cond, config=config, reading=reading, outputs=wanted
         )
 
-    return Tower("imagebind", rewards)
+    return SharedPass("imagebind", rewards)

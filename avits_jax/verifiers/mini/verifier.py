@@ -12,8 +12,7 @@ import jax
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from avits_jax.checkpoint import load as load_checkpoint
-from avits_jax.generators.mini.grammar import tokenize
+from avits_jax.mini_world.grammar import tokenize
 from avits_jax.types import Media, PyTree, Verifier
 from avits_jax.verifiers.mini.modeling import (
     AudioTower,
@@ -22,6 +21,7 @@ from avits_jax.verifiers.mini.modeling import (
     VideoTower,
     log_mel,
 )
+from avits_jax.weights.checkpoint import load as load_checkpoint
 
 BUILDS: dict[str, Callable[..., Any]] = {
     "mini_tv": partial(TextMatcher, VideoTower),

@@ -12,7 +12,7 @@ from avits_jax.nn.abstract import abstract
 from avits_jax.types import PyTree
 from avits_jax.verifiers.video_reward.config import VideoRewardConfig
 from avits_jax.verifiers.video_reward.modeling import VideoReward
-from avits_jax.weights import Rule, embedding, linear, norm, prefixed
+from avits_jax.weights.name_map import Rule, embedding, linear, norm, prefixed
 
 # Newer transformers releases moved both towers; PEFT wraps everything once more.
 _RENAMED = {

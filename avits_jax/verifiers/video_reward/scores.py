@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from avits_jax.nn.chunking import in_batches
 from avits_jax.nn.pictures import to_levels
+from avits_jax.sampling.chunks import in_batches
 from avits_jax.verifiers.its import its_levels
 from avits_jax.verifiers.video_reward.config import (
     DIMENSIONS,

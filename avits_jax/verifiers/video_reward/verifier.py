@@ -26,11 +26,10 @@ from functools import partial
 from flax import nnx
 from jaxtyping import Array, Float
 
-from avits_jax import tokenizers
-from avits_jax.network_weights import Weights, reader
-from avits_jax.types import Media, PyTree, Scores, Tower, Verifier
+from avits_jax.text import tokenizers
+from avits_jax.types import Media, PyTree, Scores, SharedPass, Verifier
 from avits_jax.verifiers.failures import broken, check_mode, failed_as_nan
-from avits_jax.verifiers.stack import from_tower
+from avits_jax.verifiers.stack import from_pass
 from avits_jax.verifiers.video_reward.config import TINY, VideoRewardConfig
 from avits_jax.verifiers.video_reward.params import build
 from avits_jax.verifiers.video_reward.preprocess import MODES
@@ -41,6 +40,7 @@ from avits_jax.verifiers.video_reward.scores import (
 )
 from avits_jax.verifiers.video_reward.sharding import RULES
 from avits_jax.verifiers.video_reward.tokens import encode_chat, insert_video
+from avits_jax.weights.network import Weights, reader
 
 _FAMILY = "video_reward"
 _MAIN = "ta"
@@ -82,9 +82,9 @@ def make(
     """
     check_mode("VideoReward", mode, MODES)
     batch = CANDIDATE_BATCH if candidate_batch is None else candidate_batch
-    tower = Tower(_FAMILY, _rewards(config, fps, mode, batch))
+    shared = SharedPass(_FAMILY, _rewards(config, fps, mode, batch))
     encode = partial(encode_chat, _tokenizer(config, weights), config=config)
-    return tuple(from_tower(name, tower, name, encode) for name in names)
+    return tuple(from_pass(name, shared, name, encode) for name in names)
 
 
 def _tokenizer(config: VideoRewardConfig, weights: Weights) -> tokenizers.Tokenize:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from avits_jax.nn.t5 import T5Config
+from avits_jax.networks.t5.modeling import T5Config
 
 
 @dataclass(frozen=True)

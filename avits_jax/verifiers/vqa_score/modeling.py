@@ -10,11 +10,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from avits_jax.networks.t5.modeling import T5
 from avits_jax.nn.activations import quick_gelu
 from avits_jax.nn.attention import attend
 from avits_jax.nn.patches import patchify
 from avits_jax.nn.stacking import scan_layers, stack_layers
-from avits_jax.nn.t5 import T5
 from avits_jax.verifiers.vqa_score.config import ClipVisionConfig, VQAScoreConfig
 
 

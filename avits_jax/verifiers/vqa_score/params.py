@@ -4,13 +4,13 @@ from functools import cache
 
 from flax import nnx
 
+from avits_jax.networks.t5.params import t5_rules
 from avits_jax.nn.abstract import abstract
 from avits_jax.nn.patches import patch_kernel
-from avits_jax.nn.t5_weights import t5_rules
 from avits_jax.types import PyTree
 from avits_jax.verifiers.vqa_score.config import VQAScoreConfig
 from avits_jax.verifiers.vqa_score.modeling import VQAScore
-from avits_jax.weights import Rule, linear, norm, prefixed
+from avits_jax.weights.name_map import Rule, linear, norm, prefixed
 
 _TOWER = "vision_tower.vision_tower.vision_model."
 

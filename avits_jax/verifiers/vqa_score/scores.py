@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from avits_jax.nn.chunking import in_batches
 from avits_jax.nn.pictures import to_levels
+from avits_jax.sampling.chunks import in_batches
 from avits_jax.verifiers.its import its_levels
 from avits_jax.verifiers.vqa_score.modeling import VQAScore, answer_likelihood
 from avits_jax.verifiers.vqa_score.preprocess import prepare_frames

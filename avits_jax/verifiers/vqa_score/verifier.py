@@ -19,17 +19,17 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Int
 
-from avits_jax import tokenizers
-from avits_jax.network_weights import Weights, reader
-from avits_jax.types import Media, PyTree, Scores, Tower, Verifier
+from avits_jax.text import tokenizers
+from avits_jax.types import Media, PyTree, Scores, SharedPass, Verifier
 from avits_jax.verifiers.failures import broken, check_mode, failed_as_nan
-from avits_jax.verifiers.stack import from_tower
+from avits_jax.verifiers.stack import from_pass
 from avits_jax.verifiers.texts import pad_end, shorten
 from avits_jax.verifiers.vqa_score.config import TINY, VQAScoreConfig
 from avits_jax.verifiers.vqa_score.params import build
 from avits_jax.verifiers.vqa_score.preprocess import question_ids
 from avits_jax.verifiers.vqa_score.scores import MODES, NUM_FRAMES, score_clips
 from avits_jax.verifiers.vqa_score.sharding import RULES
+from avits_jax.weights.network import Weights, reader
 
 _FAMILY = "vqa_score"
 PAD_MULTIPLE = 32
@@ -74,13 +74,13 @@ def make(
     """
     check_mode("VQAScore", mode, MODES)
     batch = CANDIDATE_BATCH if candidate_batch is None else candidate_batch
-    tower = Tower(_FAMILY, _rewards(config, mode, num_frames, NUM_FRAMES * batch))
+    shared = SharedPass(_FAMILY, _rewards(config, mode, num_frames, NUM_FRAMES * batch))
     tokenize = _tokenizer(config, weights)
 
     def encode(prompt: str) -> tuple[Int[np.ndarray, " L"], Int[np.ndarray, " T"]]:
         return encode_question(tokenize, prompt, config)
 
-    return tuple(from_tower(name, tower, name, encode) for name in names)
+    return tuple(from_pass(name, shared, name, encode) for name in names)
 
 
 def encode_question(

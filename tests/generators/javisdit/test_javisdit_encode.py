@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from avits_jax.generators.javisdit.encode import PromptCut, PromptEncoder
-from avits_jax.verifiers.imagebind import tokenizer as imagebind
+from avits_jax.text import clip_bpe as imagebind
 
 END = 1
 

@@ -7,18 +7,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from networks import random_params
+from network_helpers import random_params
 from tiny_javisdit import CONFIG
 
-from avits_jax import checkpoint
-from avits_jax.checkpoint import CheckpointError
-from avits_jax.checkpoint_parts import write_index
 from avits_jax.generators.javisdit import weights as reading
 from avits_jax.generators.javisdit.load import load
 from avits_jax.generators.javisdit.networks import Networks, networks
 from avits_jax.generators.javisdit.weights import MODEL, read_config
-from avits_jax.network_config import config_values
-from avits_jax.network_weights import Weights
+from avits_jax.weights import checkpoint
+from avits_jax.weights.checkpoint import CheckpointError
+from avits_jax.weights.config import config_values
+from avits_jax.weights.network import Weights
+from avits_jax.weights.parts import write_index
 
 PARTS = Networks._fields
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from avits_jax.generators.javisdit.text import prepare_prompt, with_scores
+from avits_jax.text.captions import prepare_prompt, with_scores
 
 CASES = {
     "A dog barks at a passing car": "a dog barks at a passing car",

@@ -5,14 +5,14 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import jax
-from networks import random_params
+from network_helpers import random_params
 
 from avits_jax.generators.javisdit.encode import PromptEncoder
 from avits_jax.generators.javisdit.generator import javisdit
 from avits_jax.generators.javisdit.networks import Networks, networks
 from avits_jax.generators.javisdit.sizes import ClipSizes, clip_sizes
 from avits_jax.generators.javisdit.tiny import TINY, TINY_FPS
-from avits_jax.tokenizers import stand_in
+from avits_jax.text.tokenizers import stand_in
 from avits_jax.types import Generator
 from tools.parity.modules import QUICK
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from avits_jax.generators.mini import grammar
+from avits_jax.mini_world import grammar
 
 
 def test_paraphrases_mean_what_they_say():

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from goldens import assert_golden, golden_cases
 
-from avits_jax.network_weights import Weights
 from avits_jax.verifiers.av_align import flow, onsets, score
 from avits_jax.verifiers.av_align.verifier import make
+from avits_jax.weights.network import Weights
 
 
 @pytest.mark.parametrize("golden", golden_cases("verifiers", "score_av_align"))

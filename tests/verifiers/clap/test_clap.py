@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from goldens import assert_golden, golden_cases
-from networks import jitted, random_network, with_dtype
+from network_helpers import jitted, random_network, with_dtype
 
 from avits_jax.nn.abstract import abstract
 from avits_jax.types import Media
@@ -25,7 +25,7 @@ from avits_jax.verifiers.clap.config import (
     TextConfig,
 )
 from avits_jax.verifiers.clap.text_tower import TextTower
-from avits_jax.verifiers.clap.verifier import clap_tower, text_encoder
+from avits_jax.verifiers.clap.verifier import clap_pass, text_encoder
 
 CASES = [
     case
@@ -57,7 +57,7 @@ def test_full_size_computes_in_the_weights_dtype_and_scores_in_float32(dtype):
 
     inner = jax.eval_shape(hidden, params, mel, ids)
     assert all(x.dtype == dtype for x in inner)
-    tower = clap_tower(config, sample_rate=16_000, candidate_batch=1)
+    tower = clap_pass(config, sample_rate=16_000, candidate_batch=1)
     cond = jax.ShapeDtypeStruct((64,), jnp.int32), jax.ShapeDtypeStruct((64,), bool)
     reward = jax.eval_shape(tower.rewards, params, media, cond)["clap"]
     assert reward.shape == (2,) and reward.dtype == jnp.float32
@@ -86,7 +86,7 @@ def test_padding_does_not_change_an_embedding():
 
 def test_unknown_mode_is_refused():
     with pytest.raises(ValueError, match="CLAP must be one of default, bench, its, g"):
-        clap_tower(TINY, sample_rate=16_000, mode="best")
+        clap_pass(TINY, sample_rate=16_000, mode="best")
 
 
 def test_audio_tower_ignores_the_rest_of_the_batch_and_takes_odd_depths():

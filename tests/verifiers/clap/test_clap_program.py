@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from networks import random_network
+from network_helpers import random_network
 
 from avits_jax.types import Media
 from avits_jax.verifiers.clap import features

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from networks import with_dtype
+from network_helpers import with_dtype
 
 from avits_jax.types import Media
 from avits_jax.verifiers.desync.config import TINY, SynchformerConfig

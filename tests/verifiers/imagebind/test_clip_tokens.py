@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from goldens import assert_golden, golden_cases
 
-from avits_jax.verifiers.imagebind.tokenizer import END, START, clean, encode
+from avits_jax.text.clip_bpe import END, START, clean, encode
 
 
 @pytest.mark.parametrize("golden", golden_cases("verifiers", "pre_tokens"))

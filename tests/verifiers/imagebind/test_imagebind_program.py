@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from networks import random_network
+from network_helpers import random_network
 
+from avits_jax.networks.imagebind.config import ImageBindConfig, TowerConfig
+from avits_jax.networks.imagebind.modeling import ImageBind
 from avits_jax.types import Media
 from avits_jax.verifiers.imagebind import modes, scores, sound
-from avits_jax.verifiers.imagebind.config import ImageBindConfig, TowerConfig
-from avits_jax.verifiers.imagebind.modeling import ImageBind
 from avits_jax.verifiers.imagebind.program import Reading, score_clips
 
 TINY = ImageBindConfig(

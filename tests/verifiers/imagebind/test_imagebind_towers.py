@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from flax import nnx
 from goldens import assert_golden, golden_cases
-from networks import jitted, random_network
+from network_helpers import jitted, random_network
 
-from avits_jax import weights
-from avits_jax.verifiers.imagebind import params as names
-from avits_jax.verifiers.imagebind.config import ImageBindConfig, TowerConfig
-from avits_jax.verifiers.imagebind.modeling import ImageBind
+from avits_jax.networks.imagebind import params as names
+from avits_jax.networks.imagebind.config import ImageBindConfig, TowerConfig
+from avits_jax.networks.imagebind.modeling import ImageBind
+from avits_jax.weights import name_map as weights
 
 TINY = ImageBindConfig(
     vision=TowerConfig(16, 2, 2),

@@ -8,19 +8,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from networks import random_params, with_dtype
+from network_helpers import random_params, with_dtype
 
-from avits_jax import checkpoint, weights
-from avits_jax.network_config import config_values
-from avits_jax.network_weights import Weights
+from avits_jax.networks.imagebind import params as names
+from avits_jax.networks.imagebind.config import TINY, ImageBindConfig
 from avits_jax.parallel.flops import count_flops
+from avits_jax.sampling.chunks import even_batch
 from avits_jax.types import Media
 from avits_jax.verifiers import stack
-from avits_jax.verifiers.imagebind import params as names
-from avits_jax.verifiers.imagebind.config import TINY, ImageBindConfig
-from avits_jax.verifiers.imagebind.passes import even_batch
 from avits_jax.verifiers.imagebind.program import OUTPUTS
-from avits_jax.verifiers.imagebind.verifier import imagebind_tower, make, read
+from avits_jax.verifiers.imagebind.verifier import imagebind_pass, make, read
+from avits_jax.weights import checkpoint
+from avits_jax.weights import name_map as weights
+from avits_jax.weights.config import config_values
+from avits_jax.weights.network import Weights
 
 FULL = ImageBindConfig()
 CLIPS = Media(
@@ -34,7 +35,7 @@ FRAME, CLIP, TEXT = 335.0e9, 40.9e9, 47.1e9
 @cache
 def work(*outputs, **settings) -> float:
     """Operations per clip of one pass at full size."""
-    tower = imagebind_tower(FULL, outputs, fps=24.0, sample_rate=16_000, **settings)
+    tower = imagebind_pass(FULL, outputs, fps=24.0, sample_rate=16_000, **settings)
     jaxpr = jax.make_jaxpr(tower.rewards)(names.build(FULL)[1], CLIPS, IDS)
     return count_flops(jaxpr) / 2
 
@@ -43,7 +44,7 @@ def work(*outputs, **settings) -> float:
 def test_full_size_computes_in_the_weights_dtype_and_scores_in_float32(dtype):
     graph, like = names.build(FULL)
     params = with_dtype(like, dtype)
-    tower = imagebind_tower(FULL, OUTPUTS, fps=24.0, sample_rate=16_000)
+    tower = imagebind_pass(FULL, OUTPUTS, fps=24.0, sample_rate=16_000)
     rewards = jax.eval_shape(tower.rewards, params, CLIPS, IDS)
     assert set(rewards) == set(OUTPUTS)
     for reward in rewards.values():
@@ -111,7 +112,7 @@ def test_batches_are_about_equal(count, most, size):
 )
 def test_wrong_settings_are_refused(outputs, settings, message):
     with pytest.raises(ValueError, match=message):
-        imagebind_tower(TINY, outputs, fps=8.0, sample_rate=16_000, **settings)
+        imagebind_pass(TINY, outputs, fps=8.0, sample_rate=16_000, **settings)
 
 
 def test_only_the_default_mode_hears_the_end_of_a_long_text():

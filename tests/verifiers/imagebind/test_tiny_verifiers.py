@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from avits_jax import verifiers
+from avits_jax.networks.imagebind.config import TINY
 from avits_jax.types import Media
-from avits_jax.verifiers.imagebind.config import TINY
 from avits_jax.verifiers.imagebind.verifier import imagebind_tower
 
 NAMES = ("javis_score", "ta_ib", "clap", "desync", "desync_smooth", "av_align")
@@ -76,7 +76,7 @@ def test_a_clip_is_scored_as_if_alone(score, media, rewards):
 
 def test_a_pass_for_one_output_gives_what_the_shared_pass_gives(loaded, media, rewards):
     chosen, params = loaded
-    assert chosen[0].tower is chosen[1].tower is not None
+    assert chosen[0].shared_pass is chosen[1].shared_pass is not None
     tower = imagebind_tower(TINY, ["ta_ib"], fps=FPS, sample_rate=RATE)
     run = jax.jit(tower.rewards)
     alone = run(params[1], media, chosen[1].encode(PROMPT))

@@ -6,9 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from networks import jitted, random_network, with_dtype
+from network_helpers import jitted, random_network, with_dtype
 
-from avits_jax import weights
 from avits_jax.verifiers.video_reward.config import VideoRewardConfig, VisionConfig
 from avits_jax.verifiers.video_reward.modeling import VideoReward, patch_angles
 from avits_jax.verifiers.video_reward.params import (
@@ -22,6 +21,7 @@ from avits_jax.verifiers.video_reward.scores import (
     num_video_tokens,
     score_clips,
 )
+from avits_jax.weights import name_map as weights
 
 VISION = VisionConfig(depth=1, width=16, num_heads=2)
 TINY = VideoRewardConfig(

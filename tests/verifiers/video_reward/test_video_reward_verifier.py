@@ -8,21 +8,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from networks import jitted, random_network
+from network_helpers import jitted, random_network
 from safetensors.numpy import save_file
 from tokenizer_files import ASCII, write_pair
 
-from avits_jax import tokenizers
-from avits_jax.network_config import config_values
-from avits_jax.network_weights import Weights, as_dtype
+from avits_jax.catalogue.verifiers import FAMILIES
+from avits_jax.text import tokenizers
 from avits_jax.types import Media
-from avits_jax.verifiers.known import FAMILIES
 from avits_jax.verifiers.video_reward.config import TINY, VideoRewardConfig
 from avits_jax.verifiers.video_reward.modeling import VideoReward
 from avits_jax.verifiers.video_reward.params import build
 from avits_jax.verifiers.video_reward.prompts import build_chat
 from avits_jax.verifiers.video_reward.tokens import encode_chat, insert_video
 from avits_jax.verifiers.video_reward.verifier import make, read
+from avits_jax.weights.config import config_values
+from avits_jax.weights.network import Weights, as_dtype
 from tools.convert import main
 from tools.parity.video_reward import config_of
 
@@ -95,7 +95,9 @@ def all_rewards(config, dtype, media, mode="default"):
     """Shapes of a tower's rewards."""
     verifier, like = made(config, mode)
     cond = verifier.encode("a dog barks")
-    return jax.eval_shape(verifier.tower.rewards, as_dtype(like, dtype), media, cond)
+    return jax.eval_shape(
+        verifier.shared_pass.rewards, as_dtype(like, dtype), media, cond
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from networks import jitted, random_network, with_dtype
+from network_helpers import jitted, random_network, with_dtype
 
+from avits_jax.networks.t5.modeling import T5Config
 from avits_jax.nn.pictures import CLIP_MEAN
-from avits_jax.nn.t5 import T5Config
 from avits_jax.verifiers.vqa_score.config import ClipVisionConfig, VQAScoreConfig
 from avits_jax.verifiers.vqa_score.modeling import VQAScore, answer_likelihood, splice
 from avits_jax.verifiers.vqa_score.params import build

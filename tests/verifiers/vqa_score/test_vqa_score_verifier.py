@@ -9,19 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from networks import jitted, random_network
+from network_helpers import jitted, random_network
 from safetensors.numpy import save_file
 from tokenizer_files import unigram_tokenizer, write_whole
 
-from avits_jax import tokenizers
-from avits_jax.network_config import config_values
-from avits_jax.network_weights import Weights, as_dtype
+from avits_jax.text import tokenizers
 from avits_jax.types import Media
 from avits_jax.verifiers.texts import pad_end
 from avits_jax.verifiers.vqa_score.config import TINY, VQAScoreConfig
 from avits_jax.verifiers.vqa_score.modeling import VQAScore
 from avits_jax.verifiers.vqa_score.params import build
 from avits_jax.verifiers.vqa_score.verifier import encode_question, make, read
+from avits_jax.weights.config import config_values
+from avits_jax.weights.network import Weights, as_dtype
 from tools.convert import main
 from tools.parity.vqa_score import config_of
 

@@ -1,0 +1,114 @@
+"""What is known of each model and verifier, for listings and error messages."""
+
+import difflib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from avits_jax.files.resources import data_folder
+
+
+class Download(NamedTuple):
+    """A public file, or a folder of files, that a conversion reads.
+
+    Attributes:
+        what: file or folder, as the repository names it.
+        repository: where it is published.
+        gigabytes: size of the download.
+        licence: of the weights, as far as it is known.
+    """
+
+    what: str
+    repository: str
+    gigabytes: float
+    licence: str
+
+
+class Info(NamedTuple):
+    """One line of ``avits list``.
+
+    Attributes:
+        name: as on the command line.
+        description: what it does.
+        needs: weights that must be fetched and converted first, or "nothing".
+        licence: of the weights.
+        folder: of its checkpoint; None where it has no weights.
+        downloads: what the conversion reads.
+        convert: name of the model for tools/convert.py.
+        notice: what its user must know of its licence, or "".
+        random: it has random weights, always.
+    """
+
+    name: str
+    description: str
+    needs: str
+    licence: str
+    folder: Path | None
+    downloads: tuple[Download, ...] = ()
+    convert: str = ""
+    notice: str = ""
+    random: bool = False
+
+    @property
+    def present(self) -> bool:
+        """There is nothing to fetch, or its checkpoint is there."""
+        if self.folder is None:
+            return True
+        return any(
+            (self.folder / name).is_file() for name in ("manifest.json", "parts.json")
+        )
+
+    @property
+    def missing(self) -> str:
+        """What to do about missing weights: files, sizes, licences, command."""
+        files = "; ".join(
+            f"{each.what} of {each.repository} ({each.gigabytes:g} GB, {each.licence})"
+            for each in self.downloads
+        )
+        return (
+            f"the weights of {self.name} are not at {self.folder}. Fetch {files}; "
+            f"then: python tools/convert.py {self.convert} --source FOLDER --out "
+            f"{self.folder}. Or try everything with random weights: --random-weights "
+            "(random_weights=True)"
+        )
+
+
+def shipped(path: str) -> Path:
+    """Folder of a checkpoint that comes with the package."""
+    return data_folder("checkpoints") / path
+
+
+def converted(name: str) -> Path:
+    """Folder of a checkpoint that its user has converted, there or not.
+
+    Looked for in the folder that AVITS_CHECKPOINTS names, in ./checkpoints, and beside
+    the shipped checkpoints.
+    """
+    chosen = os.environ.get("AVITS_CHECKPOINTS")
+    homes = [Path(chosen)] if chosen else []
+    homes += [Path("checkpoints"), data_folder("checkpoints")]
+    return next(
+        (home / name for home in homes if (home / name).is_dir()), homes[0] / name
+    )
+
+
+def find(kind: str, name: str, known: Sequence[Info]) -> Info:
+    """Return the record of that name.
+
+    Raises:
+        ValueError: there is none; the nearest name is suggested.
+    """
+    names = [info.name for info in known]
+    if name not in names:
+        listed = ", ".join(names)
+        raise ValueError(
+            f"unknown {kind} {name!r}{nearest(name, names)} (there are: {listed})"
+        )
+    return known[names.index(name)]
+
+
+def nearest(name: str, accepted: Iterable[str]) -> str:
+    """Return "; did you mean 'x'?" for the accepted name nearest to `name`, or ""."""
+    near = difflib.get_close_matches(name.lower(), list(accepted), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""

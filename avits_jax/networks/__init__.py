@@ -1,0 +1,1 @@
+"""Whole published networks that two models share."""

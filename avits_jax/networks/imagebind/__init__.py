@@ -1,0 +1,1 @@
+"""ImageBind's towers: picture, sound, text."""

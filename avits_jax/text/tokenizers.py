@@ -1,0 +1,150 @@
+"""Text to token ids, from the files beside a converted checkpoint (host only).
+
+A whole tokenizer file is run by the library behind transformers' tokenizers; from a
+bare vocabulary transformers builds the same. Nothing is ever fetched, and no code of a
+checkpoint is run.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from avits_jax.text.dummy import QWEN2_SPECIAL, stand_in
+from avits_jax.text.sentencepiece import read_unigram
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+__all__ = ["KINDS", "QWEN2_SPECIAL", "Tokenize", "load", "stand_in"]
+
+Tokenize = Callable[[str], list[int]]
+_WHOLE = ("tokenizer.json",)
+_PAIRS = ("vocab.json", "merges.txt")
+_FILES = {
+    "t5": (_WHOLE, ("spiece.model",)),
+    "roberta": (_WHOLE, _PAIRS),
+    "qwen2": (_WHOLE, _PAIRS),
+}
+KINDS = tuple(_FILES)
+"""The tokenizers that `load` knows."""
+
+
+def load(folder: str | Path, kind: str) -> Tokenize:
+    """Read a tokenizer from its published files.
+
+    They are ``tokenizer.json``; or ``spiece.model`` of a T5, ``vocab.json`` and
+    ``merges.txt`` (with ``added_tokens.json``, if any) of the others.
+
+    Args:
+        folder: where the files are, or a checkpoint with them in ``tokenizer/``.
+        kind: one of `KINDS`. ``t5`` ends a text with ``</s>`` (1), ``roberta`` puts it
+            between ``<s>`` (0) and ``</s>`` (2), ``qwen2`` adds nothing; it knows
+            `QWEN2_SPECIAL`, of which VideoReward's three are added to a plain Qwen2-VL
+            tokenizer, where they get the ids that VideoReward was trained with.
+
+    Returns:
+        Function from a text to its ids; no padding, no truncation. Names of special
+        tokens inside the text are read as such.
+
+    Raises:
+        ValueError: unknown kind, files that are missing (listed), or damaged.
+
+    Example:
+        >>> tokenize = load("checkpoints/clap", "roberta")
+        >>> tokenize("a dog barks")
+    """
+    if kind not in _FILES:
+        raise ValueError(f"kind must be one of {KINDS}, got {kind!r}")
+    home, names = _find(Path(folder), kind)
+    try:
+        tokenizer = _read(home, names, kind)
+    except Exception as error:  # the Rust library raises bare exceptions
+        listed = ", ".join(names)
+        raise ValueError(
+            f"{listed} in {home} cannot be read as a {kind} tokenizer: {error}"
+        ) from None
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return lambda text: tokenizer.encode(text).ids
+
+
+def _find(folder: Path, kind: str) -> tuple[Path, tuple[str, ...]]:
+    """The folder that holds one of the sets of files of a kind, and that set."""
+    for home in (folder / "tokenizer", folder):
+        for names in _FILES[kind]:
+            if all((home / name).is_file() for name in names):
+                return home, names
+    wanted = ", or ".join(" and ".join(names) for names in _FILES[kind])
+    raise ValueError(
+        f"{folder} lacks the files of a {kind} tokenizer: {wanted} (there, or in its "
+        "folder tokenizer/). They are published beside the weights; a conversion "
+        "copies them"
+    )
+
+
+def _read(home: Path, names: tuple[str, ...], kind: str) -> "Tokenizer":
+    files = [home / name for name in names]
+    if names == _WHOLE:
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(files[0]))
+    else:
+        tokenizer = _build(files, kind)
+    _add(tokenizer, _added(home))
+    if kind == "qwen2":
+        _add(tokenizer, QWEN2_SPECIAL)
+    return tokenizer
+
+
+def _build(files: list[Path], kind: str) -> "Tokenizer":
+    """A tokenizer from its vocabulary; transformers knows how each kind splits text."""
+    transformers = _transformers()
+    if kind == "t5":
+        pieces, character_map = read_unigram(files[0].read_bytes())
+        return transformers.T5Tokenizer(
+            vocab=pieces, _spm_precompiled_charsmap=character_map, extra_ids=0
+        ).backend_tokenizer
+    own = {"roberta": "RobertaTokenizer", "qwen2": "Qwen2Tokenizer"}[kind]
+    vocab = json.loads(files[0].read_text("utf-8"))
+    made = getattr(transformers, own)(vocab=vocab, merges=_merges(files[1]))
+    return made.backend_tokenizer
+
+
+def _merges(path: Path) -> list[tuple[str, str]]:
+    lines = path.read_text("utf-8").splitlines()
+    pairs = (line.split(" ") for line in lines if line and line[:9] != "#version:")
+    return [(left, right) for left, right in pairs]
+
+
+def _added(home: Path) -> list[str]:
+    """Tokens that ``added_tokens.json`` adds, in the order of their ids."""
+    path = home / "added_tokens.json"
+    ids = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return sorted(ids, key=ids.__getitem__)
+
+
+def _add(tokenizer: "Tokenizer", tokens: Any) -> None:
+    """Give missing tokens the ids after the last one."""
+    from tokenizers import AddedToken
+
+    missing = [token for token in tokens if tokenizer.token_to_id(token) is None]
+    tokenizer.add_special_tokens(
+        [AddedToken(token, special=True, normalized=False) for token in missing]
+    )
+
+
+def _transformers() -> Any:
+    """Import transformers, without its remark that PyTorch is absent."""
+    log = logging.getLogger("transformers")
+
+    def other(record: logging.LogRecord) -> bool:
+        return "PyTorch was not found" not in record.getMessage()
+
+    log.addFilter(other)
+    try:
+        import transformers
+    finally:
+        log.removeFilter(other)
+    return transformers

@@ -1,0 +1,1 @@
+"""Weights as files: checkpoints, parts of models, name maps, sizes."""
