@@ -26,7 +26,7 @@ from avits_jax.verifiers.desync.scores import (
     score_clips,
     segment_groups,
 )
-from avits_jax.verifiers.desync.verifier import desync_tower
+from avits_jax.verifiers.desync.verifier import desync_pass
 
 CASES = [
     *goldens.golden_cases("verifiers", "synchformer"),
@@ -130,7 +130,7 @@ def test_channels_are_averaged():
 def test_a_mode_that_it_lacks_is_refused():
     message = "mode of DeSync must be one of default, bench, got 'its'"
     with pytest.raises(ValueError, match=message):
-        desync_tower(TINY, fps=8.0, sample_rate=16_000, mode="its")
+        desync_pass(TINY, fps=8.0, sample_rate=16_000, mode="its")
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
