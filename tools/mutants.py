@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import tyro
-from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
 LIST = Path(__file__).with_suffix(".toml")
