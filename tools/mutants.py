@@ -142,13 +142,12 @@ def main(
         return 0
     alive = 0
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        results = tqdm(pool.map(survives, mutants), total=len(mutants), disable=None)
+        results = pool.map(survives, mutants)
         for mutant, (survived, first, seconds) in zip(mutants, results, strict=True):
             alive += survived
             verdict = "SURVIVED" if survived else f"killed by {first}"
-            tqdm.write(
-                f"{mutant.number:>2}  {seconds:5.1f} s  {mutant.file}  {verdict}"
-            )
+            row = f"{mutant.number:>2}  {seconds:5.1f} s  {mutant.file}  {verdict}"
+            print(row, flush=True)
     print(f"{len(mutants) - alive} of {len(mutants)} killed")
     return int(alive > 0)
 
