@@ -53,7 +53,7 @@ class Conv(nnx.Module):
         return columns @ kernel.reshape(-1, kernel.shape[-1]) + self.bias[...]
 
     def _window(self, offset: tuple[int, ...], out: list[int]) -> list[slice]:
-        """Positions that one kernel tap reads."""
+        """Return the positions that one kernel tap reads."""
         last = np.multiply(np.subtract(out, 1), self.stride)
         return [
             slice(start, start + int(end) + 1, self.stride)

@@ -14,7 +14,7 @@ def upsample_nearest(x: Float[Array, "B H W C"]) -> Float[Array, "B 2*H 2*W C"]:
 
 
 def _conv3d(x: Video, kernel: Float[Array, "K Kh Kw C D"], stride: int) -> Video:
-    """Convolution whose time axis is padded already."""
+    """Convolve an array whose time axis is padded already."""
     margins = [(size // 2, size // 2) for size in kernel.shape[1:3]]
     return jax.lax.conv_general_dilated(
         x,
@@ -28,7 +28,7 @@ def _conv3d(x: Video, kernel: Float[Array, "K Kh Kw C D"], stride: int) -> Video
 def _shifted_conv2d(
     x: Video, kernel: Float[Array, "K Kh Kw C D"], stride: int
 ) -> Video:
-    """`_conv3d` as a sum of 2-D convolutions of shifted frames; faster on CPU."""
+    """Return `_conv3d` as a sum of 2-D convolutions of shifted frames, fast on CPUs."""
     length = (x.shape[1] - kernel.shape[0]) // stride + 1
     total = None
     for offset, slab in enumerate(kernel):
@@ -68,7 +68,7 @@ class CausalConv3d(nnx.Module):
         self.bias = nnx.Param(jnp.zeros((out_channels,))) if use_bias else None
 
     def __call__(self, x: Video) -> Video:
-        """``[B, T, H, W, C]`` to ``[B, T / stride, H, W, D]``."""
+        """Convolve ``[B, T, H, W, C]`` to ``[B, T / stride, H, W, D]``."""
         kernel = self.kernel[...].astype(x.dtype)
         front = kernel.shape[0] - self.stride
         x = jnp.pad(x, ((0, 0), (front, 0), (0, 0), (0, 0), (0, 0)))

@@ -12,7 +12,7 @@ def attend(
     value: Float[Array, "B K H D"],
     mask: Bool[Array, "B K"] | None = None,
 ) -> Float[Array, "B Q H D"]:
-    """Softmax attention; positions where ``mask`` is False are not looked at."""
+    """Apply softmax attention; positions where ``mask`` is False are not looked at."""
     bias = None if mask is None else mask[:, None, None, :]
     return jax.nn.dot_product_attention(query, key, value, mask=bias)
 
@@ -75,7 +75,7 @@ class TextEncoder(nnx.Module):
         self.norm = nnx.LayerNorm(width, rngs=rngs)
 
     def __call__(self, words: Int[Array, "B L"]) -> Float[Array, "B D"]:
-        """``words`` are padded with 0; padding alone gives a zero vector."""
+        """Encode ``words`` padded with 0; padding alone gives a zero vector."""
         mask = words > 0
         x = self.embed(words) + self.position[...]
         for block in self.blocks:
@@ -86,7 +86,7 @@ class TextEncoder(nnx.Module):
 
 
 def sinusoid(time: Float[Array, " B"], width: int) -> Float[Array, "B width"]:
-    """Sinusoidal embedding of noise levels in [0, 1]."""
+    """Return a sinusoidal embedding of noise levels in [0, 1]."""
     freqs = jnp.exp(jnp.linspace(0.0, jnp.log(1000.0), width // 2))
     angle = time[:, None] * freqs
     return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], -1)

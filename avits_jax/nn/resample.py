@@ -14,7 +14,7 @@ _ROLLOFF = 0.99
 
 @lru_cache(maxsize=16)
 def _filters(source: int, target: int) -> tuple[np.ndarray, int]:
-    """One filter per output phase ``[target, taps]``, and the taps before a sample."""
+    """Return a filter per output phase ``[target, taps]``, and taps before a sample."""
     cutoff = min(source, target) * _ROLLOFF
     margin = math.ceil(_ZEROS * source / cutoff)
     taps = np.arange(-margin, margin + source) / source
