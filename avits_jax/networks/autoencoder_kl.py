@@ -42,7 +42,7 @@ class AutoencoderKLConfig:
 def group_norm(
     channels: int, groups: int, rngs: nnx.Rngs, epsilon: float = _EPSILON
 ) -> nnx.GroupNorm:
-    """GroupNorm with its statistics in float32, by the two-pass formula."""
+    """Make a GroupNorm with its statistics in float32, by the two-pass formula."""
     return nnx.GroupNorm(
         channels, groups, epsilon=epsilon, use_fast_variance=False, rngs=rngs
     )
@@ -99,7 +99,7 @@ class Middle(nnx.Module):
 
 
 def _resampler(channels: int, direction: str | None, rngs: nnx.Rngs):
-    """Convolution that halves the size, or the one that follows its doubling."""
+    """Make the convolution that halves the size, or the one that follows doubling."""
     if direction == "down":
         margins = ((0, 1), (0, 1))
         return nnx.Conv(
@@ -195,9 +195,9 @@ class AutoencoderKL(nnx.Module):
         self.decoder = Decoder(config, rngs=rngs)
 
     def encode(self, images: Image) -> Gaussian:
-        """Images ``[B, H, W, C]`` to the distribution of their latents."""
+        """Encode images ``[B, H, W, C]`` as the distribution of their latents."""
         return split_moments(self.quant(self.encoder(images)))
 
     def decode(self, latents: Float[Array, "B h w D"]) -> Image:
-        """Latents ``[B, h, w, D]`` to images."""
+        """Decode latents ``[B, h, w, D]`` to images."""
         return self.decoder(self.post_quant(latents))

@@ -41,11 +41,11 @@ class HifiGanConfig:
 
     @property
     def hop(self) -> int:
-        """Samples per mel row."""
+        """Return how many samples a mel row stands for."""
         return int(np.prod(self.upsample_rates))
 
     def num_samples(self, rows: int) -> int:
-        """Length of the waveform of ``rows`` mel rows; a little over ``rows * hop``."""
+        """Return the waveform's length; a little over ``rows * hop``."""
         length = rows
         stages = zip(self.upsample_rates, self.upsample_kernels, strict=True)
         for rate, kernel in stages:
@@ -136,7 +136,7 @@ class HifiGan(nnx.Module):
         self.conv_out = nnx.Conv(channels, 1, (7,), padding=3, rngs=rngs)
 
     def __call__(self, mel: Float[Array, "B T M"]) -> Float[Array, "B S"]:
-        """Mel rows to samples in [-1, 1], ``config.num_samples(T)`` of them."""
+        """Turn T mel rows into ``config.num_samples(T)`` samples in [-1, 1]."""
         x = (mel - self.mean[...]) / self.scale[...] if self.config.normalize else mel
         x = self.conv_in(x)
         width = len(self.config.resblock_kernels)

@@ -51,12 +51,12 @@ class ImageBindConfig:
 
     @property
     def vision_patches(self) -> int:
-        """Patches of one frame (or of ``num_frames`` consecutive frames)."""
+        """Return the patches of a frame, or of ``num_frames`` consecutive frames."""
         return (self.image_size // self.patch_size) ** 2
 
     @property
     def audio_patches(self) -> int:
-        """Patches of one log-mel picture."""
+        """Return the patches of one log-mel picture."""
 
         def count(size: int) -> int:
             return (size - self.audio_patch) // self.audio_stride + 1

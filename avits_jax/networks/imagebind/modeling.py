@@ -109,7 +109,7 @@ class VisionTower(nnx.Module):
         self.head = nnx.Linear(width, config.embed_dim, use_bias=False, rngs=rngs)
 
     def tokens(self, frames: Float[Array, "B T H W 3"]) -> Float[Array, "B L D"]:
-        """Patch tokens behind a class token, with positions.
+        """Embed patches behind a class token, with positions.
 
         ``frames`` are normalised pixels with T = 1 or ``num_frames``.
         """
@@ -126,19 +126,19 @@ class VisionTower(nnx.Module):
         )
 
     def hidden(self, frames: Float[Array, "B T H W 3"]) -> Float[Array, "B L D"]:
-        """Tokens after the trunk."""
+        """Return the tokens after the trunk."""
         return self.trunk(self.pre_norm(self.tokens(frames)))
 
     def project(self, hidden: Float[Array, "B L D"]) -> Float[Array, "B E"]:
-        """Head on the class token, before normalisation."""
+        """Apply the head to the class token, before normalisation."""
         return self.head(self.norm(hidden[:, 0]))
 
     def __call__(self, frames: Float[Array, "B T H W 3"]) -> Float[Array, "B E"]:
-        """Embeddings of unit length, float32."""
+        """Return embeddings of unit length, float32."""
         return self.embed(self.tokens(frames))
 
     def embed(self, tokens: Float[Array, "B L D"]) -> Float[Array, "B E"]:
-        """Embeddings of what `tokens` gave, of single frames and of groups alike."""
+        """Embed what `tokens` gave, of single frames and of groups alike."""
         return unit(self.project(self.trunk(self.pre_norm(tokens))))
 
 
@@ -166,7 +166,7 @@ class AudioTower(nnx.Module):
         self.log_scale = nnx.Param(jnp.log(20.0))
 
     def tokens(self, mel: Float[Array, "B M T"]) -> Float[Array, "B L D"]:
-        """Overlapping patches behind a class token, with positions."""
+        """Embed overlapping patches behind a class token, with positions."""
         kernel = self.stem.kernel[...]
         size, step = kernel.shape[0], self.stride
         # A product: XLA's CPU backend is slow at convolutions inside loops.
@@ -175,15 +175,15 @@ class AudioTower(nnx.Module):
         return _with_class(x, self.cls, self.position)
 
     def hidden(self, mel: Float[Array, "B M T"]) -> Float[Array, "B L D"]:
-        """Tokens after the trunk."""
+        """Return the tokens after the trunk."""
         return self.trunk(self.tokens(mel))
 
     def project(self, hidden: Float[Array, "B L D"]) -> Float[Array, "B E"]:
-        """Head on the class token, before normalisation."""
+        """Apply the head to the class token, before normalisation."""
         return self.head(self.norm(hidden[:, 0]))
 
     def __call__(self, mel: Float[Array, "B M T"]) -> Float[Array, "B E"]:
-        """float32 embeddings of length ``exp(log_scale)``, 20 in the public weights."""
+        """Return float32 embeddings of length ``exp(log_scale)``, published: 20."""
         scale = jnp.exp(self.log_scale[...].astype(jnp.float32))
         return scale * unit(self.project(self.hidden(mel)))
 
@@ -201,22 +201,22 @@ class TextTower(nnx.Module):
         self.log_scale = nnx.Param(jnp.log(1 / 0.07))
 
     def tokens(self, ids: Int[Array, "B L"]) -> Float[Array, "B L D"]:
-        """Word embeddings with positions."""
+        """Embed words with their positions."""
         return self.embed[...][ids] + self.position[...]
 
     def hidden(self, ids: Int[Array, "B L"]) -> Float[Array, "B L D"]:
-        """Tokens after the trunk (JavisDiT's prior reads these)."""
+        """Return the tokens after the trunk (JavisDiT's prior reads these)."""
         return self.trunk(self.tokens(ids))
 
     def project(
         self, hidden: Float[Array, "B L D"], ids: Int[Array, "B L"]
     ) -> Float[Array, "B E"]:
-        """Head on the end token, before normalisation."""
+        """Apply the head to the end token, before normalisation."""
         end = jnp.argmax(ids, -1)[:, None, None]
         return self.head(self.norm(jnp.take_along_axis(hidden, end, 1)[:, 0]))
 
     def __call__(self, ids: Int[Array, "B L"]) -> Float[Array, "B E"]:
-        """float32 embeddings scaled by the learned temperature, at most 100."""
+        """Return float32 embeddings scaled by the learned temperature, at most 100."""
         scale = jnp.exp(self.log_scale[...].astype(jnp.float32))
         return jnp.minimum(scale, MAX_TEXT_SCALE) * unit(
             self.project(self.hidden(ids), ids)

@@ -16,17 +16,17 @@ _DROPPED = ("depth", "thermal", "imu")
 
 
 def _flat(value: np.ndarray) -> np.ndarray:
-    """``[1, 1, D]`` to ``[D]``."""
+    """Flatten ``[1, 1, D]`` to ``[D]``."""
     return value.reshape(-1)
 
 
 def _first(value: np.ndarray) -> np.ndarray:
-    """``[1, L, D]`` to ``[L, D]``."""
+    """Take ``[L, D]`` out of ``[1, L, D]``."""
     return value[0]
 
 
 def _pair(key: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """Two ``[1, 1, D]`` to ``[2, D]``."""
+    """Stack two ``[1, 1, D]`` to ``[2, D]``."""
     return np.stack([_flat(key), _flat(value)])
 
 
@@ -84,7 +84,7 @@ RULES: tuple[Rule, ...] = (
 
 
 def _dropped(tower: str) -> tuple[str, ...]:
-    """Patterns of every key of a tower that no verifier uses."""
+    """Return patterns of every key of an encoder that no verifier uses."""
     blocks = (*_blocks(tower, _BLOCK), *_blocks(tower, _EXTRA_KEY))
     before = f"modality_preprocessors.{tower}."
     return (
@@ -111,6 +111,6 @@ IGNORED: dict[str, str] = {
 
 @cache
 def build(config: ImageBindConfig) -> tuple[nnx.GraphDef, PyTree]:
-    """The network's graph, and its parameters as shapes without memory."""
+    """Return the network's graph, and its parameters as shapes without memory."""
 
     return abstract(lambda rngs: ImageBind(config, rngs=rngs))
