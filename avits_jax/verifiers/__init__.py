@@ -180,7 +180,7 @@ def _check_settings(requests: Sequence[Request], settings: Mapping[str, Any]) ->
 def _companions(
     requests: Sequence[Request], first: Request, family: Family
 ) -> list[Request]:
-    """Requests that one pass of the network of `first` answers, each once."""
+    """Return requests that one pass of the network of `first` answers, each once."""
     same = [
         each
         for each in requests

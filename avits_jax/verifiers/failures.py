@@ -9,14 +9,14 @@ from avits_jax.types import Media
 
 
 def broken(x: Float[Array, "N ..."]) -> Bool[Array, " N"]:
-    """Candidates that hold NaN or infinity anywhere, heeded by the network or not."""
+    """Mark candidates that hold NaN or infinity anywhere, whether it is read or not."""
     return jnp.any(~jnp.isfinite(x), tuple(range(1, x.ndim)))
 
 
 def failed_as_nan(
     x: Float[Array, "N ..."], *failed: Bool[Array, " N"]
 ) -> Float[Array, "N ..."]:
-    """Scores, or embeddings, with NaN where any of the flags is set."""
+    """Return scores, or embeddings, with NaN where any of the flags is set."""
     for flags in failed:
         x = jnp.where(flags.reshape(-1, *[1] * (x.ndim - 1)), jnp.nan, x)
     return x

@@ -49,12 +49,12 @@ class AudioConfig:
 
     @property
     def folds(self) -> int:
-        """Stretches of time that are stacked along the frequency axis."""
+        """Return how many stretches of time are stacked along frequency."""
         return self.image_size // self.mel_bins
 
     @property
     def out_width(self) -> int:
-        """Features after the last stage."""
+        """Return the number of features after the last stage."""
         return self.width * 2 ** (len(self.depths) - 1)
 
 

@@ -34,9 +34,9 @@ class Clap(nnx.Module):
     def embed_text(
         self, ids: Int[Array, "B L"], mask: Bool[Array, "B L"]
     ) -> Float[Array, "B E"]:
-        """Unit embeddings of token ids; ``mask`` is False on padding."""
+        """Embed token ids at unit length; ``mask`` is False on padding."""
         return self.text_out(self.text(ids, mask))
 
     def embed_audio(self, mel: Float[Array, "B T M"]) -> Float[Array, "B E"]:
-        """Unit embeddings of log-mel spectrograms in dB."""
+        """Embed log-mel spectrograms in dB at unit length."""
         return self.audio_out(self.audio(mel))

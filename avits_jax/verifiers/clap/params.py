@@ -71,5 +71,5 @@ IGNORED: dict[str, str] = {
 
 @cache
 def build(config: ClapConfig) -> tuple[nnx.GraphDef, PyTree]:
-    """The network's graph, and its parameters as shapes without memory."""
+    """Return the network's graph, and its parameters as shapes without memory."""
     return abstract(lambda rngs: Clap(config, rngs=rngs))

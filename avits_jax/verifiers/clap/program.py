@@ -25,7 +25,7 @@ def score_clips(
     wave: Wave = default_wave,
     candidate_batch: int = 16,
 ) -> Scores:
-    """Cosine between one text and every candidate's sound, in [-1, 1].
+    """Return the cosine between one text and every candidate's sound, in [-1, 1].
 
     Args:
         model: the towers.

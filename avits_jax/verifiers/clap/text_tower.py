@@ -57,7 +57,7 @@ class TextTower(nnx.Module):
     def hidden(
         self, ids: Int[Array, "B L"], mask: Bool[Array, "B L"]
     ) -> Float[Array, "B L D"]:
-        """Tokens after the last block; where ``mask`` is False nothing looks."""
+        """Return tokens after the last block; none looks where ``mask`` is False."""
         kept = ids != self.pad_id
         position = self.pad_id + jnp.cumsum(kept, 1) * kept
         x = self.words(ids) + self.positions(position) + self.kinds(jnp.zeros_like(ids))
@@ -67,11 +67,11 @@ class TextTower(nnx.Module):
         )
 
     def pool(self, hidden: Float[Array, "B L D"]) -> Float[Array, "B D"]:
-        """Summary of the first token."""
+        """Return a summary of the first token."""
         return jnp.tanh(self.pooler(hidden[:, 0]))
 
     def __call__(
         self, ids: Int[Array, "B L"], mask: Bool[Array, "B L"]
     ) -> Float[Array, "B D"]:
-        """One vector per text."""
+        """Return one vector per text."""
         return self.pool(self.hidden(ids, mask))

@@ -58,22 +58,22 @@ class SynchformerConfig:
 
     @property
     def patches(self) -> int:
-        """Patches of one frame."""
+        """Return how many patches a frame has."""
         return (self.image_size // self.patch_size) ** 2
 
     @property
     def video_steps(self) -> int:
-        """Video features of a segment."""
+        """Return how many video features a segment has."""
         return self.num_frames // self.tubelet
 
     @property
     def mel_rows(self) -> int:
-        """Audio patches along frequency."""
+        """Return how many audio patches there are along frequency."""
         return (self.mel_bins - self.mel_patch) // self.mel_stride + 1
 
     @property
     def audio_steps(self) -> int:
-        """Audio features of a segment."""
+        """Return how many audio features a segment has."""
         return (self.mel_frames - self.mel_patch) // self.mel_stride + 1
 
 

@@ -50,7 +50,7 @@ class Projections(nnx.Module):
         self.out = nnx.Linear(width, width, rngs=rngs)
 
     def split(self, x: Float[Array, "B L D"]) -> Float[Array, "3 B L H d"]:
-        """Queries, keys and values."""
+        """Return queries, keys and values."""
         shape = (*x.shape[:2], 3, self.heads, -1)
         return jnp.moveaxis(self.qkv(x).reshape(shape), 2, 0)
 
@@ -73,7 +73,7 @@ class Block(nnx.Module):
     def __call__(
         self, x: Float[Array, "B L D"], num_queries: int | None = None
     ) -> Float[Array, "B Q D"]:
-        """New states of the first ``num_queries`` tokens, of all by default."""
+        """Return new states of the first ``num_queries`` tokens, of all by default."""
         query, key, value = self.attention.split(self.norm1(x))
         out = attend(query[:, :num_queries], key, value)
         x = x[:, :num_queries] + self.attention.join(out)
@@ -167,7 +167,7 @@ class VideoTower(nnx.Module):
         )
 
     def tokens(self, frames: Float[Array, "B T H W 3"]) -> Float[Array, "B L D"]:
-        """Class token and patches with their places in space and time."""
+        """Embed class token and patches with their places in space and time."""
         batch, steps = len(frames), self.config.video_steps
         frames = frames.astype(self.embed.kernel.dtype)
         x = patchify(frames, self.config.patch_size)
@@ -179,7 +179,7 @@ class VideoTower(nnx.Module):
         return _prepend(self.cls[...] + space[:1], x.reshape(batch, -1, x.shape[-1]))
 
     def __call__(self, frames: Float[Array, "B T H W 3"]) -> Float[Array, "B t D"]:
-        """Features of segments.
+        """Return features of segments.
 
         Args:
             frames: ``num_frames`` frames in [-1, 1].
@@ -208,7 +208,7 @@ class AudioTower(nnx.Module):
         self.pool = Pool(width, heads, hidden, _VIDEO_EPSILON, rngs=rngs)
 
     def __call__(self, mel: Float[Array, "B M T"]) -> Float[Array, "B t D"]:
-        """Features of segments.
+        """Return features of segments.
 
         Args:
             mel: normalised log-mel spectrograms, ``mel_bins`` by ``mel_frames``.
@@ -250,19 +250,19 @@ class Synchformer(nnx.Module):
     def video_features(
         self, frames: Float[Array, "B S T H W 3"]
     ) -> Float[Array, "B S t D"]:
-        """Features of every segment; see `VideoTower`."""
+        """Return features of every segment; see `VideoTower`."""
         x = self.video(frames.reshape(-1, *frames.shape[2:]))
         return x.reshape(*frames.shape[:2], *x.shape[1:])
 
     def audio_features(self, mel: Float[Array, "B S M T"]) -> Float[Array, "B S t D"]:
-        """Features of every segment; see `AudioTower`."""
+        """Return features of every segment; see `AudioTower`."""
         x = self.audio(mel.reshape(-1, *mel.shape[2:]))
         return x.reshape(*mel.shape[:2], *x.shape[1:])
 
     def compare(
         self, video: Float[Array, "B S t D"], audio: Float[Array, "B S u D"]
     ) -> Float[Array, "B C"]:
-        """Logits of the offsets, from the features of ``num_segments`` segments."""
+        """Return logits of the offsets, of ``num_segments`` segments' features."""
         batch, width = len(video), video.shape[-1]
         seen = self.video_norm(self.video_out(video.reshape(batch, -1, width)))
         heard = self.audio_norm(self.audio_out(audio.reshape(batch, -1, width)))

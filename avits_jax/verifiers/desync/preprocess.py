@@ -20,7 +20,7 @@ _HALF = (0.5, 0.5, 0.5)
 
 
 def constant_rate(num_frames: int, fps: float) -> Int[np.ndarray, " n"]:
-    """Frames that show a clip at 25 frames per second.
+    """Return the frames that show a clip at 25 frames per second.
 
     Each goes to the nearest slot, of several to one slot the last is shown, and a slot
     without one repeats the frame before: FFmpeg's fps filter.
@@ -33,7 +33,7 @@ def constant_rate(num_frames: int, fps: float) -> Int[np.ndarray, " n"]:
 def prepare_frames(
     levels: Float[Array, "*B H W 3"], side: int
 ) -> Float[Array, "*B side side 3"]:
-    """Grey levels in [0, 255] to square frames in [-1, 1].
+    """Turn grey levels in [0, 255] into square frames in [-1, 1].
 
     The short side is resized to ``side`` (bicubic, antialiased, rounded to whole
     levels after each axis) and the centre is kept.
@@ -53,14 +53,14 @@ def frame_segments(
 
 
 def mel_table(num_mels: int) -> Float[np.ndarray, "K M"]:
-    """Triangles on the HTK mel scale from 0 to 8000 Hz."""
+    """Return triangles on the HTK mel scale from 0 to 8000 Hz."""
     return mel_filters(num_mels, _N_FFT, SAMPLE_RATE, low=0.0)
 
 
 def log_mel(
     audio: Float[Array, "*B S"], num_mels: int, num_frames: int
 ) -> Float[Array, "*B M T"]:
-    """Normalised log-mel spectrogram, a column every 10 ms.
+    """Return a normalised log-mel spectrogram, a column every 10 ms.
 
     Columns that are short of ``num_frames`` are 0 before the normalisation, which is
     louder than silence: the model was trained that way.
@@ -86,7 +86,7 @@ def log_mel(
 
 
 def to_mono(audio: Float[Array, "B *C S"]) -> Float[Array, "B S"]:
-    """Mean of the channels, where there are any."""
+    """Average the channels, where there are any."""
     return audio if audio.ndim == 2 else jnp.mean(audio, 1)
 
 

@@ -24,7 +24,7 @@ def embed_video(
     frame_batch: int,
     candidate_batch: int | None,
 ) -> tuple[Float[Array, "N S E"], Float[Array, "N C E"]]:
-    """Embeddings of single frames, and of short clips; one pass for both.
+    """Embed single frames and short clips in one pass.
 
     All of a video that holds NaN or infinity, in a frame that is looked at or not, are
     NaN.
@@ -74,7 +74,7 @@ def embed_sound(
     config: ImageBindConfig,
     batch: int,
 ) -> tuple[Float[Array, "N E"], Float[Array, "N W E"]]:
-    """Embeddings of the whole sound, and of each window.
+    """Embed the whole sound, and each window.
 
     A window is exactly one clip of the audio tower, so the original's three equal clips
     of it are embedded once. A single window is the whole sound. All of a sound that

@@ -133,13 +133,13 @@ def check_outputs(outputs: Collection[str]) -> tuple[str, ...]:
 
 
 def _audio(media: Media, reading: Reading) -> Float[Array, "N C S"]:
-    """The sound at 16 kHz, as the mode makes it."""
+    """Return the sound at 16 kHz, as the mode makes it."""
     audio = media.audio if media.audio.ndim == 3 else media.audio[:, None]
     return reading.mode.audio(audio.astype(jnp.float32), reading.sample_rate)
 
 
 def _stills(num_frames: int, reading: Reading) -> tuple[np.ndarray, float]:
-    """Frames that are embedded alone, and how many of them count as a second."""
+    """Return frames that are embedded alone, and how many of them make a second."""
     taken = reading.mode.fps or reading.fps
     wanted = reading.frame_rate
     if wanted is None or wanted >= reading.fps:
@@ -155,7 +155,7 @@ def _see(
     reading: Reading,
     wanted: Collection[str],
 ) -> dict[str, Array]:
-    """Embeddings ``frames`` [N, S, E] and ``video`` [N, E], where they are needed."""
+    """Embed ``frames`` [N, S, E] and ``video`` [N, E], where they are needed."""
     clips = bool(_CLIPS & set(wanted))
     alone = bool(_STILLS & set(wanted)) or (clips and reading.share_frames)
     pairs = np.zeros((0, 2), int)
@@ -180,7 +180,7 @@ def _scores(
     found: dict[str, Array],
     windows: scores.Windows,
 ) -> dict[str, Scores]:
-    """The scores of what was embedded."""
+    """Return the scores of what was embedded."""
     compute = {
         # One frame at least: of the original's 40 % of two frames nothing is left.
         "javis_score": lambda: scores.javis_score(

@@ -21,7 +21,10 @@ NUM_STEPS = 16
 
 
 def log_mel(audio: Float[Array, "*B S"]) -> Float[Array, "*B T 40"]:
-    """Log-mel spectrogram at 16 ms, about [0, 1]; silence is 0. Mono, 16 kHz."""
+    """Return the log-mel spectrogram of 16 kHz mono sound at 16 ms, about [0, 1].
+
+    Silence is 0.
+    """
     power = jnp.abs(stft(audio, N_FFT, HOP))
     mel = power @ mel_filters(NUM_MELS, N_FFT, SAMPLE_RATE)
     return (jnp.log(mel + 0.02) + 3.9) / 8.0
@@ -94,15 +97,18 @@ class TextMatcher(nnx.Module):
         self.bias = nnx.Param(jnp.float32(-5.0))
 
     def embed_media(self, x: Array) -> Float[Array, "B E"]:
-        """Frames ``[B, 16, 32, 32, 3]`` or log-mel ``[B, 128, 40]`` to unit vectors."""
+        """Embed frames ``[B, 16, 32, 32, 3]`` or log-mel ``[B, 128, 40]``.
+
+        Vectors have unit length.
+        """
         return _unit(self.media_out(jnp.mean(self.time(self.tower(x)), 1)))
 
     def embed_text(self, words: Int[Array, "B L"]) -> Float[Array, "B E"]:
-        """Word ids to unit vectors."""
+        """Embed word ids at unit length."""
         return _unit(self.text_out(self.text(words)))
 
     def logit(self, cosine: Array) -> Array:
-        """Log-odds of a match from the cosine similarity."""
+        """Return the log-odds of a match from the cosine similarity."""
         return jnp.exp(self.scale[...]) * cosine + self.bias[...]
 
 
@@ -119,7 +125,7 @@ class Synchrony(nnx.Module):
     def __call__(
         self, video: Float[Array, "B F 32 32 3"], mel: Float[Array, "B T 40"]
     ) -> Float[Array, " B"]:
-        """Log-odds that picture and sound belong together."""
+        """Return the log-odds that picture and sound belong together."""
         x = jnp.concatenate([self.video(video), self.audio(mel)], -1)
         x = self.time(jax.nn.gelu(self.mix(x)))
         return self.out(jnp.mean(x, 1))[:, 0]

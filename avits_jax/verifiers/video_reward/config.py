@@ -40,12 +40,12 @@ class VisionConfig:
 
     @property
     def patch_values(self) -> int:
-        """Numbers in one patch."""
+        """Return how many numbers a patch holds."""
         return 3 * self.temporal_patch_size * self.patch_size**2
 
     @property
     def token_side(self) -> int:
-        """Pixels on a side of what becomes one token."""
+        """Return the pixels on a side of what becomes one token."""
         return self.patch_size * self.merge_size
 
 

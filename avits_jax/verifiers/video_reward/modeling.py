@@ -23,7 +23,7 @@ from avits_jax.verifiers.video_reward.config import VideoRewardConfig, VisionCon
 def patch_angles(
     config: VisionConfig, rows: int, columns: int
 ) -> Float[np.ndarray, "P D/2"]:
-    """Rotary angles of one frame pair's patches, in merge order.
+    """Return rotary angles of one frame pair's patches, in merge order.
 
     The first half of a head's frequencies turns with the row, the second with the
     column.
@@ -54,7 +54,7 @@ class VisionBlock(nnx.Module):
     def __call__(
         self, x: Float[Array, "B P D"], angles: Float[np.ndarray, "P d"]
     ) -> Float[Array, "B P D"]:
-        """Attention among the patches of one frame pair, then the MLP."""
+        """Attend among the patches of one frame pair, then apply the MLP."""
         shape = (*x.shape[:2], 3, self.heads, -1)
         query, key, value = jnp.moveaxis(self.qkv(self.norm1(x)).reshape(shape), 2, 0)
         out = attend(rotate(query, angles), rotate(key, angles), value)
@@ -81,7 +81,7 @@ class VisionTower(nnx.Module):
     def hidden(
         self, patches: Float[Array, "B T P K"], rows: int, columns: int
     ) -> Float[Array, "B T P D"]:
-        """States of the patches after the last block.
+        """Return states of the patches after the last block.
 
         Args:
             patches: T frame pairs of ``rows * columns`` patches each, in merge order.
@@ -102,7 +102,7 @@ class VisionTower(nnx.Module):
     def __call__(
         self, patches: Float[Array, "B T P K"], rows: int, columns: int
     ) -> Float[Array, "B M E"]:
-        """See `hidden`; M = T * P / merge_size ** 2 tokens."""
+        """Return M = T * P / merge_size ** 2 tokens; see `hidden`."""
         return self.merge(self.hidden(patches, rows, columns))
 
 
@@ -127,7 +127,7 @@ class LanguageLayer(nnx.Module):
     def __call__(
         self, x: Float[Array, "B L D"], angles: Float[np.ndarray, "L d"]
     ) -> Float[Array, "B L D"]:
-        """Let each position look back, then the MLP."""
+        """Let each position look back, then apply the MLP."""
         causal = jnp.tril(jnp.ones((1, 1, x.shape[1], x.shape[1]), bool))
         y = self.norm1(x)
         shape = (*x.shape[:2], -1, self.size)
@@ -156,7 +156,7 @@ class VideoReward(nnx.Module):
     def hidden(
         self, ids: Int[Array, "B L"], video: Float[Array, "B M D"]
     ) -> Float[Array, "B L D"]:
-        """Normalised states of the prompt, the video in the place of its tokens.
+        """Return normalised states of a prompt, the video in place of its tokens.
 
         Causal, so that padding at the end changes nothing before it.
 
@@ -178,7 +178,7 @@ class VideoReward(nnx.Module):
     def read(
         self, hidden: Float[Array, "B L D"], ids: Int[Array, "B L"]
     ) -> Float[Array, "B 3"]:
-        """Raw rewards VQ, MQ, TA: the head at each reward token.
+        """Return raw rewards VQ, MQ, TA: the head at each reward token.
 
         NaN where a prompt lacks a reward token.
         """
@@ -196,5 +196,5 @@ class VideoReward(nnx.Module):
         rows: int,
         columns: int,
     ) -> Float[Array, "B 3"]:
-        """Raw rewards VQ, MQ, TA of clips and their prompts; see `VisionTower`."""
+        """Return raw rewards VQ, MQ, TA of clips and prompts; see `VisionTower`."""
         return self.read(self.hidden(ids, self.vision(patches, rows, columns)), ids)

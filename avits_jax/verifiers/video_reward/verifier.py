@@ -119,7 +119,7 @@ def _check(video: Float[Array, "N F H W C"]) -> None:
 
 
 def _public(rewards: dict[str, Scores]) -> dict[str, Scores]:
-    """Rewards by the names of their verifiers."""
+    """Return rewards by the names of their verifiers."""
     return {
         _FAMILY if name == _MAIN else f"{_FAMILY}_{name}": value
         for name, value in rewards.items()

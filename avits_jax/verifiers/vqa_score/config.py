@@ -28,7 +28,7 @@ class ClipVisionConfig:
 
     @property
     def num_patches(self) -> int:
-        """Patches of one image."""
+        """Return how many patches an image has."""
         return (self.image_size // self.patch_size) ** 2
 
 

@@ -56,7 +56,7 @@ class ClipVisionTower(nnx.Module):
         )
 
     def __call__(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B P D"]:
-        """Normalised images to one state per patch, row by row."""
+        """Return one state per patch of normalised images, row by row."""
         images = images.astype(self.embed.kernel.dtype)
         x = self.embed(patchify(images, self.patch))
         cls = jnp.broadcast_to(self.cls[...].astype(x.dtype), (len(x), 1, x.shape[-1]))
@@ -87,7 +87,7 @@ class VQAScore(nnx.Module):
         self.language = T5(config.t5, rngs=rngs)
 
     def embed_images(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B P D"]:
-        """Normalised images to embeddings that the language model reads."""
+        """Embed normalised images as the language model reads them."""
         return self.projector(self.vision(images))
 
     def encode(
@@ -116,7 +116,7 @@ class VQAScore(nnx.Module):
         ids: Int[Array, "B L"],
         answer: Int[Array, "B T"],
     ) -> Float[Array, "B T V"]:
-        """Logits at every token of the answer, given those before it."""
+        """Return logits at every token of the answer, given those before it."""
         context, mask = self.encode(ids, self.embed_images(images))
         start = jnp.full_like(answer[:, :1], self.config.pad_token)
         inputs = jnp.concatenate([start, answer[:, :-1]], 1)

@@ -86,7 +86,7 @@ def make(
 def encode_question(
     tokenize: tokenizers.Tokenize, prompt: str, config: VQAScoreConfig
 ) -> tuple[Int[np.ndarray, " L"], Int[np.ndarray, " T"]]:
-    """Ids of the question, and of the answer "Yes".
+    """Tokenize the question, and the answer "Yes".
 
     The question is padded at its end to a multiple of 32; the network masks padding. Of
     a prompt of more than 512 tokens only the start is asked about, with a warning.
