@@ -123,7 +123,7 @@ class PatchEmbed(nnx.Module):
 def unpatchify(
     x: Float[Array, "B *grid F"], patch: tuple[int, ...]
 ) -> Float[Array, "B *space C"]:
-    """Features (patch axes, channel), channel fastest, back to a dense array."""
+    """Turn features (patch axes, channel), channel fastest, into a dense array."""
     rank = len(patch)
     grid = x.shape[1:-1]
     x = x.reshape(len(x), *grid, *patch, -1)
@@ -141,7 +141,7 @@ class NumberEmbed(nnx.Module):
         self.down = nnx.Linear(width, width, precision=_EXACT, rngs=rngs)
 
     def __call__(self, value: Float[Array, "*B"]) -> Float[Array, "*B D"]:
-        """In float32, whatever the weights' dtype."""
+        """Embed numbers in float32, whatever the weights' dtype."""
         return self.down(jax.nn.silu(self.up(embed_number(value, _NUMBER_WIDTH))))
 
 
@@ -158,14 +158,14 @@ class Level(nnx.Module):
         self.exchange = Exchange(config, rngs=rngs)
 
     def prepare_text(self, texts: dict[str, Array]) -> TextContext:
-        """Keys and values of this level's text attentions."""
+        """Return keys and values of this level's text attentions."""
         return {
             name: getattr(self, name).text.prepare(texts[name.split("_")[0]])
             for name in _SELF_BLOCKS
         }
 
     def prepare_priors(self, spatial: Array, temporal: Array) -> PriorContext:
-        """Keys and values of this level's prior attentions."""
+        """Return keys and values of this level's prior attentions."""
         blocks = {"video": self.video_prior, "audio": self.audio_prior}
         return {
             stream: (block.spatial.prepare(spatial), block.temporal.prepare(temporal))
@@ -180,7 +180,7 @@ class Level(nnx.Module):
         rotary: Float[Array, " P"],
         context: Context,
     ) -> dict[str, Tokens]:
-        """Outputs of all blocks by name; the last ones are ``exchange_*``."""
+        """Return outputs of all blocks by name; the last ones are ``exchange_*``."""
         streams = {"video": video, "audio": audio}
         outputs = {}
         for stream in streams:
@@ -252,7 +252,7 @@ class Transformer(nnx.Module):
 
     @property
     def dtype(self) -> jnp.dtype:
-        """Dtype of the matrix products: that of the weights."""
+        """Return the dtype of the matrix products: that of the weights."""
         return self.modulation.kernel[...].dtype
 
     def prepare(
@@ -283,7 +283,7 @@ class Transformer(nnx.Module):
         )
 
     def prepare_text(self, text: Float[Array, "R L E"]) -> TextContext:
-        """Keys and values of all text attentions."""
+        """Return keys and values of all text attentions."""
         texts = {
             "video": self.video_text(text.astype(self.dtype)),
             "audio": self.audio_text(text.astype(self.dtype)),
@@ -296,7 +296,7 @@ class Transformer(nnx.Module):
     def prepare_priors(
         self, spatial: Float[Array, "P Ns Dp"], temporal: Float[Array, "P Nt Dp"]
     ) -> PriorContext:
-        """Keys and values of all prior attentions, each row for itself.
+        """Return keys and values of all prior attentions, each row for itself.
 
         Raises:
             ValueError: the numbers of tokens are not as configured.
@@ -315,7 +315,7 @@ class Transformer(nnx.Module):
         )
 
     def embed_priors(self, spatial: Array, temporal: Array) -> tuple[Array, Array]:
-        """Prior tokens at the width of the residual streams."""
+        """Bring prior tokens to the width of the residual streams."""
         both = jnp.concatenate([spatial, temporal], 1).astype(self.dtype)
         embedded = self.prior(both)
         return embedded[:, : spatial.shape[1]], embedded[:, spatial.shape[1] :]
@@ -383,7 +383,7 @@ class Transformer(nnx.Module):
         audio_mask: Bool[Array, "B Ta"] | None = None,
         keep_blocks: bool = True,
     ) -> tuple[tuple[VideoLatents, AudioLatents], dict[str, Array]]:
-        """`__call__`, and the outputs of every embedder and block by name.
+        """Return what `__call__` gives, and outputs of embedders and blocks by name.
 
         Block outputs are ``[depth, B, T, S, D]``; there are none without
         ``keep_blocks``.
@@ -428,7 +428,7 @@ class Transformer(nnx.Module):
         return self._unpatchify(video_out, audio_out, sizes), kept
 
     def embed_video(self, video: VideoLatents, height: float, width: float) -> Tokens:
-        """Patches of the video with their positions, ``[B, T, S, D]``."""
+        """Embed patches of the video with their positions, ``[B, T, S, D]``."""
         config = self.config
         margins = [
             (0, -size % patch)
@@ -451,7 +451,7 @@ class Transformer(nnx.Module):
         return tokens.reshape(*tokens.shape[:2], -1, config.width)
 
     def embed_audio(self, audio: AudioLatents) -> Tokens:
-        """Patches of the sound with their positions, ``[B, T, S, D]``."""
+        """Embed patches of the sound with their positions, ``[B, T, S, D]``."""
         config = self.config
         sizes = zip(audio.shape[1:3], config.audio_patch, strict=True)
         if any(size % patch for size, patch in sizes):
@@ -466,11 +466,11 @@ class Transformer(nnx.Module):
     def condition(
         self, timesteps: Float[Array, " B"], fps: Float[Array, " B"]
     ) -> Condition:
-        """Embedded timestep plus embedded fps, in float32."""
+        """Return the embedded timestep plus the embedded fps, in float32."""
         return (self.time(self._rounded(timesteps)) + self.fps(fps))[:, None]
 
     def modulations(self, condition: Condition) -> tuple[Modulation, Modulation]:
-        """Rows shared by all self-attention blocks, and by all prior blocks."""
+        """Return the rows that all self-attention, and all prior blocks share."""
         active = jax.nn.silu(condition)
         shape = (*condition.shape[:2], -1, self.config.width)
         return (
@@ -508,7 +508,7 @@ class Transformer(nnx.Module):
 
 
 def _per_frame(mask, now: Condition, clean: Condition) -> Condition:
-    """``now`` for frames where ``mask`` is True or absent, ``clean`` for the others."""
+    """Return ``now`` for frames in ``mask``, or without one; else ``clean``."""
     return now if mask is None else jnp.where(mask[..., None], now, clean)
 
 

@@ -62,7 +62,7 @@ class Attention(nnx.Module):
         self.out = nnx.Linear(config.width, config.width, rngs=rngs)
 
     def __call__(self, x: Sequence, context: Sequence | None = None) -> Sequence:
-        """Attention to ``context``, or of ``x`` to itself."""
+        """Attend to ``context``, or from ``x`` to itself."""
         context = x if context is None else context
         kernel = self.projection.kernel[...]
         bias = jnp.asarray(self.projection.bias)
@@ -158,7 +158,7 @@ class PriorEncoder(nnx.Module):
         self.proj_out = nnx.Linear(width, 2 * config.prior_width, rngs=rngs)
 
     def moments(self, hidden: Sequence) -> Sequence:
-        """Hidden states of a text to means and log-variances, ``[B, N, 2 D]``.
+        """Turn a text's hidden states into means and log-variances, ``[B, N, 2 D]``.
 
         Padding is not masked, as in the original.
         """
@@ -172,12 +172,12 @@ class PriorEncoder(nnx.Module):
         return self.proj_out(self.decoder_norm(x))
 
     def __call__(self, ids: Int[Array, "B L"]) -> Gaussian:
-        """ImageBind token ids to the distribution of spatial, then temporal tokens."""
+        """Return the distribution of spatial, then temporal tokens of ImageBind ids."""
         return split_moments(self.moments(self.text.hidden(ids)))
 
     def split(
         self, tokens: Float[Array, "B N D"]
     ) -> tuple[Float[Array, "B Ns D"], Float[Array, "B Nt D"]]:
-        """Spatial and temporal tokens of a draw."""
+        """Split a draw into spatial and temporal tokens."""
         count = self.config.spatial_tokens
         return tokens[:, :count], tokens[:, count:]

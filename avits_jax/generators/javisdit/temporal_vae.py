@@ -44,16 +44,16 @@ class TemporalVaeConfig:
 
     @property
     def factor(self) -> int:
-        """Frames per latent frame."""
+        """Return how many frames a latent frame stands for."""
         return 2 ** sum(self.downsample)
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Channels of each stage, finest first."""
+        """Return the channels of each stage, finest first."""
         return tuple(self.width * multiplier for multiplier in self.multipliers)
 
     def latent_frames(self, num_frames: int) -> int:
-        """Latent frames of ``num_frames`` frames."""
+        """Return how many latent frames ``num_frames`` frames have."""
         return -(-num_frames // self.factor)
 
 
@@ -126,7 +126,7 @@ class TemporalEncoder(nnx.Module):
 
 
 def _frames_from_channels(x: Video) -> Video:
-    """Channels ``(C, 2)`` to twice as many frames."""
+    """Turn channels ``(C, 2)`` into twice as many frames."""
     batch, length, height, width, channels = x.shape
     x = x.reshape(batch, length, height, width, channels // 2, 2)
     x = jnp.moveaxis(x, -1, 2)
@@ -174,7 +174,7 @@ class TemporalVae(nnx.Module):
         self.decoder = TemporalDecoder(config, rngs=rngs)
 
     def encode(self, frames: Float[Array, "B T H W C"]) -> Gaussian:
-        """Frames to latents; missing frames are zeros put in front."""
+        """Encode frames as latents; missing frames are zeros put in front."""
         front = -frames.shape[1] % self.config.factor
         padded = jnp.pad(frames, ((0, 0), (front, 0), (0, 0), (0, 0), (0, 0)))
         return split_moments(self.quant(self.encoder(padded)))
@@ -182,7 +182,7 @@ class TemporalVae(nnx.Module):
     def decode(
         self, latents: Float[Array, "B t H W D"], num_frames: int
     ) -> Float[Array, "B T H W C"]:
-        """Latents to their last ``num_frames`` frames.
+        """Decode latents to their last ``num_frames`` frames.
 
         Raises:
             ValueError: another number of latents belongs to ``num_frames``.
