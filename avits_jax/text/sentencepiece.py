@@ -48,7 +48,7 @@ def _piece(data: bytes) -> tuple[str, float]:
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
-    """Fields of a message: number, and bytes or (a varint) a whole number."""
+    """Yield a message's fields: number, and bytes or (a varint) a whole number."""
     at = 0
     while at < len(data):
         tag, at = _varint(data, at)
@@ -68,7 +68,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """A number in groups of seven bits, lowest first, and the place after it."""
+    """Read a number in groups of seven bits, lowest first, and the place after it."""
     value = shift = 0
     while True:
         byte = data[at]
