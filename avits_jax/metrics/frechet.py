@@ -2,6 +2,9 @@
 
 They judge a whole set of clips at once, so they take no part in a search. float64 is
 needed: with fewer samples than features the square root lifts float32 noise.
+
+Upstream: JavisVerse/JavisDiT at b505b37, eval/javisbench/src/fvd/fvd.py
+(frechet_distance, in float32 there) and eval/javisbench/src/utils.py (polynomial_mmd).
 """
 
 import numpy as np

@@ -2,6 +2,10 @@
 
 Rombach et al., "High-Resolution Image Synthesis with Latent Diffusion Models", CVPR
 2022. Arrays are batch-first and channels-last.
+
+Upstream: huggingface/diffusers, src/diffusers/models/autoencoders/autoencoder_kl.py
+(AutoencoderKL) and vae.py beside it (Encoder, Decoder), src/diffusers/models/resnet.py
+(ResnetBlock2D).
 """
 
 from dataclasses import dataclass

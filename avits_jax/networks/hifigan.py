@@ -1,4 +1,9 @@
-"""HiFi-GAN vocoder: mel spectrogram to waveform (Kong et al., arXiv 2010.05646)."""
+"""HiFi-GAN vocoder: mel spectrogram to waveform (Kong et al., arXiv 2010.05646).
+
+Upstream: huggingface/transformers,
+src/transformers/models/speecht5/modeling_speecht5.py (SpeechT5HifiGan). A transposed
+convolution is a convolution over a dilated input here.
+"""
 
 from dataclasses import dataclass
 from functools import reduce

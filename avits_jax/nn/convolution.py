@@ -1,4 +1,7 @@
-"""Convolutions that flax does not have as they are needed here."""
+"""Convolutions that flax does not have as they are needed here.
+
+Upstream: `CausalConv3d` is of hpcaitech/Open-Sora, opensora/models/vae/vae_temporal.py.
+"""
 
 import jax
 import jax.numpy as jnp

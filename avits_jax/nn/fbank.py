@@ -3,6 +3,9 @@
 `kaldi_fbank` serves encoders trained on Kaldi features (ImageBind, AST, Synchformer);
 `stft_power` with `slaney_filters` serves those trained on librosa-like ones (CLAP,
 onset detection).
+
+Upstream: pytorch/audio, src/torchaudio/compliance/kaldi.py (fbank), and
+librosa/librosa, librosa/filters.py (mel).
 """
 
 from functools import lru_cache

@@ -1,4 +1,8 @@
-"""Sinusoidal positions and embeddings of numbers, and rotary positions of pairs."""
+"""Sinusoidal positions and embeddings of numbers, and rotary positions of pairs.
+
+Upstream: hpcaitech/Open-Sora, opensora/models/layers/blocks.py (PositionEmbedding2D,
+TimestepEmbedder).
+"""
 
 import jax.numpy as jnp
 import ml_dtypes

@@ -1,4 +1,7 @@
-"""Change a waveform's sampling rate by windowed-sinc interpolation, in-graph."""
+"""Change a waveform's sampling rate by windowed-sinc interpolation, in-graph.
+
+Upstream: pytorch/audio, src/torchaudio/functional/functional.py (resample).
+"""
 
 import math
 from functools import lru_cache

@@ -3,6 +3,8 @@
 A resize is separable and linear, so each axis is one small constant matrix. That maps
 onto matrix units, works under jit with no gather, and lets one function cover bilinear
 and bicubic, with and without antialias, half-pixel and corner-aligned.
+
+Upstream: python-pillow/Pillow, src/libImaging/Resample.c, for kernels with antialias.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,8 @@
-"""Rotary positions: pairs (i, i + D/2) of a head turn by position times frequency."""
+"""Rotary positions: pairs (i, i + D/2) of a head turn by position times frequency.
+
+Upstream: huggingface/transformers,
+src/transformers/models/qwen2_vl/modeling_qwen2_vl.py.
+"""
 
 import jax.numpy as jnp
 import numpy as np

@@ -2,6 +2,10 @@
 
 The cleaning is DeepFloyd IF's, applied twice; the same string goes to both text
 encoders.
+
+Upstream: deep-floyd/IF, deepfloyd_if/modules/t5.py (clean_caption), which
+JavisVerse/JavisDiT at b505b37 has in javisdit/models/text_encoder/t5.py; the suffix is
+of its javisdit/utils/inference_utils.py (append_score_to_prompts).
 """
 
 import html

@@ -2,6 +2,9 @@
 
 The merges are CLIP's own (MIT), shipped beside this file, since ImageBind's weights
 bring none.
+
+Upstream: openai/CLIP, clip/simple_tokenizer.py, and facebookresearch/ImageBind,
+imagebind/models/multimodal_preprocessors.py (SimpleTokenizer).
 """
 
 import gzip

@@ -1,7 +1,7 @@
 """Read a unigram vocabulary from a SentencePiece model, without its library.
 
 T5's checkpoints often bring no other tokenizer file. The file is one protocol-buffer
-message (sentencepiece_model.proto of google/sentencepiece): field 1, repeated, holds
+message (google/sentencepiece, src/sentencepiece_model.proto): field 1, repeated, holds
 the pieces (text 1, score 2), field 2 the trainer's settings (model type 3), field 3 the
 normaliser's (compiled character map 2).
 """

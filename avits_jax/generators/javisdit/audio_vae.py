@@ -1,6 +1,10 @@
 """AudioLDM2's sound autoencoder: latents to mel spectrogram to waveform, and back.
 
 Liu et al., "AudioLDM 2", arXiv 2308.05734.
+
+Upstream: JavisVerse/JavisDiT at b505b37, javisdit/models/vae_audio/audioldm2.py
+(AudioLDM2); the spectrogram is that of javisdit/datasets/audio_utils.py
+(AudioLDM2MelTransform).
 """
 
 from dataclasses import dataclass

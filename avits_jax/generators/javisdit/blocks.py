@@ -3,6 +3,12 @@
 Tokens are ``[B, T, S, D]``: video has T latent frames of S patches, audio T time steps
 of S mel bands. Norms, softmax, modulation and gates are computed in float32; matrix
 products in the dtype of the tokens.
+
+Upstream: JavisVerse/JavisDiT at b505b37, javisdit/models/layers/blocks.py
+(LlamaRMSNorm, MultiHeadCrossAttention, BiMultiHeadAttention, T2IFinalLayer),
+javisdit/models/stdit/stdit3.py (STDiT3Block, here `SelfBlock`) and
+javisdit/models/stdit/vastdit3.py (CrossSTDiT3Block, here `PriorBlock`, and
+CrossModalityBiAttentionBlock, here `Exchange`).
 """
 
 from typing import NamedTuple

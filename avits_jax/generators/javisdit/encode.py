@@ -3,6 +3,9 @@
 Both encoders have a fixed length: 300 T5 tokens, 77 of ImageBind. What is longer is cut
 as in the original, which says nothing of it and cuts off ImageBind's end token as well;
 here the end token always takes the last place, and a warning tells what is not read.
+
+Upstream: JavisVerse/JavisDiT at b505b37, javisdit/models/text_encoder/t5.py (T5Encoder)
+and javisdit/models/prior_encoder/stib.py (STIBPriorExtractor.encode_text).
 """
 
 import warnings

@@ -8,6 +8,10 @@ Against the original: its prior attention mixes all samples of a batch, conditio
 unconditional ones alike; which samples share their priors is chosen here by
 `couple_rows`. Prior keys are not repeated per frame and position, which changes
 nothing. In frame masks, the modulation is chosen per frame before it is applied.
+
+Upstream: JavisVerse/JavisDiT at b505b37, javisdit/models/stdit/vastdit3.py (VASTDiT3),
+with the embedders, positions and patches of javisdit/models/layers/blocks.py; by
+descent hpcaitech/Open-Sora, opensora/models/stdit/stdit3.py.
 """
 
 from typing import Literal, NamedTuple, get_args

@@ -2,6 +2,9 @@
 
 ImageBind's text tower, then a small encoder-decoder transformer with learned queries
 whose outputs are the moments of the prior tokens (arXiv 2503.23377, section 3.3).
+
+Upstream: JavisVerse/JavisDiT at b505b37, javisdit/models/prior_encoder/base_model.py
+(STPriorExtractor) and javisdit/models/prior_encoder/stib.py (STIBPriorExtractor).
 """
 
 from collections.abc import Callable

@@ -2,6 +2,9 @@
 
 The warp is that of Open-Sora and Stable Diffusion 3 (arXiv 2403.03206, eq. 23): more
 tokens need more noise to be hidden as well.
+
+Upstream: JavisVerse/JavisDiT at b505b37, javisdit/schedulers/rf/rectified_flow.py
+(timestep_transform) and javisdit/schedulers/rf/__init__.py (RFLOW).
 """
 
 from typing import Literal, get_args

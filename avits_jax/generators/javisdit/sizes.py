@@ -1,4 +1,8 @@
-"""Sizes of clips and of their latents, for everything that JavisDiT offers."""
+"""Sizes of clips and of their latents, for everything that JavisDiT offers.
+
+Upstream: JavisVerse/JavisDiT at b505b37, javisdit/datasets/aspect.py (get_image_size,
+get_num_frames).
+"""
 
 import json
 from functools import cache

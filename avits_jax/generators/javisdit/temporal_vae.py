@@ -2,6 +2,9 @@
 
 The design is MAGVIT-2's causal 3-D network (Yu et al., arXiv 2310.05737) on the latents
 of an image autoencoder; space keeps its size.
+
+Upstream: hpcaitech/Open-Sora, opensora/models/vae/vae_temporal.py (VAE_Temporal), which
+JavisVerse/JavisDiT has as javisdit/models/vae/vae_temporal.py.
 """
 
 from dataclasses import dataclass

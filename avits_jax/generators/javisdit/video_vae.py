@@ -3,6 +3,9 @@
 Zheng et al., "Open-Sora", arXiv 2412.20404. Clips are cut into chunks of 17 frames that
 know nothing of each other; memory is bounded by how many chunks and frames are worked
 on at once.
+
+Upstream: hpcaitech/Open-Sora, opensora/models/vae/vae.py (VideoAutoencoderPipeline),
+which JavisVerse/JavisDiT has as javisdit/models/vae/vae.py.
 """
 
 from dataclasses import dataclass

@@ -2,6 +2,10 @@
 
 The variant that video generation papers use for FVD: TensorFlow's "same" padding, no
 convolution bias, batch norm with epsilon 1e-5.
+
+Upstream: piergiaj/pytorch-i3d, pytorch_i3d.py (InceptionI3d), which JavisVerse/JavisDiT
+at b505b37 has as eval/javisbench/src/fvd/pytorch_i3d.py; `preprocess` is of
+eval/javisbench/src/fvd/fvd.py (preprocess_single).
 """
 
 import math

@@ -5,6 +5,10 @@ Each tower has `tokens` (patches or words with positions), `hidden` (after the t
 original that are easily missed: GELU is exact everywhere, text included; only vision
 normalises before its blocks; only audio appends a learned key and value; text picks the
 end token first and normalises it after. Depth, thermal and IMU towers are left out.
+
+Upstream: facebookresearch/ImageBind, imagebind/models/imagebind_model.py,
+imagebind/models/transformer.py, imagebind/models/multimodal_preprocessors.py and
+imagebind/models/helpers.py.
 """
 
 import jax

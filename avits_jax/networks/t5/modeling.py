@@ -3,6 +3,8 @@
 Raffel et al., arXiv 1910.10683, in the v1.1 form (Shazeer, arXiv 2002.05202): no
 biases in linear layers, RMS norms, attention without the usual 1/sqrt(D), one table of
 position biases per stack, output embedding not tied.
+
+Upstream: huggingface/transformers, src/transformers/models/t5/modeling_t5.py.
 """
 
 import math

@@ -4,6 +4,8 @@ Follows OpenCV's ``calcOpticalFlowFarneback`` with its box window (``flags=0``):
 frame is approximated around every pixel by a quadratic; a shift between two frames
 changes its linear part, so shifts are solved for, averaged over a window, and refined
 from coarse to fine.
+
+Upstream: opencv/opencv, modules/video/src/optflowgf.cpp.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,8 @@
-"""Onsets of a sound, in-graph: spectral flux and peak picking as in librosa 0.11."""
+"""Onsets of a sound, in-graph: spectral flux and peak picking as in librosa 0.11.
+
+Upstream: librosa/librosa, librosa/onset.py (onset_strength, onset_detect) and
+librosa/util/utils.py (peak_pick).
+"""
 
 import jax
 import jax.numpy as jnp

@@ -2,6 +2,9 @@
 
 The score is coarse by nature: one more peak in a static tail, or a noisy flow, changes
 it a lot. It serves as a judge rather than as a guide.
+
+Upstream: guyyariv/TempoTokens, av_align.py, and JavisVerse/JavisDiT at b505b37,
+eval/javisbench/src/av_align.py.
 """
 
 import jax.numpy as jnp

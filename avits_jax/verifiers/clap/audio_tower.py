@@ -2,6 +2,9 @@
 
 The spectrogram is cut into stretches of time that are stacked along the frequency axis
 to a square image, which a Swin transformer (arXiv 2103.14030) reads.
+
+Upstream: huggingface/transformers, src/transformers/models/clap/modeling_clap.py
+(ClapAudioEncoder), after LAION-AI/CLAP.
 """
 
 import jax

@@ -10,6 +10,11 @@ The modes differ in the wave that goes in and in how a short wave is filled up:
   at 48 kHz, followed by silence: 90 dB too loud, pitch and tempo times three.
 
 A wave beyond 10 s is heard in its middle; the original crops it at random.
+
+Upstream: huggingface/transformers,
+src/transformers/models/clap/feature_extraction_clap.py (ClapFeatureExtractor);
+``bench`` as in JavisVerse/JavisDiT at b505b37, eval/javisbench/src/metrics.py
+(calc_clap_score).
 """
 
 import jax

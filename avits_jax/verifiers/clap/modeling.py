@@ -1,4 +1,8 @@
-"""CLAP (Wu et al., arXiv 2211.06687): text and audio towers with projections."""
+"""CLAP (Wu et al., arXiv 2211.06687): text and audio towers with projections.
+
+Upstream: huggingface/transformers, src/transformers/models/clap/modeling_clap.py
+(ClapModel), after LAION-AI/CLAP.
+"""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,8 @@
-"""RoBERTa (arXiv 1907.11692), the text tower of CLAP: post-norm, with a tanh pooler."""
+"""RoBERTa (arXiv 1907.11692), the text tower of CLAP: post-norm, with a tanh pooler.
+
+Upstream: huggingface/transformers, src/transformers/models/clap/modeling_clap.py
+(ClapTextModel).
+"""
 
 import jax
 import jax.numpy as jnp

@@ -3,6 +3,10 @@
 Iashin et al., "Synchformer: Efficient Synchronization from Sparse Cues", ICASSP 2024. A
 Motionformer with divided space-time attention reads the frames of short segments, an
 Audio Spectrogram Transformer their sound, and a third transformer compares them.
+
+Upstream: v-iashin/Synchformer, model/sync_model.py, model/modules/transformer.py,
+model/modules/feat_extractors/visual/motionformer.py (with motionformer_src/ beside it)
+and model/modules/feat_extractors/audio/ast.py (with hf_src/modeling_ast.py).
 """
 
 import jax

@@ -1,4 +1,8 @@
-"""From Synchformer's logits to seconds of offset."""
+"""From Synchformer's logits to seconds of offset.
+
+Upstream: JavisVerse/JavisDiT at b505b37, eval/javisbench/src/metrics.py
+(calc_desync_score), after hkchengrex/av-benchmark. The smooth form is ours.
+"""
 
 import jax
 import jax.numpy as jnp

@@ -5,6 +5,10 @@
 - ``bench`` (JavisBench): the same through 8-bit levels, as PIL does it.
 - ``its`` (the search server): bilinear without antialias; whole frames squashed to a
   square, so a wide clip is seen narrow.
+
+Upstream: facebookresearch/ImageBind, imagebind/data.py; ``bench`` as in
+JavisVerse/JavisDiT at b505b37, eval/javisbench/src/dataset.py (ImageBindDataset,
+AVScoreDataset).
 """
 
 import math

@@ -1,4 +1,8 @@
-"""Scores of ImageBind embeddings; all are cosines in [-1, 1], higher is better."""
+"""Scores of ImageBind embeddings; all are cosines in [-1, 1], higher is better.
+
+Upstream: JavisVerse/JavisDiT at b505b37, eval/javisbench/src/metrics.py (calc_av_score,
+calc_imagebind_score).
+"""
 
 import jax.numpy as jnp
 import numpy as np

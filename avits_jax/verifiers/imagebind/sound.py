@@ -4,6 +4,9 @@ A picture is made of one clip of 2 s whose mean, over all channels, has been rem
 only the first channel is heard. The original removes the mean in place on views of the
 waveform, so that clips which overlap hear each other's shift: ``in_place=True`` repeats
 that fault (modes ``bench`` and ``its``), the default cuts copies.
+
+Upstream: facebookresearch/ImageBind, imagebind/data.py (waveform2melspec,
+load_and_transform_audio_data).
 """
 
 from collections.abc import Sequence

@@ -4,6 +4,9 @@ Liu et al., "Improving Video Generation with Human Feedback", arXiv 2501.13918
 (VideoAlign), on Wang et al., "Qwen2-VL", arXiv 2409.12191. One thing differs from
 Qwen2-VL on purpose: positions are plain 0 ... L - 1 in all rotary sections, not
 three-dimensional, since that is how VideoReward was trained and is run.
+
+Upstream: KwaiVGI/VideoAlign, trainer.py (Qwen2VLRewardModelBT), on
+huggingface/transformers, src/transformers/models/qwen2_vl/modeling_qwen2_vl.py.
 """
 
 import jax

@@ -1,4 +1,9 @@
-"""Frames of a clip as VideoReward's vision tower reads them."""
+"""Frames of a clip as VideoReward's vision tower reads them.
+
+Upstream: KwaiVGI/VideoAlign, vision_process.py (smart_nframes, smart_resize,
+fetch_video), and huggingface/transformers,
+src/transformers/models/qwen2_vl/image_processing_qwen2_vl.py.
+"""
 
 import math
 

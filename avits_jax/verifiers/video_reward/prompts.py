@@ -2,6 +2,9 @@
 
 prompt.txt is VideoAlign's template (MIT, see prompt.LICENSE), verbatim: the weights
 expect every character, trailing blanks included.
+
+Upstream: KwaiVGI/VideoAlign, prompt_template.py (build_prompt), and the chat template
+of Qwen/Qwen2-VL-2B-Instruct.
 """
 
 from functools import cache

@@ -1,4 +1,7 @@
-"""Rewards of clips, from VideoReward's raw outputs."""
+"""Rewards of clips, from VideoReward's raw outputs.
+
+Upstream: KwaiVGI/VideoAlign, inference.py (VideoVLMRewardInference).
+"""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int

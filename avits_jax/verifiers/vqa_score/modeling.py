@@ -3,6 +3,10 @@
 Lin et al., "Evaluating Text-to-Visual Generation with Image-to-Text Generation", ECCV
 2024 (t2v_metrics). Patch features of a CLIP vision tower go through a two-layer
 projector and take the place of one token in the prompt of a FlanT5.
+
+Upstream: linzhiqiu/t2v_metrics, t2v_metrics/models/vqascore_models/clip_t5_model.py
+(CLIPT5Model) and the package clip_t5/model beside it, on huggingface/transformers,
+src/transformers/models/clip/modeling_clip.py.
 """
 
 import jax

@@ -1,4 +1,10 @@
-"""Pictures and prompts as CLIP-FlanT5 was trained to read them."""
+"""Pictures and prompts as CLIP-FlanT5 was trained to read them.
+
+Upstream: linzhiqiu/t2v_metrics, t2v_metrics/models/vqascore_models/clip_t5_model.py
+(format_question, CLIPT5Model.load_images) and
+t2v_metrics/models/vqascore_models/mm_utils.py (expand2square,
+t5_tokenizer_image_token).
+"""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,7 @@
-"""VQAScore of clips: the mean over frames."""
+"""VQAScore of clips: the mean over frames.
+
+Upstream: linzhiqiu/t2v_metrics scores images; frames and their mean are ours.
+"""
 
 import jax.numpy as jnp
 import numpy as np
