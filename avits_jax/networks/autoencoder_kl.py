@@ -19,6 +19,7 @@ from avits_jax.nn.convolution import upsample_nearest
 from avits_jax.nn.gaussian import Gaussian, split_moments
 
 Image = Float[Array, "B H W C"]
+Changed = Float[Array, "B h w c"]  # of other sizes than the input
 _EPSILON = 1e-6
 
 
@@ -67,7 +68,7 @@ class ResnetBlock(nnx.Module):
         same = inward == outward
         self.shortcut = None if same else _conv(inward, outward, rngs, size=1)
 
-    def __call__(self, x: Image) -> Image:
+    def __call__(self, x: Image) -> Changed:
         h = self.conv1(jax.nn.silu(self.norm1(x)))
         h = self.conv2(jax.nn.silu(self.norm2(h)))
         return h + (x if self.shortcut is None else self.shortcut(x))
@@ -132,7 +133,7 @@ class Level(nnx.Module):
         )
         self.resample = _resampler(outward, resample, rngs)
 
-    def __call__(self, x: Image) -> Image:
+    def __call__(self, x: Image) -> Changed:
         for resnet in self.resnets:
             x = resnet(x)
         if self.resample is None:
@@ -157,7 +158,7 @@ class Encoder(nnx.Module):
         self.norm_out = group_norm(widths[-1], groups, rngs)
         self.conv_out = _conv(widths[-1], 2 * config.latent_channels, rngs)
 
-    def __call__(self, x: Image) -> Image:
+    def __call__(self, x: Image) -> Changed:
         x = self.conv_in(x)
         for level in self.levels:
             x = level(x)
@@ -181,7 +182,7 @@ class Decoder(nnx.Module):
         self.norm_out = group_norm(widths[-1], groups, rngs)
         self.conv_out = _conv(widths[-1], config.out_channels, rngs)
 
-    def __call__(self, z: Image) -> Image:
+    def __call__(self, z: Image) -> Changed:
         x = self.middle(self.conv_in(z))
         for level in self.levels:
             x = level(x)

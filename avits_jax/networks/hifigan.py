@@ -69,7 +69,7 @@ class Upsample(nnx.Module):
         self.kernel = nnx.Param(init(rngs.params(), (kernel, inward, outward)))
         self.bias = nnx.Param(jnp.zeros((outward,)))
 
-    def __call__(self, x: Signal) -> Signal:
+    def __call__(self, x: Signal) -> Float[Array, "B t c"]:
         kernel = self.kernel[...].astype(x.dtype)
         size = kernel.shape[0]
         margin = size - 1 - (size - self.rate) // 2

@@ -19,7 +19,7 @@ def _window(n_fft: int) -> np.ndarray:
 
 def stft(
     audio: Float[Array, "*B S"], n_fft: int, hop: int
-) -> Complex[Array, "*B T n_fft//2+1"]:
+) -> Complex[Array, "*B T {n_fft}//2+1"]:
     """Apply the short-time Fourier transform with a Hann window.
 
     Frame t is centred on sample ``hop * t + hop // 2``, so that ``S // hop`` frames

@@ -34,7 +34,7 @@ class Conv(nnx.Module):
         self.kernel = nnx.Param(init(rngs.params(), (*size, inputs, outputs)))
         self.bias = nnx.Param(jnp.zeros(outputs))
 
-    def __call__(self, x: Float[Array, "B *space C"]) -> Float[Array, "B *space O"]:
+    def __call__(self, x: Float[Array, "B *space C"]) -> Float[Array, "B *out O"]:
         kernel = self.kernel[...]
         size, stride = kernel.shape[:-2], self.stride
         space = x.shape[1:-1]

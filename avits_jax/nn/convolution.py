@@ -9,6 +9,8 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 Video = Float[Array, "B T H W C"]
+Filtered = Float[Array, "B t H W D"]
+Kernel = Float[Array, "K Kh Kw C D"]
 
 
 def upsample_nearest(x: Float[Array, "B H W C"]) -> Float[Array, "B 2*H 2*W C"]:
@@ -16,7 +18,7 @@ def upsample_nearest(x: Float[Array, "B H W C"]) -> Float[Array, "B 2*H 2*W C"]:
     return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
 
 
-def _conv3d(x: Video, kernel: Float[Array, "K Kh Kw C D"], stride: int) -> Video:
+def _conv3d(x: Video, kernel: Kernel, stride: int) -> Filtered:
     """Convolve an array whose time axis is padded already."""
     margins = [(size // 2, size // 2) for size in kernel.shape[1:3]]
     return jax.lax.conv_general_dilated(
@@ -28,9 +30,7 @@ def _conv3d(x: Video, kernel: Float[Array, "K Kh Kw C D"], stride: int) -> Video
     )
 
 
-def _shifted_conv2d(
-    x: Video, kernel: Float[Array, "K Kh Kw C D"], stride: int
-) -> Video:
+def _shifted_conv2d(x: Video, kernel: Kernel, stride: int) -> Filtered:
     """Return `_conv3d` as a sum of 2-D convolutions of shifted frames, fast on CPUs."""
     length = (x.shape[1] - kernel.shape[0]) // stride + 1
     total = None
@@ -70,7 +70,7 @@ class CausalConv3d(nnx.Module):
         )
         self.bias = nnx.Param(jnp.zeros((out_channels,))) if use_bias else None
 
-    def __call__(self, x: Video) -> Video:
+    def __call__(self, x: Video) -> Filtered:
         """Convolve ``[B, T, H, W, C]`` to ``[B, T / stride, H, W, D]``."""
         kernel = self.kernel[...].astype(x.dtype)
         front = kernel.shape[0] - self.stride

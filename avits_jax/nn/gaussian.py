@@ -24,7 +24,7 @@ class Gaussian(NamedTuple):
         return self.mean + jnp.exp(0.5 * self.log_variance) * noise
 
 
-def split_moments(moments: Float[Array, "*B 2*D"]) -> Gaussian:
+def split_moments(moments: Float[Array, "*B M"]) -> Gaussian:
     """Return the Gaussian whose moments are the halves of the last axis."""
     mean, log_variance = jnp.split(moments, 2, axis=-1)
     return Gaussian(mean, jnp.clip(log_variance, *_LOG_VARIANCE_RANGE))

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 def patchify(
     images: Float[Array, "*B H W C"], patch: int, stride: int | None = None
-) -> Float[Array, "*B P patch*patch*C"]:
+) -> Float[Array, "*B P {patch}*{patch}*C"]:
     """Cut square patches row by row, each flattened as (y, x, channel).
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 
-def rotary_frequencies(width: int, theta: float) -> Float[np.ndarray, " width/2"]:
+def rotary_frequencies(width: int, theta: float) -> Float[np.ndarray, " {width}//2"]:
     """Return ``theta ** (-2 i / width)`` for i = 0 ... width / 2 - 1, in float32."""
     powers = np.arange(0, width, 2, dtype=np.float32) / np.float32(width)
     return (np.float32(1) / np.float32(theta) ** powers).astype(np.float32)

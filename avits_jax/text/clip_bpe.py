@@ -59,7 +59,7 @@ def encode(
     """Tokenize a text: start, words, end, then zeros.
 
     A text that is too long is cut. The original cuts off the end token as well, so that
-    the tower reads its result at the start token and every long text embeds alike;
+    the encoder reads its result at the start token and every long text embeds alike;
     ``keep_end=False`` repeats that. Names of special tokens are plain text here.
 
     Args:

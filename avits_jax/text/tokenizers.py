@@ -11,13 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avits_jax.text.dummy import QWEN2_SPECIAL, stand_in
+from avits_jax.text.dummy import QWEN2_SPECIAL, dummy
 from avits_jax.text.sentencepiece import read_unigram
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["KINDS", "QWEN2_SPECIAL", "Tokenize", "load", "stand_in"]
+__all__ = ["KINDS", "QWEN2_SPECIAL", "Tokenize", "load", "dummy"]
 
 Tokenize = Callable[[str], list[int]]
 _WHOLE = ("tokenizer.json",)

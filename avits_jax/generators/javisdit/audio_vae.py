@@ -57,7 +57,7 @@ class AudioVae(nnx.Module):
         self.vae = AutoencoderKL(config.vae, rngs=rngs)
         self.vocoder = HifiGan(config.vocoder, rngs=rngs)
 
-    def decode_mel(self, latents: Float[Array, "B t m D"]) -> Float[Array, "B 4*t 4*m"]:
+    def decode_mel(self, latents: Float[Array, "B t m D"]) -> Float[Array, "B T M"]:
         """Decode scaled latents to a log mel spectrogram."""
         return self.vae.decode(latents / self.config.scaling_factor)[..., 0]
 

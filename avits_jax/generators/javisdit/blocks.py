@@ -23,6 +23,7 @@ from avits_jax.nn.attention import attend
 from avits_jax.nn.positions import rotate_pairs
 
 Tokens = Float[Array, "B T S D"]
+AudioTokens = Float[Array, "B Ta Sa D"]  # beside video tokens
 # Shift, scale and gate rows for every sample, and for every frame or for all alike.
 Modulation = Float[Array, "B #T M D"]
 # One vector for every sample, and for every frame or for all alike.
@@ -261,7 +262,7 @@ class Exchange(nnx.Module):
         update = out(mixed.reshape(*x.shape[:3], -1)).astype(jnp.float32)
         return (x + gain[...].astype(jnp.float32) * update).astype(x.dtype)
 
-    def __call__(self, video: Tokens, audio: Tokens) -> tuple[Tokens, Tokens]:
+    def __call__(self, video: Tokens, audio: AudioTokens) -> tuple[Tokens, AudioTokens]:
         v = normalise(video).astype(video.dtype)
         a = normalise(audio).astype(audio.dtype)
         match_v = self._heads(self.video_match(v))
@@ -288,7 +289,7 @@ class FinalLayer(nnx.Module):
         now: Condition,
         clean: Condition,
         mask: Bool[Array, "B T"] | None,
-    ) -> Tokens:
+    ) -> Float[Array, "B T S F"]:
         """Turn tokens into patches; frames not in ``mask`` have timestep 0.
 
         As in the original they have been modulated at the present timestep before.

@@ -147,7 +147,7 @@ def _chunked(
 def _encoder(weights: Weights, config: JavisDiTConfig) -> PromptEncoder:
     t5_ids: Callable[[str], list[int]]
     if weights.folder is None:
-        t5_ids = tokenizers.stand_in("t5", config.t5.vocab_size)
+        t5_ids = tokenizers.dummy("t5", config.t5.vocab_size)
     else:
         t5_ids = tokenizers.load(weights.folder / "t5", "t5")
     return PromptEncoder(

@@ -23,12 +23,12 @@ from jaxtyping import Array, Bool, Float
 from ml_dtypes import bfloat16
 
 from avits_jax.generators.javisdit.blocks import (
+    AudioTokens,
     Condition,
     Exchange,
     FinalLayer,
     KeyValue,
     Mlp,
-    Modulation,
     PriorBlock,
     SelfBlock,
     Tokens,
@@ -40,7 +40,13 @@ from avits_jax.nn.stacking import stack_layers
 
 PriorScope = Literal["candidate", "batch", "separate"]
 VideoLatents = Float[Array, "B T H W C"]
-AudioLatents = Float[Array, "B T M C"]
+AudioLatents = Float[Array, "B Ta M Ca"]
+VideoVelocities = Float[Array, "B T H W 2*C"]
+AudioVelocities = Float[Array, "B Ta M 2*Ca"]
+Patches = Float[Array, "B t S D"]
+# Shift, scale and gate rows of self-attention blocks, and of prior blocks.
+SelfRows = Float[Array, "B #T 6 D"]
+PriorRows = Float[Array, "B #T 9 D"]
 _NUMBER_WIDTH = 256
 # Small layers whose results act on everything: float32 even where that is slow.
 _EXACT = jax.lax.Precision.HIGHEST
@@ -179,11 +185,11 @@ class Level(nnx.Module):
     def __call__(
         self,
         video: Tokens,
-        audio: Tokens,
-        shared: dict[str, tuple[Modulation, Modulation]],
+        audio: AudioTokens,
+        shared: dict[str, tuple[Array, Array]],
         rotary: Float[Array, " P"],
         context: Context,
-    ) -> dict[str, Tokens]:
+    ) -> dict[str, Float[Array, "B _ _ D"]]:
         """Return outputs of all blocks by name; the last ones are ``exchange_*``."""
         streams = {"video": video, "audio": audio}
         outputs = {}
@@ -334,9 +340,9 @@ class Transformer(nnx.Module):
         fps: Float[Array, " B"],
         height: float,
         width: float,
-        video_mask: Bool[Array, "B T"] | None = None,
+        video_mask: Bool[Array, "B Tv"] | None = None,
         audio_mask: Bool[Array, "B Ta"] | None = None,
-    ) -> tuple[VideoLatents, AudioLatents]:
+    ) -> tuple[VideoVelocities, AudioVelocities]:
         """Predict velocities (data minus noise), float32.
 
         Args:
@@ -383,10 +389,10 @@ class Transformer(nnx.Module):
         fps: Float[Array, " B"],
         height: float,
         width: float,
-        video_mask: Bool[Array, "B T"] | None = None,
+        video_mask: Bool[Array, "B Tv"] | None = None,
         audio_mask: Bool[Array, "B Ta"] | None = None,
         keep_blocks: bool = True,
-    ) -> tuple[tuple[VideoLatents, AudioLatents], dict[str, Array]]:
+    ) -> tuple[tuple[VideoVelocities, AudioVelocities], dict[str, Array]]:
         """Return what `__call__` gives, and outputs of embedders and blocks by name.
 
         Block outputs are ``[depth, B, T, S, D]``; there are none without
@@ -431,7 +437,7 @@ class Transformer(nnx.Module):
         }
         return self._unpatchify(video_out, audio_out, sizes), kept
 
-    def embed_video(self, video: VideoLatents, height: float, width: float) -> Tokens:
+    def embed_video(self, video: VideoLatents, height: float, width: float) -> Patches:
         """Embed patches of the video with their positions, ``[B, T, S, D]``."""
         config = self.config
         margins = [
@@ -454,7 +460,7 @@ class Transformer(nnx.Module):
         tokens = (tokens + positions).astype(self.dtype)
         return tokens.reshape(*tokens.shape[:2], -1, config.width)
 
-    def embed_audio(self, audio: AudioLatents) -> Tokens:
+    def embed_audio(self, audio: AudioLatents) -> Patches:
         """Embed patches of the sound with their positions, ``[B, T, S, D]``."""
         config = self.config
         sizes = zip(audio.shape[1:3], config.audio_patch, strict=True)
@@ -473,7 +479,7 @@ class Transformer(nnx.Module):
         """Return the embedded timestep plus the embedded fps, in float32."""
         return (self.time(self._rounded(timesteps)) + self.fps(fps))[:, None]
 
-    def modulations(self, condition: Condition) -> tuple[Modulation, Modulation]:
+    def modulations(self, condition: Condition) -> tuple[SelfRows, PriorRows]:
         """Return the rows that all self-attention, and all prior blocks share."""
         active = jax.nn.silu(condition)
         shape = (*condition.shape[:2], -1, self.config.width)
@@ -486,7 +492,7 @@ class Transformer(nnx.Module):
         # Unlike a cast there and back, this is never optimised away.
         return jax.lax.reduce_precision(x, 8, 7) if self.rounded else x
 
-    def _check_masks(self, video: Tokens, audio: Tokens, video_mask, audio_mask):
+    def _check_masks(self, video: Tokens, audio: AudioTokens, video_mask, audio_mask):
         if (video_mask is None) != (audio_mask is None):
             raise ValueError("video_mask and audio_mask must be given together")
         for name, tokens, mask in (
@@ -499,7 +505,7 @@ class Transformer(nnx.Module):
                     f"{tokens.shape[:2]}"
                 )
 
-    def _unpatchify(self, video: Tokens, audio: Tokens, sizes: tuple[int, ...]):
+    def _unpatchify(self, video: Array, audio: Array, sizes: tuple[int, ...]):
         config = self.config
         rows, columns = (
             -(-size // patch)

@@ -246,7 +246,7 @@ PRIOR_RULES = (
         [
             rule
             for rule in imagebind.RULES
-            if rule.target.startswith(("text.", "{tower}."))
+            if rule.target.startswith(("text.", "{encoder}."))
         ],
         source="text_encoder.",
     ),

@@ -15,7 +15,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from avits_jax.networks.autoencoder_kl import group_norm
-from avits_jax.nn.convolution import CausalConv3d, Video
+from avits_jax.nn.convolution import CausalConv3d, Filtered, Video
 from avits_jax.nn.gaussian import Gaussian, split_moments
 
 _EPSILON = 1e-5
@@ -73,7 +73,7 @@ class TemporalBlock(nnx.Module):
         self.conv2 = conv(outward, 3)
         self.shortcut = None if inward == outward else conv(inward, 1)
 
-    def __call__(self, x: Video) -> Video:
+    def __call__(self, x: Video) -> Filtered:
         h = self.conv1(jax.nn.silu(self.norm1(x)))
         h = self.conv2(jax.nn.silu(self.norm2(h)))
         return h + (x if self.shortcut is None else self.shortcut(x))
@@ -88,7 +88,7 @@ def _blocks(
     )
 
 
-def _run(blocks: nnx.List, x: Video) -> Video:
+def _run(blocks: nnx.List, x: Video) -> Filtered:
     for block in blocks:
         x = block(x)
     return x
@@ -118,7 +118,7 @@ class TemporalEncoder(nnx.Module):
             widths[-1], 2 * config.latent_channels, 1, rngs=rngs
         )
 
-    def __call__(self, x: Video) -> Video:
+    def __call__(self, x: Video) -> Filtered:
         x = self.conv_in(x)
         for index, stage in enumerate(self.stages):
             x = _run(stage, x)
@@ -128,7 +128,7 @@ class TemporalEncoder(nnx.Module):
         return self.conv_out(jax.nn.silu(self.norm_out(x)))
 
 
-def _frames_from_channels(x: Video) -> Video:
+def _frames_from_channels(x: Video) -> Filtered:
     """Turn channels ``(C, 2)`` into twice as many frames."""
     batch, length, height, width, channels = x.shape
     x = x.reshape(batch, length, height, width, channels // 2, 2)
@@ -156,7 +156,7 @@ class TemporalDecoder(nnx.Module):
         self.norm_out = group_norm(widths[0], config.norm_groups, rngs, _EPSILON)
         self.conv_out = CausalConv3d(widths[0], config.channels, 3, rngs=rngs)
 
-    def __call__(self, z: Video) -> Video:
+    def __call__(self, z: Video) -> Filtered:
         x = _run(self.middle, self.conv_in(z))
         for index in reversed(range(len(self.stages))):
             x = _run(self.stages[index], x)

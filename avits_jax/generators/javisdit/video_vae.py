@@ -21,7 +21,7 @@ from avits_jax.nn.gaussian import Gaussian
 from avits_jax.sampling.chunks import in_batches
 
 VideoLatents = Float[Array, "B t h w D"]
-FrameLatents = Float[Array, "B T h w D"]
+FrameLatents = Float[Array, "B T h w C"]
 Frames = Float[Array, "B T H W 3"]
 
 

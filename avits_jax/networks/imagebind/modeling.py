@@ -1,10 +1,10 @@
-"""ImageBind's vision, audio and text towers (Girdhar et al., arXiv 2305.05665).
+"""ImageBind's vision, audio and text encoders (Girdhar et al., arXiv 2305.05665).
 
-Each tower has `tokens` (patches or words with positions), `hidden` (after the trunk),
+Each encoder has `tokens` (patches or words with positions), `hidden` (after the trunk),
 `project` (head, before normalisation) and `__call__` (the embedding). Facts of the
 original that are easily missed: GELU is exact everywhere, text included; only vision
 normalises before its blocks; only audio appends a learned key and value; text picks the
-end token first and normalises it after. Depth, thermal and IMU towers are left out.
+end token first and normalises it after. Depth, thermal and IMU encoders are left out.
 
 Upstream: facebookresearch/ImageBind, imagebind/models/imagebind_model.py,
 imagebind/models/transformer.py, imagebind/models/multimodal_preprocessors.py and
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from avits_jax.networks.imagebind.config import ImageBindConfig, TowerConfig
+from avits_jax.networks.imagebind.config import EncoderConfig, ImageBindConfig
 from avits_jax.nn.attention import attend
 from avits_jax.nn.patches import patchify
 from avits_jax.nn.stacking import scan_layers, stack_layers
@@ -41,7 +41,7 @@ def unit(x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
 class Attention(nnx.Module):
     """Multi-head self-attention, optionally with one learned extra key and value."""
 
-    def __init__(self, config: TowerConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
         width = config.width
         self.heads = config.heads
         self.qkv = nnx.Linear(width, 3 * width, rngs=rngs)
@@ -68,7 +68,7 @@ class Attention(nnx.Module):
 class Block(nnx.Module):
     """Pre-norm transformer block with exact GELU."""
 
-    def __init__(self, config: TowerConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
         width = config.width
         self.norm1 = _norm(width, rngs)
         self.attention = Attention(config, rngs=rngs)
@@ -84,7 +84,7 @@ class Block(nnx.Module):
 class Trunk(nnx.Module):
     """Identical blocks, stacked along a leading layer axis and scanned."""
 
-    def __init__(self, config: TowerConfig, *, causal: bool, rngs: nnx.Rngs):
+    def __init__(self, config: EncoderConfig, *, causal: bool, rngs: nnx.Rngs):
         self.causal = causal
         self.blocks = stack_layers(
             lambda rngs: Block(config, rngs=rngs), config.depth, rngs
@@ -94,7 +94,7 @@ class Trunk(nnx.Module):
         return scan_layers(self.blocks, x, call=lambda block, x: block(x, self.causal))
 
 
-class VisionTower(nnx.Module):
+class VisionEncoder(nnx.Module):
     """Embeds frames, alone or in short consecutive groups.
 
     A frame alone stands for ``num_frames`` copies of itself; the patch kernel is then
@@ -146,7 +146,7 @@ class VisionTower(nnx.Module):
         return unit(self.project(self.trunk(self.pre_norm(tokens))))
 
 
-class AudioTower(nnx.Module):
+class AudioEncoder(nnx.Module):
     """Embeds log-mel pictures of 2 s clips."""
 
     def __init__(self, config: ImageBindConfig, *, rngs: nnx.Rngs):
@@ -192,7 +192,7 @@ class AudioTower(nnx.Module):
         return scale * unit(self.project(self.hidden(mel)))
 
 
-class TextTower(nnx.Module):
+class TextEncoder(nnx.Module):
     """Embeds token ids padded with 0; the end token must be the largest id."""
 
     def __init__(self, config: ImageBindConfig, *, rngs: nnx.Rngs):
@@ -228,12 +228,12 @@ class TextTower(nnx.Module):
 
 
 class ImageBind(nnx.Module):
-    """The three towers that the verifiers use."""
+    """The three encoders that the verifiers use."""
 
     def __init__(self, config: ImageBindConfig, *, rngs: nnx.Rngs):
-        self.vision = VisionTower(config, rngs=rngs)
-        self.audio = AudioTower(config, rngs=rngs)
-        self.text = TextTower(config, rngs=rngs)
+        self.vision = VisionEncoder(config, rngs=rngs)
+        self.audio = AudioEncoder(config, rngs=rngs)
+        self.text = TextEncoder(config, rngs=rngs)
 
 
 def _with_class(

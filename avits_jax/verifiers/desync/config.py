@@ -18,14 +18,14 @@ class SynchformerConfig:
         patch_size: pixels on a side of a patch.
         num_frames: frames of a segment.
         tubelet: frames of a video patch.
-        video_depth: blocks of the video tower.
+        video_depth: blocks of the video encoder.
         video_heads: its attention heads.
         video_hidden: hidden width of its MLPs.
         mel_bins: mel bands.
         mel_frames: spectrogram frames of a segment.
         mel_patch: bins and frames of an audio patch.
         mel_stride: bins and frames from one audio patch to the next.
-        audio_depth: layers of the audio tower.
+        audio_depth: layers of the audio encoder.
         audio_heads: its attention heads.
         audio_hidden: hidden width of its MLPs.
         head_depth: blocks of the transformer that compares both.

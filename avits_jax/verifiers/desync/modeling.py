@@ -151,7 +151,7 @@ class SpaceTimeBlock(nnx.Module):
         return x + self.mlp(self.norm_mlp(x))
 
 
-class VideoTower(nnx.Module):
+class VideoEncoder(nnx.Module):
     """Frames of a segment to one feature per frame pair."""
 
     def __init__(self, config: SynchformerConfig, *, rngs: nnx.Rngs):
@@ -193,7 +193,7 @@ class VideoTower(nnx.Module):
         return self.pool(x.reshape(len(x), self.config.video_steps, -1, x.shape[-1]))
 
 
-class AudioTower(nnx.Module):
+class AudioEncoder(nnx.Module):
     """Spectrogram of a segment to one feature per 0.1 s."""
 
     def __init__(self, config: SynchformerConfig, *, rngs: nnx.Rngs):
@@ -227,13 +227,13 @@ class AudioTower(nnx.Module):
 
 
 class Synchformer(nnx.Module):
-    """Both towers and the transformer that compares them."""
+    """Both encoders and the transformer that compares them."""
 
     def __init__(self, config: SynchformerConfig, *, rngs: nnx.Rngs):
         self.config = config
         width = config.width
-        self.video = VideoTower(config, rngs=rngs)
-        self.audio = AudioTower(config, rngs=rngs)
+        self.video = VideoEncoder(config, rngs=rngs)
+        self.audio = AudioEncoder(config, rngs=rngs)
         self.video_out = nnx.Linear(width, width, rngs=rngs)
         self.audio_out = nnx.Linear(width, width, rngs=rngs)
         self.video_norm = nnx.LayerNorm(width, epsilon=_HEAD_EPSILON, rngs=rngs)
@@ -254,12 +254,12 @@ class Synchformer(nnx.Module):
     def video_features(
         self, frames: Float[Array, "B S T H W 3"]
     ) -> Float[Array, "B S t D"]:
-        """Return features of every segment; see `VideoTower`."""
+        """Return features of every segment; see `VideoEncoder`."""
         x = self.video(frames.reshape(-1, *frames.shape[2:]))
         return x.reshape(*frames.shape[:2], *x.shape[1:])
 
     def audio_features(self, mel: Float[Array, "B S M T"]) -> Float[Array, "B S t D"]:
-        """Return features of every segment; see `AudioTower`."""
+        """Return features of every segment; see `AudioEncoder`."""
         x = self.audio(mel.reshape(-1, *mel.shape[2:]))
         return x.reshape(*mel.shape[:2], *x.shape[1:])
 

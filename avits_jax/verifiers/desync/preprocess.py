@@ -1,4 +1,4 @@
-"""Frames and sound of a clip as Synchformer's towers read them.
+"""Frames and sound of a clip as Synchformer's encoders read them.
 
 Upstream: JavisVerse/JavisDiT at b505b37, eval/javisbench/src/dataset.py
 (DeSyncDataset).

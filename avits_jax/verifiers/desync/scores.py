@@ -113,7 +113,7 @@ def clip_logits(
 ) -> Float[Array, "N G C"]:
     """Return logits of the offset for every group of segments of each clip.
 
-    Every segment goes through its tower once, however many groups share it. All of a
+    Every segment goes through its encoder once, however many groups share it. All of a
     clip's logits are NaN where its video holds NaN or infinity, in whichever frame.
 
     Args:

@@ -1,4 +1,4 @@
-"""Pixels for ImageBind's vision tower, in-graph, in the three modes.
+"""Pixels for ImageBind's vision encoder, in-graph, in the three modes.
 
 - ``default``: as the benchmark, on unrounded pixels: bicubic with antialias, aspect
   kept, centre crop.
@@ -60,7 +60,7 @@ def its_pairs(num_frames: int) -> np.ndarray:
     """Return frames ``[5, 2]`` of the server's clips: five spread pairs of neighbours.
 
     A single frame (where the server gives up) is its own neighbour, as a still picture
-    is for the vision tower.
+    is for the vision encoder.
     """
     starts = np.linspace(0, max(num_frames - 2, 0), NUM_CLIPS).astype(int)
     return np.stack([starts, np.minimum(starts + 1, num_frames - 1)], 1)

@@ -1,4 +1,4 @@
-"""Log-mel pictures for ImageBind's audio tower, in-graph.
+"""Log-mel pictures for ImageBind's audio encoder, in-graph.
 
 A picture is made of one clip of 2 s whose mean, over all channels, has been removed;
 only the first channel is heard. The original removes the mean in place on views of the

@@ -1,4 +1,4 @@
-"""Mini's verifier networks: small towers for frames, sound and words."""
+"""Mini's verifier networks: small encoders for frames, sound and words."""
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +47,7 @@ class TimeStack(nnx.Module):
         return self.norm(x)
 
 
-class VideoTower(nnx.Module):
+class VideoEncoder(nnx.Module):
     """Frames to one vector each."""
 
     def __init__(self, *, rngs: nnx.Rngs):
@@ -64,7 +64,7 @@ class VideoTower(nnx.Module):
         return self.out(x.reshape(len(video), NUM_STEPS, -1))
 
 
-class AudioTower(nnx.Module):
+class AudioEncoder(nnx.Module):
     """Log-mel spectrogram to one vector per eighth of a second."""
 
     def __init__(self, *, rngs: nnx.Rngs):
@@ -87,7 +87,9 @@ class TextMatcher(nnx.Module):
     (arXiv 2303.15343).
     """
 
-    def __init__(self, tower: type[VideoTower] | type[AudioTower], *, rngs: nnx.Rngs):
+    def __init__(
+        self, tower: type[VideoEncoder] | type[AudioEncoder], *, rngs: nnx.Rngs
+    ):
         self.tower = tower(rngs=rngs)
         self.time = TimeStack(rngs=rngs)
         self.media_out = nnx.Linear(WIDTH, EMBED, rngs=rngs)
@@ -116,8 +118,8 @@ class Synchrony(nnx.Module):
     """Do the impacts that are seen and the impacts that are heard coincide?"""
 
     def __init__(self, *, rngs: nnx.Rngs):
-        self.video = VideoTower(rngs=rngs)
-        self.audio = AudioTower(rngs=rngs)
+        self.video = VideoEncoder(rngs=rngs)
+        self.audio = AudioEncoder(rngs=rngs)
         self.mix = nnx.Linear(2 * WIDTH, WIDTH, rngs=rngs)
         self.time = TimeStack(rngs=rngs)
         self.out = nnx.Linear(WIDTH, 1, rngs=rngs)

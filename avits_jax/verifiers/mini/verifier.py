@@ -15,17 +15,17 @@ from jaxtyping import Array, Float, Int
 from avits_jax.mini_world.grammar import tokenize
 from avits_jax.types import Media, PyTree, Verifier
 from avits_jax.verifiers.mini.modeling import (
-    AudioTower,
+    AudioEncoder,
     Synchrony,
     TextMatcher,
-    VideoTower,
+    VideoEncoder,
     log_mel,
 )
 from avits_jax.weights.checkpoint import load as load_checkpoint
 
 BUILDS: dict[str, Callable[..., Any]] = {
-    "mini_tv": partial(TextMatcher, VideoTower),
-    "mini_ta": partial(TextMatcher, AudioTower),
+    "mini_tv": partial(TextMatcher, VideoEncoder),
+    "mini_ta": partial(TextMatcher, AudioEncoder),
     "mini_av": Synchrony,
 }
 

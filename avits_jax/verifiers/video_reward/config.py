@@ -14,7 +14,7 @@ LORA_SCALE = 2.0
 
 @dataclass(frozen=True)
 class VisionConfig:
-    """Sizes of the vision tower.
+    """Sizes of the vision encoder.
 
     Attributes:
         depth: blocks.
@@ -54,7 +54,7 @@ class VideoRewardConfig:
     """Sizes of the language model; the defaults are those of Qwen2-VL-2B.
 
     Attributes:
-        vision: the vision tower.
+        vision: the vision encoder.
         vocab_size: rows of the embedding, cut to the tokens in use.
         hidden_size: width.
         intermediate_size: hidden width of the MLPs.

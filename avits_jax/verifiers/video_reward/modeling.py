@@ -25,7 +25,7 @@ from avits_jax.verifiers.video_reward.config import VideoRewardConfig, VisionCon
 
 def patch_angles(
     config: VisionConfig, rows: int, columns: int
-) -> Float[np.ndarray, "P D/2"]:
+) -> Float[np.ndarray, "P A"]:
     """Return rotary angles of one frame pair's patches, in merge order.
 
     The first half of a head's frequencies turns with the row, the second with the
@@ -42,7 +42,7 @@ def patch_angles(
 
 
 class VisionBlock(nnx.Module):
-    """Pre-norm transformer block of the vision tower."""
+    """Pre-norm transformer block of the vision encoder."""
 
     def __init__(self, config: VisionConfig, *, rngs: nnx.Rngs):
         width, hidden = config.width, config.width * config.mlp_ratio
@@ -65,7 +65,7 @@ class VisionBlock(nnx.Module):
         return x + self.fc2(quick_gelu(self.fc1(self.norm2(x))))
 
 
-class VisionTower(nnx.Module):
+class VisionEncoder(nnx.Module):
     """Patches of frame pairs to tokens of the language model."""
 
     def __init__(self, config: VisionConfig, outputs: int, *, rngs: nnx.Rngs):
@@ -143,12 +143,12 @@ class LanguageLayer(nnx.Module):
 
 
 class VideoReward(nnx.Module):
-    """Vision tower, language model and reward head."""
+    """Vision encoder, language model and reward head."""
 
     def __init__(self, config: VideoRewardConfig, *, rngs: nnx.Rngs):
         self.config = config
         width = config.hidden_size
-        self.vision = VisionTower(config.vision, width, rngs=rngs)
+        self.vision = VisionEncoder(config.vision, width, rngs=rngs)
         self.embed = Embedding(config.vocab_size, width, rngs=rngs)
         self.layers = stack_layers(
             lambda r: LanguageLayer(config, rngs=r), config.num_hidden_layers, rngs
@@ -165,7 +165,7 @@ class VideoReward(nnx.Module):
 
         Args:
             ids: prompts, with one video token for every row of ``video`` that is used.
-            video: what the vision tower gave.
+            video: what the vision encoder gave.
         """
         here = ids == self.config.video_token
         row = jnp.clip(jnp.cumsum(here, 1) - 1, 0, video.shape[1] - 1)
@@ -199,5 +199,5 @@ class VideoReward(nnx.Module):
         rows: int,
         columns: int,
     ) -> Float[Array, "B 3"]:
-        """Return raw rewards VQ, MQ, TA of clips and prompts; see `VisionTower`."""
+        """Return raw rewards VQ, MQ, TA of clips and prompts; see `VisionEncoder`."""
         return self.read(self.hidden(ids, self.vision(patches, rows, columns)), ids)

@@ -14,7 +14,7 @@ from avits_jax.verifiers.video_reward.config import VideoRewardConfig
 from avits_jax.verifiers.video_reward.modeling import VideoReward
 from avits_jax.weights.name_map import Rule, embedding, linear, norm, prefixed
 
-# Newer transformers releases moved both towers; PEFT wraps everything once more.
+# Newer transformers releases moved both encoders; PEFT wraps everything once more.
 _RENAMED = {
     "base_model.model.": "",
     "model.visual.": "visual.",
@@ -57,7 +57,7 @@ class LoraWeight:
 
 
 def _plain_name(key: str) -> str:
-    """Return a key without wrappers: ``base_layer``, the adapter's, moved towers."""
+    """Return a key without wrappers: ``base_layer``, the adapter's, moved encoders."""
     for prefix, ours in _RENAMED.items():
         if key.startswith(prefix):
             key = ours + key.removeprefix(prefix)

@@ -1,4 +1,4 @@
-"""Frames of a clip as VideoReward's vision tower reads them.
+"""Frames of a clip as VideoReward's vision encoder reads them.
 
 Upstream: KwaiVGI/VideoAlign, vision_process.py (smart_nframes, smart_resize,
 fetch_video), and huggingface/transformers,

@@ -66,7 +66,7 @@ def make(
         names: ``video_reward`` and ``video_reward_OUTPUT``, see the module.
         config: sizes of the network.
         weights: where the tokenizer's files are, beside the weights; with random
-            weights a stand-in takes its place.
+            weights a dummy tokenizer takes its place.
         fps: frames per second of the clips.
         sample_rate: unused, nothing is heard.
         mode: "default", "bench" or "its".
@@ -89,7 +89,7 @@ def make(
 
 def _tokenizer(config: VideoRewardConfig, weights: Weights) -> tokenizers.Tokenize:
     if weights.folder is None:
-        return tokenizers.stand_in("qwen2", config.vocab_size)
+        return tokenizers.dummy("qwen2", config.vocab_size)
     return tokenizers.load(weights.folder, "qwen2")
 
 

@@ -1,7 +1,7 @@
 """CLIP-FlanT5: does this image show the text? The likelihood of the answer "Yes".
 
 Lin et al., "Evaluating Text-to-Visual Generation with Image-to-Text Generation", ECCV
-2024 (t2v_metrics). Patch features of a CLIP vision tower go through a two-layer
+2024 (t2v_metrics). Patch features of a CLIP vision encoder go through a two-layer
 projector and take the place of one token in the prompt of a FlanT5.
 
 Upstream: linzhiqiu/t2v_metrics, t2v_metrics/models/vqascore_models/clip_t5_model.py
@@ -45,7 +45,7 @@ class ClipLayer(nnx.Module):
         return x + self.fc2(quick_gelu(self.fc1(self.norm2(x))))
 
 
-class ClipVisionTower(nnx.Module):
+class ClipVisionEncoder(nnx.Module):
     """CLIP's vision transformer up to the states before its last layer."""
 
     def __init__(self, config: ClipVisionConfig, *, rngs: nnx.Rngs):
@@ -80,11 +80,11 @@ class Projector(nnx.Module):
 
 
 class VQAScore(nnx.Module):
-    """Vision tower, projector and language model."""
+    """Vision encoder, projector and language model."""
 
     def __init__(self, config: VQAScoreConfig, *, rngs: nnx.Rngs):
         self.config = config
-        self.vision = ClipVisionTower(config.clip, rngs=rngs)
+        self.vision = ClipVisionEncoder(config.clip, rngs=rngs)
         self.projector = Projector(
             config.clip.hidden_size, config.t5.d_model, rngs=rngs
         )

@@ -46,7 +46,7 @@ def vqa_score_rules() -> tuple[Rule, ...]:
 def vqa_score_ignored(config: VQAScoreConfig) -> dict[str, str]:
     """Return keys that the score does not use: pattern -> why."""
     last = f"{_TOWER}encoder.layers.{config.clip.num_hidden_layers - 1}."
-    why = "the tower is read before its last layer"
+    why = "the encoder is read before its last layer"
     return {
         **{f"{last}{{a}}.{{b}}": why, f"{last}{{a}}.{{b}}.{{c}}": why},
         f"{_TOWER}post_layernorm.{{name}}": why,

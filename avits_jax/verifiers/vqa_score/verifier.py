@@ -56,7 +56,7 @@ def make(
         names: ``vqa_score``.
         config: sizes of the network.
         weights: where the tokenizer's files are, beside the weights; with random
-            weights a stand-in takes its place.
+            weights a dummy tokenizer takes its place.
         fps: unused, frames are spread over the clip whatever its rate.
         sample_rate: unused, nothing is heard.
         mode: "default" or "its".
@@ -98,7 +98,7 @@ def encode_question(
 
 def _tokenizer(config: VQAScoreConfig, weights: Weights) -> tokenizers.Tokenize:
     if weights.folder is None:
-        return tokenizers.stand_in("t5", config.t5.vocab_size)
+        return tokenizers.dummy("t5", config.t5.vocab_size)
     return tokenizers.load(weights.folder, "t5")
 
 

@@ -35,8 +35,8 @@ FRAME, CLIP, TEXT = 335.0e9, 40.9e9, 47.1e9
 @cache
 def work(*outputs, **settings) -> float:
     """Operations per clip of one pass at full size."""
-    tower = imagebind_pass(FULL, outputs, fps=24.0, sample_rate=16_000, **settings)
-    jaxpr = jax.make_jaxpr(tower.rewards)(names.build(FULL)[1], CLIPS, IDS)
+    shared = imagebind_pass(FULL, outputs, fps=24.0, sample_rate=16_000, **settings)
+    jaxpr = jax.make_jaxpr(shared.rewards)(names.build(FULL)[1], CLIPS, IDS)
     return count_flops(jaxpr) / 2
 
 
@@ -44,8 +44,8 @@ def work(*outputs, **settings) -> float:
 def test_full_size_computes_in_the_weights_dtype_and_scores_in_float32(dtype):
     graph, like = names.build(FULL)
     params = with_dtype(like, dtype)
-    tower = imagebind_pass(FULL, OUTPUTS, fps=24.0, sample_rate=16_000)
-    rewards = jax.eval_shape(tower.rewards, params, CLIPS, IDS)
+    shared = imagebind_pass(FULL, OUTPUTS, fps=24.0, sample_rate=16_000)
+    rewards = jax.eval_shape(shared.rewards, params, CLIPS, IDS)
     assert set(rewards) == set(OUTPUTS)
     for reward in rewards.values():
         assert reward.shape == (2,) and reward.dtype == jnp.float32
@@ -68,7 +68,7 @@ def test_frames_are_embedded_once_for_all_scores():
     both = work("javis_score", "avh_score")
     assert needed * 0.98 < both < 1.05 * needed
     assert work("javis_score") == both
-    tower = make(
+    shared = make(
         ["javis_score", "avh_score"],
         FULL,
         Weights(None),
@@ -78,7 +78,7 @@ def test_frames_are_embedded_once_for_all_scores():
         candidate_batch=None,
     )
     like = names.build(FULL)[1]
-    stacked = jax.make_jaxpr(stack(tower))((like,) * 2, CLIPS, (IDS,) * 2)
+    stacked = jax.make_jaxpr(stack(shared))((like,) * 2, CLIPS, (IDS,) * 2)
     assert count_flops(stacked) == 2 * both
 
 

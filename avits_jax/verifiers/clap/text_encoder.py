@@ -1,4 +1,4 @@
-"""RoBERTa (arXiv 1907.11692), the text tower of CLAP: post-norm, with a tanh pooler.
+"""RoBERTa (arXiv 1907.11692), the text encoder of CLAP: post-norm, with a tanh pooler.
 
 Upstream: huggingface/transformers, src/transformers/models/clap/modeling_clap.py
 (ClapTextModel).
@@ -44,7 +44,7 @@ class TextBlock(nnx.Module):
         return self.norm2(x + self.down(jax.nn.gelu(self.up(x), approximate=False)))
 
 
-class TextTower(nnx.Module):
+class TextEncoder(nnx.Module):
     """Token ids to one vector."""
 
     def __init__(self, config: TextConfig, *, rngs: nnx.Rngs):

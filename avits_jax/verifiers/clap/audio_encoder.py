@@ -1,4 +1,4 @@
-"""HTSAT, CLAP's audio tower (Chen et al., arXiv 2202.00874), without fusion.
+"""HTSAT, CLAP's audio encoder (Chen et al., arXiv 2202.00874), without fusion.
 
 The spectrogram is cut into stretches of time that are stacked along the frequency axis
 to a square image, which a Swin transformer (arXiv 2103.14030) reads.
@@ -23,7 +23,9 @@ def _norm(width: int, rngs: nnx.Rngs) -> nnx.LayerNorm:
     return nnx.LayerNorm(width, epsilon=1e-5, use_fast_variance=False, rngs=rngs)
 
 
-def windows_of(x: Float[Array, "B H W D"], side: int) -> Float[Array, "b side*side D"]:
+def windows_of(
+    x: Float[Array, "B H W D"], side: int
+) -> Float[Array, "b {side}*{side} D"]:
     """Cut maps into square windows, row by row."""
     batch, height, width, features = x.shape
     x = x.reshape(batch, height // side, side, width // side, side, features)
@@ -31,7 +33,7 @@ def windows_of(x: Float[Array, "B H W D"], side: int) -> Float[Array, "b side*si
 
 
 def join_windows(
-    x: Float[Array, "b side*side D"], height: int, width: int, side: int
+    x: Float[Array, "b {side}*{side} D"], height: int, width: int, side: int
 ) -> Float[Array, "B H W D"]:
     """Undo `windows_of`."""
     x = x.reshape(-1, height // side, width // side, side, side, x.shape[-1])
@@ -180,7 +182,7 @@ class Stage(nnx.Module):
         return x if self.merge is None else self.merge(x)
 
 
-class AudioTower(nnx.Module):
+class AudioEncoder(nnx.Module):
     """Log-mel spectrogram to one vector."""
 
     def __init__(self, config: AudioConfig, *, rngs: nnx.Rngs):
