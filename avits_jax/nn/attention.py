@@ -14,8 +14,8 @@ def _fused_fits(query: Array) -> bool:
 
 def attend(
     query: Float[Array, "B Q H D"],
-    key: Float[Array, "B K H D"],
-    value: Float[Array, "B K H D"],
+    key: Float[Array, "B K G D"],
+    value: Float[Array, "B K G D"],
     mask: Bool[Array, "#B #H #Q K"] | None = None,
 ) -> Float[Array, "B Q H D"]:
     """Apply softmax attention at scale 1/sqrt(D), the softmax in float32.
@@ -25,8 +25,8 @@ def attend(
 
     Args:
         query: ``[B, Q, H, D]``.
-        key: ``[B, K, H, D]``.
-        value: ``[B, K, H, D]``.
+        key: ``[B, K, G, D]``; G divides H, and neighbouring queries share a head.
+        value: ``[B, K, G, D]``.
         mask: True where a query may look at a key; broadcast to ``[B, H, Q, K]``.
 
     Returns:

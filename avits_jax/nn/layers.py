@@ -5,20 +5,14 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-
-def attend(
-    query: Float[Array, "B Q H D"],
-    key: Float[Array, "B K H D"],
-    value: Float[Array, "B K H D"],
-    mask: Bool[Array, "B K"] | None = None,
-) -> Float[Array, "B Q H D"]:
-    """Apply softmax attention; positions where ``mask`` is False are not looked at."""
-    bias = None if mask is None else mask[:, None, None, :]
-    return jax.nn.dot_product_attention(query, key, value, mask=bias)
+from avits_jax.nn.attention import attend
 
 
 class SelfAttention(nnx.Module):
-    """Multi-head self-attention with one fused projection."""
+    """Multi-head self-attention with one fused projection.
+
+    Positions where ``mask`` is False are not looked at.
+    """
 
     def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs):
         self.heads = heads
@@ -31,7 +25,8 @@ class SelfAttention(nnx.Module):
         batch, length, width = x.shape
         shape = (batch, length, 3, self.heads, width // self.heads)
         q, k, v = jnp.moveaxis(self.qkv(x).reshape(shape), 2, 0)
-        return self.out(attend(q, k, v, mask).reshape(x.shape))
+        seen = None if mask is None else mask[:, None, None]
+        return self.out(attend(q, k, v, seen).reshape(x.shape))
 
 
 class Mlp(nnx.Module):

@@ -65,11 +65,11 @@ def config_of(sizes: dict[str, Any], reward_tokens, vocab_size=None):
     )
 
 
-def split_clips(arrays: dict[str, Any]) -> list[tuple[np.ndarray, int, int]]:
+def split_clips(arrays: dict[str, Any]) -> list[tuple[jax.Array, int, int]]:
     """Patches ``[1, T, P, K]`` of each clip, with its rows and columns."""
     grids = [tuple(map(int, grid)) for grid in arrays["video_grid_thw"]]
     ends = np.cumsum([t * h * w for t, h, w in grids])[:-1]
-    parts = np.split(arrays["pixel_values_videos"], ends)
+    parts = jnp.split(arrays["pixel_values_videos"], ends)
     return [
         (part.reshape(1, t, h * w, -1), h, w)
         for part, (t, h, w) in zip(parts, grids, strict=True)

@@ -48,8 +48,8 @@ def prepare_frames(
 
 
 def frame_segments(
-    frames: Float[Array, "B F H W 3"], num_frames: int
-) -> Float[Array, "B S T H W 3"]:
+    frames: Float[Array, "B F H W C"], num_frames: int
+) -> Float[Array, "B S T H W C"]:
     """Cut frames at 25 per second into segments of 0.64 s, one every 0.32 s."""
     count = 1 + (frames.shape[1] - num_frames) // FRAME_STEP
     index = np.arange(count)[:, None] * FRAME_STEP + np.arange(num_frames)

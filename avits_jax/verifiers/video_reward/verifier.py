@@ -24,11 +24,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from avits_jax.text import tokenizers
 from avits_jax.types import Media, PyTree, Scores, SharedPass, Verifier
-from avits_jax.verifiers.failures import broken, check_mode, failed_as_nan
+from avits_jax.verifiers.failures import (
+    broken,
+    check_mode,
+    check_pixels,
+    failed_as_nan,
+)
 from avits_jax.verifiers.stack import from_pass
 from avits_jax.verifiers.video_reward.config import TINY, VideoRewardConfig
 from avits_jax.verifiers.video_reward.params import build
@@ -100,7 +105,7 @@ def _rewards(
 
     def rewards(params: PyTree, media: Media, cond: Array) -> dict[str, Scores]:
         model, video = nnx.merge(graph, params), media.video
-        _check(video)
+        check_pixels(_FAMILY, video)
         frames, height, width = video.shape[1:4]
         count = num_video_tokens(frames, height, width, config, fps=fps, mode=mode)
         ids = insert_video(cond, count, config.video_token)
@@ -108,14 +113,6 @@ def _rewards(
         return _public(named_rewards(failed_as_nan(raw, broken(video))))
 
     return rewards
-
-
-def _check(video: Float[Array, "N F H W C"]) -> None:
-    if 0 in video.shape[1:]:
-        raise ValueError(
-            f"{_FAMILY} needs at least one frame with pixels, got video of shape "
-            f"{video.shape}"
-        )
 
 
 def _public(rewards: dict[str, Scores]) -> dict[str, Scores]:

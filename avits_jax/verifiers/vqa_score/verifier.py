@@ -21,7 +21,12 @@ from jaxtyping import Int
 
 from avits_jax.text import tokenizers
 from avits_jax.types import Media, PyTree, Scores, SharedPass, Verifier
-from avits_jax.verifiers.failures import broken, check_mode, failed_as_nan
+from avits_jax.verifiers.failures import (
+    broken,
+    check_mode,
+    check_pixels,
+    failed_as_nan,
+)
 from avits_jax.verifiers.stack import from_pass
 from avits_jax.verifiers.texts import pad_end, shorten
 from avits_jax.verifiers.vqa_score.config import TINY, VQAScoreConfig
@@ -109,11 +114,7 @@ def _rewards(
 
     def rewards(params: PyTree, media: Media, cond: PyTree) -> dict[str, Scores]:
         model, video = nnx.merge(graph, params), media.video
-        if 0 in video.shape[1:]:
-            raise ValueError(
-                f"{_FAMILY} needs at least one frame with pixels, got video of shape "
-                f"{video.shape}"
-            )
+        check_pixels(_FAMILY, video)
         scores = score_clips(
             model,
             video,

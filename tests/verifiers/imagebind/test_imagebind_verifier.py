@@ -2,10 +2,10 @@
 
 from functools import cache, partial
 
+import chex
 import goldens
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 from flax import nnx
 from network_helpers import random_params, with_dtype
@@ -131,7 +131,7 @@ def test_a_checkpoint_comes_back_with_its_sizes(tmp_path):
     folder = checkpoint.save(tmp_path / "imagebind", params, metadata)
     config, found = read(Weights(folder), tiny=False)
     assert config == TINY
-    jax.tree.map(np.testing.assert_array_equal, found, params)
+    chex.assert_trees_all_equal(found, params)
 
 
 @pytest.mark.parametrize("case", goldens.golden_cases("verifiers", "imagebind_tiny"))
@@ -141,4 +141,4 @@ def test_published_numbers_keep_their_shapes(case):
     _, like = names.build(config_of(case.info["constructor"]))
     found = weights.load(case.weights, like, names.RULES, names.IGNORED)
     assert found["text"]["log_scale"].shape == ()
-    jax.tree.map(lambda x, y: np.testing.assert_equal(x.shape, y.shape), found, like)
+    chex.assert_trees_all_equal_shapes(found, like)

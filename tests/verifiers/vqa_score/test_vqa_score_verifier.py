@@ -95,7 +95,7 @@ def test_full_size_scores_are_float32(dtype):
     assert found.shape == (5,) and found.dtype == jnp.float32
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_full_size_states_have_the_dtype_of_the_weights(dtype):
     graph, like = build(VQAScoreConfig())
 
