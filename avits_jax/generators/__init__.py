@@ -100,7 +100,7 @@ def random_ones(name: str, random_weights: bool = False) -> tuple[str, ...]:
 
 
 def _is_folder(name: str) -> bool:
-    """Whether a name is a checkpoint folder; a model's name is never one."""
+    """Tell whether a name is a checkpoint folder; a model's name is never one."""
     return name not in [info.name for info in infos()] and Path(name).is_dir()
 
 

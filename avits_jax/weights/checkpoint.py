@@ -66,12 +66,12 @@ class LazyArray:
 
     @property
     def size(self) -> int:
-        """Number of elements."""
+        """Return the number of elements."""
         return int(np.prod(self.shape))
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the whole leaf."""
+        """Return the bytes of the whole leaf."""
         return self.size * self.dtype.itemsize
 
 
@@ -372,7 +372,7 @@ def _read_arrays(
     *,
     tied: bool,
 ) -> list[jax.Array]:
-    """Arrays in the order of ``paths``, tied to the devices of ``shardings`` or not."""
+    """Read arrays in the order of ``paths``, on the devices of ``shardings`` if any."""
     import orbax.checkpoint as ocp
 
     target = {
@@ -410,7 +410,7 @@ def _untied(array: jax.Array) -> jax.Array:
 def _groups(
     target: dict[str, jax.ShapeDtypeStruct],
 ) -> Iterator[dict[str, jax.ShapeDtypeStruct]]:
-    """Arrays to read at once: while they are read they take memory twice."""
+    """Group arrays to read at once: while they are read they take memory twice."""
     group: dict[str, jax.ShapeDtypeStruct] = {}
     for path, struct in target.items():
         if not struct.size:

@@ -57,7 +57,7 @@ class LazyArrayHandler(ocp.type_handlers.NumpyHandler):
 
 
 def checkpointer() -> ocp.Checkpointer:
-    """Orbax checkpointer of flat dicts of `LazyArray`, numpy and jax arrays."""
+    """Return Orbax's checkpointer of flat dicts of `LazyArray` and arrays."""
     registry = ocp.type_handlers.create_type_handler_registry(
         (LazyArray, LazyArrayHandler()),
         (np.ndarray, ocp.type_handlers.NumpyHandler(deepcopy_host_arrays=False)),

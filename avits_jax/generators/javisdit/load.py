@@ -128,7 +128,7 @@ def _clip(
 def _chunked(
     config: JavisDiTConfig, frames: int | None, chunks: int | None
 ) -> JavisDiTConfig:
-    """The sizes with what is decoded at once."""
+    """Return the sizes with what is decoded at once."""
     vae = config.video_vae
     asked = {"decode_frames": frames, "decode_chunks": chunks}
     for name, value in asked.items():

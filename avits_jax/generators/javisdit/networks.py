@@ -55,7 +55,7 @@ class Networks(NamedTuple):
 def networks(
     config: JavisDiTConfig, precision: Precision = "float32"
 ) -> tuple[Networks, Networks]:
-    """Static graphs and parameter shapes of all networks, without their memory.
+    """Return static graphs and parameter shapes of all networks, without memory.
 
     Args:
         config: sizes of the networks.

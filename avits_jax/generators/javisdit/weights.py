@@ -30,7 +30,7 @@ _LATENT_SHIFT = (-0.10, 0.34, 0.27, 0.98)
 
 
 def read_config(weights: Weights, default: JavisDiTConfig) -> JavisDiTConfig:
-    """Sizes of the networks, from a checkpoint's index.
+    """Read the sizes of the networks from a checkpoint's index.
 
     Args:
         weights: where from; ``default`` for random weights.
@@ -59,7 +59,7 @@ def read_config(weights: Weights, default: JavisDiTConfig) -> JavisDiTConfig:
 
 
 def read_weights(weights: Weights, config: JavisDiTConfig) -> Networks:
-    """Weights of all networks, in ``weights.dtype``.
+    """Read the weights of all networks, in ``weights.dtype``.
 
     Frequencies of positions and statistics of video latents stay float32. Among random
     weights, they are the real ones. With ``weights.mesh`` every array is made or read
@@ -97,7 +97,7 @@ def read_weights(weights: Weights, config: JavisDiTConfig) -> Networks:
 
 
 def at_dtype(like: dict[str, PyTree], dtype: str) -> dict[str, PyTree]:
-    """One network's shapes in a dtype, its constants in float32.
+    """Return one network's shapes in a dtype, its constants in float32.
 
     Args:
         like: shapes of the network's parameters.
@@ -110,7 +110,7 @@ def at_dtype(like: dict[str, PyTree], dtype: str) -> dict[str, PyTree]:
 
 
 def _with_constants(drawn: Networks) -> Networks:
-    """Random weights with the numbers that are no weights put right."""
+    """Return random weights with the numbers that are no weights put right."""
     rotary = drawn.transformer["rotary"]
     pairs = np.arange(rotary.size) / rotary.size
     transformer = {**drawn.transformer, "rotary": _like(rotary, 10_000.0**-pairs)}
@@ -122,5 +122,5 @@ def _with_constants(drawn: Networks) -> Networks:
 
 
 def _like(array: jax.Array, values: Any) -> jax.Array:
-    """Other values in the array's dtype and place."""
+    """Return other values in the array's dtype and place."""
     return array * 0 + jnp.asarray(values, array.dtype)
