@@ -138,7 +138,7 @@ def _parsed(names: Sequence[str]) -> list[Request]:
         find("verifier", request.name, infos())
         if request.name in MINI and request[1:] != ("", "default"):
             raise ValueError(
-                f"{request.name} has one checkpoint and one mode; say its name alone"
+                f"{request.name} has one checkpoint and one mode; give its name alone"
             )
     return requests
 
@@ -173,7 +173,7 @@ def _check_settings(requests: Sequence[Request], settings: Mapping[str, Any]) ->
         if name not in known:
             listed = ", ".join(sorted(known)) or "none"
             raise ValueError(
-                f"{name!r} is no setting of these verifiers (they have: {listed})"
+                f"{name!r} is not a setting of these verifiers (they have: {listed})"
             )
 
 
@@ -202,7 +202,7 @@ def _folder(request: Request, random_weights: bool) -> Path | None:
         folder = Path(request.checkpoint)
         if not folder.is_dir():
             raise ValueError(
-                f"checkpoint {folder} of verifier {request.name} is no folder"
+                f"checkpoint {folder} of verifier {request.name} is not a folder"
             )
         return folder
     if info.present:

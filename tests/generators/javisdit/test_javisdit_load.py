@@ -80,7 +80,9 @@ def test_what_is_not_on_offer_is_refused(options, message):
         load(Weights(None), tiny=True, **options)
 
 
-def test_parts_are_read_at_their_dtype_and_constants_in_float32(tmp_path, monkeypatch):
+def test_parts_are_read_at_their_dtype_and_constants_in_float32(
+    tmp_path, monkeypatch, unchecked
+):
     """Two parts are written for real; the three others are left out."""
 
     class Two(NamedTuple):
@@ -105,7 +107,7 @@ def test_parts_are_read_at_their_dtype_and_constants_in_float32(tmp_path, monkey
         reading.read_weights(Weights(tmp_path), CONFIG)
 
 
-def test_constants_among_random_weights_are_real(monkeypatch):
+def test_constants_among_random_weights_are_real(monkeypatch, unchecked):
     monkeypatch.setattr(reading, "random_weights", lambda like, *_: random_params(like))
     found = reading.read_weights(Weights(None, "bfloat16"), CONFIG)
     count = CONFIG.transformer.head_width // 2
