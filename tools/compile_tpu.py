@@ -114,7 +114,9 @@ def make_plan(options: argparse.Namespace) -> Plan:
         avits.Params(model.params, tuple(each.params for each in judges)),
         (key, cond, state),
         settings,
-        avits.Params(model.rules, tuple(each.rules for each in judges)),
+        avits.Params(
+            model.made.rules or (), tuple(each.made.rules or () for each in judges)
+        ),
     )
 
 

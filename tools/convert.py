@@ -38,31 +38,18 @@ from tools.converting.conversion import (  # noqa: E402
     convert,
     prepare,
 )
-from tools.converting.models import MODELS  # noqa: E402
-
-_LAYOUTS = """what --source holds:
-  clap          folder of laion/clap-htsat-unfused
-  imagebind     imagebind_huge.pth (weights are CC BY-NC-SA: non-commercial)
-  javisdit      a folder with transformer/ (JavisVerse/JavisDiT-v0.1-jav-240p4s),
-                prior/ (JavisVerse/JavisDiT-v0.1-prior), t5/ (DeepFloyd/t5-v1_1-xxl),
-                video_vae/ (hpcai-tech/OpenSora-VAE-v1.2), audio_vae/vae/ and
-                audio_vae/vocoder/ (cvssp/audioldm2)
-  synchformer   synchformer_state_dict.pth of hkchengrex/MMAudio
-  video-reward  model.pth of KwaiVGI/VideoReward, or its folder; or the adapter and
-                non_lora_state_dict.pth, with Qwen/Qwen2-VL-2B-Instruct in base/
-  vqa-score     folder of zhiqiulin/clip-flant5-xxl
-Tokenizer files in the same folders are copied along.
-"""
+from tools.converting.models import find_model, layout, modules  # noqa: E402
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").split("\n\n")[0],
-        epilog=_LAYOUTS,
+        epilog=f"what --source holds:\n{layout()}\n"
+        "Tokenizer files in the same folders are copied along.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", choices=sorted(MODELS), help="what to convert")
+    parser.add_argument("model", choices=list(modules()), help="what to convert")
     parser.add_argument(
         "--source", type=Path, required=True, help="file or folder, see below"
     )
@@ -125,7 +112,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     for folder in unfinished(options.out):
         text = f"{folder} is unfinished: delete it unless a conversion is running"
         console.print(escape(text), highlight=False, soft_wrap=True)
-    model = MODELS[options.model]()
+    model = find_model(options.model)
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),

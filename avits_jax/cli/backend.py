@@ -117,8 +117,8 @@ def load(
             mesh=mesh,
             **settings,
         )
-        drawn = generators.random_ones(options.model, options.random_weights)
-        drawn += stack.random_ones(verifiers, options.random_weights)
+        drawn = generators.randomly_initialised(options.model, options.random_weights)
+        drawn += stack.randomly_initialised(verifiers, options.random_weights)
     params = Params(generator_params, tuple(judge_params))
     notices = licence_notices(options.model, verifiers, drawn)
     return Backend(generator, tuple(judges), params, drawn, notices)

@@ -139,7 +139,7 @@ def _generator_bytes(options: ModelOptions) -> int:
     infos = {info.name: info for info in generators.available()}
     if name in infos and infos[name].random:  # reduced, for trying out
         return 0
-    if generators.random_ones(name, options.random_weights):
+    if generators.randomly_initialised(name, options.random_weights):
         return _drawn_bytes(
             lambda: generators.load(name, dtype=dtype, random_weights=True)[1]
         )
@@ -158,7 +158,7 @@ def _verifier_bytes(name: str, options: ModelOptions) -> tuple[Path | None, int]
     folders = {info.name: info.folder for info in verifiers.available()}
     own = Path(request.checkpoint) if request.checkpoint else None
     folder = own or folders[request.name]
-    if verifiers.random_ones([name], options.random_weights):
+    if verifiers.randomly_initialised([name], options.random_weights):
         return folder, _drawn_bytes(
             lambda: verifiers.load(
                 [name], fps=24.0, sample_rate=16_000, dtype=dtype, random_weights=True

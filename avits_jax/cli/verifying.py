@@ -184,4 +184,4 @@ def _takes_any_clip(name: str) -> bool:
 def _drawn(names: tuple[str, ...], random_weights: bool) -> tuple[str, ...]:
     from avits_jax import verifiers
 
-    return verifiers.random_ones(names, random_weights) if names else ()
+    return verifiers.randomly_initialised(names, random_weights) if names else ()

@@ -12,6 +12,7 @@ matches decides. What no rule names is replicated, as is everything under ``()``
 """
 
 import re
+from collections.abc import Mapping
 
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -36,6 +37,8 @@ def param_paths(params: PyTree) -> PyTree:
 def param_shardings(params: PyTree, mesh: Mesh, rules: Rules = ()) -> PyTree:
     """Return a tree like `params` of shardings, as `rules` state them.
 
+    Rules of a part that is left out, ``()`` in its place, do not count.
+
     Args:
         params: one network's weights, arrays or their shapes.
         mesh: see `make_mesh`.
@@ -56,10 +59,24 @@ def param_shardings(params: PyTree, mesh: Mesh, rules: Rules = ()) -> PyTree:
         return NamedSharding(mesh, PartitionSpec())
 
     shardings = jax.tree.map(choose, param_paths(params), params)
-    unused = [pattern for pattern, _ in rules if pattern not in matched]
+    left_out = _left_out(params)
+    unused = [
+        pattern
+        for pattern, _ in rules
+        if pattern not in matched and pattern.partition("/")[0] not in left_out
+    ]
     if unused:
         raise ValueError(f"no parameter matches the sharding rules {unused}")
     return shardings
+
+
+def _left_out(params: PyTree) -> set[str]:
+    """Return the names at the top of a tree under which there is nothing."""
+    if hasattr(params, "_asdict"):
+        params = params._asdict()
+    if not isinstance(params, Mapping):
+        return set()
+    return {str(name) for name, tree in params.items() if not jax.tree.leaves(tree)}
 
 
 def search_shardings(params: Params, mesh: Mesh, rules: Params | None = None) -> Params:

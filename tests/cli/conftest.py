@@ -142,7 +142,7 @@ def loads(toy_backend, monkeypatch):
     monkeypatch.setattr(known, "FAMILIES", (family,))
     monkeypatch.setattr(verifiers, "available", lambda: infos)
     monkeypatch.setattr(verifiers, "load", load)
-    monkeypatch.setattr(verifiers, "random_ones", lambda names, draw: ())
+    monkeypatch.setattr(verifiers, "randomly_initialised", lambda names, draw: ())
     return seen, traced
 
 

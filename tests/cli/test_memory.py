@@ -68,8 +68,8 @@ def weights(tmp_path, monkeypatch):
     judges = [info("red", "judge"), info("green", "judge")]
     monkeypatch.setattr(generators, "available", lambda: [info("toy", "toy")])
     monkeypatch.setattr(verifiers, "available", lambda: judges)
-    monkeypatch.setattr(generators, "random_ones", lambda name, draw: ())
-    monkeypatch.setattr(verifiers, "random_ones", lambda names, draw: ())
+    monkeypatch.setattr(generators, "randomly_initialised", lambda name, draw: ())
+    monkeypatch.setattr(verifiers, "randomly_initialised", lambda names, draw: ())
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_drawn_weights_are_counted_by_their_shapes(monkeypatch):
 
     toy = Info("toy", "toy", "", "", None)
     monkeypatch.setattr(generators, "available", lambda: [toy])
-    monkeypatch.setattr(generators, "random_ones", lambda name, draw: (name,))
+    monkeypatch.setattr(generators, "randomly_initialised", lambda name, draw: (name,))
     monkeypatch.setattr(generators, "load", load)
     monkeypatch.setattr(memory, "device_memory", lambda: Memory(10**9, True))
     options = ModelOptions(model="toy", random_weights=True, dtype="float32")

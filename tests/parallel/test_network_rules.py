@@ -8,31 +8,22 @@ import pytest
 from jax.sharding import AbstractMesh
 
 from avits_jax.catalogue.verifiers import FAMILIES
-from avits_jax.generators.javisdit import sharding as javisdit_rules
-from avits_jax.generators.javisdit.networks import JavisDiTConfig, networks
+from avits_jax.generators.javisdit.networks import networks
+from avits_jax.generators.javisdit.parts import MODEL, PARTS, PUBLISHED
 from avits_jax.parallel.sharding import param_shardings
 
-_CONFIGS = {
-    "imagebind": "ImageBindConfig",
-    "video_reward": "VideoRewardConfig",
-    "vqa_score": "VQAScoreConfig",
-    "clap": "ClapConfig",
-    "desync": "SynchformerConfig",
+_JUDGES = {
+    each.module: importlib.import_module(f"avits_jax.verifiers.{each.module}.parts")
+    for each in FAMILIES
+    if each.checkpoint
 }
+_JAVISDIT = {part.name: part for part in PARTS}
 # Parameters (not bytes) that every device may hold a copy of.
 _MOST_COPIED = 5_000_000
 
 
-def _judge(family):
-    package = f"avits_jax.verifiers.{family}"
-    config = getattr(importlib.import_module(f"{package}.config"), _CONFIGS[family])
-    like = importlib.import_module(f"{package}.params").build(config())[1]
-    return like, importlib.import_module(f"{package}.sharding").RULES
-
-
-def _javisdit(network):
-    like = getattr(networks(JavisDiTConfig())[1], network)
-    return like, javisdit_rules.NETWORKS[network]
+def _full(part):
+    return part.build(part.config)[1]
 
 
 def _check(like, rules, devices):
@@ -46,26 +37,24 @@ def _check(like, rules, devices):
     assert part == copied + (whole - copied) // devices
 
 
-def test_every_verifier_with_weights_has_rules():
-    assert set(_CONFIGS) == {each.module for each in FAMILIES if each.checkpoint}
-
-
-@pytest.mark.parametrize("family", _CONFIGS)
+@pytest.mark.parametrize("family", _JUDGES)
 def test_a_verifiers_weights_split_over_8_and_16_devices(family):
-    like, rules = _judge(family)
+    (part,) = _JUDGES[family].MODEL.parts
     for devices in (8, 16):
-        _check(like, rules, devices)
+        _check(_full(part), part.split, devices)
 
 
-@pytest.mark.parametrize("network", javisdit_rules.NETWORKS)
+@pytest.mark.parametrize("network", _JAVISDIT)
 def test_javisdits_weights_split_over_8_and_16_devices(network):
-    like, rules = _javisdit(network)
+    part = _JAVISDIT[network]
     for devices in (8, 16):
-        _check(like, rules, devices)
+        _check(_full(part), part.split, devices)
 
 
 def test_javisdits_rules_also_fit_its_networks_together():
-    whole = networks(JavisDiTConfig())[1]
+    whole = networks(PUBLISHED)[1]
     mesh = AbstractMesh((8, 8), ("candidate", "model"))
-    param_shardings(whole, mesh, javisdit_rules.RULES)
-    param_shardings(whole._replace(t5=()), mesh, javisdit_rules.WITHOUT_T5)
+    param_shardings(whole, mesh, MODEL.split)
+    param_shardings(whole._replace(t5=()), mesh, MODEL.split)
+    with pytest.raises(ValueError, match=r"no parameter matches.*t5/absent"):
+        param_shardings(whole, mesh, (*MODEL.split, ("t5/absent", -1)))

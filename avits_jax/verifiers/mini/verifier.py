@@ -4,8 +4,6 @@ Each gives the logarithm of a probability, at most 0.
 """
 
 from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,20 +12,8 @@ from jaxtyping import Array, Float, Int
 
 from avits_jax.mini_world.grammar import tokenize
 from avits_jax.types import Media, PyTree, Verifier
-from avits_jax.verifiers.mini.modeling import (
-    AudioTower,
-    Synchrony,
-    TextMatcher,
-    VideoTower,
-    log_mel,
-)
-from avits_jax.weights.checkpoint import load as load_checkpoint
-
-BUILDS: dict[str, Callable[..., Any]] = {
-    "mini_tv": partial(TextMatcher, VideoTower),
-    "mini_ta": partial(TextMatcher, AudioTower),
-    "mini_av": Synchrony,
-}
+from avits_jax.verifiers.mini.modeling import log_mel
+from avits_jax.verifiers.mini.parts import build
 
 
 def mini_tv() -> Verifier:
@@ -71,17 +57,9 @@ def _matcher(name: str, view) -> Verifier:
 
 
 def _network(name: str) -> Callable[[PyTree], Any]:
-    """A function from the weights to the network."""
-    graph = nnx.graphdef(nnx.eval_shape(lambda: BUILDS[name](rngs=nnx.Rngs(0))))
+    """Return a function from the weights to the network."""
+    graph, _ = build(name)
     return lambda params: nnx.merge(graph, params)
 
 
-def load(name: str, folder: Path) -> tuple[Verifier, PyTree]:
-    """Read one of mini's verifiers with its weights.
-
-    Raises:
-        CheckpointError: the folder is missing, damaged, or of another model.
-    """
-    like = nnx.state(nnx.eval_shape(lambda: BUILDS[name](rngs=nnx.Rngs(0))))
-    build = {"mini_tv": mini_tv, "mini_ta": mini_ta, "mini_av": mini_av}[name]
-    return build(), load_checkpoint(folder, like=like, expect_model=name).tree
+MAKERS = {"mini_tv": mini_tv, "mini_ta": mini_ta, "mini_av": mini_av}

@@ -30,7 +30,7 @@ from avits_jax.text import tokenizers
 from avits_jax.types import Media, PyTree, Scores, SharedPass, Verifier
 from avits_jax.verifiers.failures import broken, check_mode, failed_as_nan
 from avits_jax.verifiers.stack import from_pass
-from avits_jax.verifiers.video_reward.config import TINY, VideoRewardConfig
+from avits_jax.verifiers.video_reward.config import VideoRewardConfig
 from avits_jax.verifiers.video_reward.params import build
 from avits_jax.verifiers.video_reward.preprocess import MODES
 from avits_jax.verifiers.video_reward.scores import (
@@ -38,16 +38,12 @@ from avits_jax.verifiers.video_reward.scores import (
     num_video_tokens,
     score_clips,
 )
-from avits_jax.verifiers.video_reward.sharding import RULES
 from avits_jax.verifiers.video_reward.tokens import encode_chat, insert_video
-from avits_jax.weights.network import Weights, reader
+from avits_jax.weights.network import Weights
 
 _FAMILY = "video_reward"
 _MAIN = "ta"
 CANDIDATE_BATCH = 4
-
-
-read = reader(_FAMILY, VideoRewardConfig(), TINY, build, RULES)
 
 
 def make(

@@ -24,19 +24,15 @@ from avits_jax.types import Media, PyTree, Scores, SharedPass, Verifier
 from avits_jax.verifiers.failures import broken, check_mode, failed_as_nan
 from avits_jax.verifiers.stack import from_pass
 from avits_jax.verifiers.texts import pad_end, shorten
-from avits_jax.verifiers.vqa_score.config import TINY, VQAScoreConfig
+from avits_jax.verifiers.vqa_score.config import VQAScoreConfig
 from avits_jax.verifiers.vqa_score.params import build
 from avits_jax.verifiers.vqa_score.preprocess import question_ids
 from avits_jax.verifiers.vqa_score.scores import MODES, NUM_FRAMES, score_clips
-from avits_jax.verifiers.vqa_score.sharding import RULES
-from avits_jax.weights.network import Weights, reader
+from avits_jax.weights.network import Weights
 
 _FAMILY = "vqa_score"
 PAD_MULTIPLE = 32
 CANDIDATE_BATCH = 1
-
-
-read = reader(_FAMILY, VQAScoreConfig(), TINY, build, RULES)
 
 
 def make(

@@ -1,0 +1,61 @@
+"""The one table of generators: add a family here, and everything else finds it."""
+
+from typing import NamedTuple
+
+
+class Family(NamedTuple):
+    """A generator by name, and where its code is.
+
+    Attributes:
+        name: on the command line and in code.
+        description: one line for listings.
+        module: dotted path of the module that owes ``MODEL``, its networks as records
+            (`avits_jax.weights.model.Model`), and ``make(configs, files, *, ...) ->
+            Generator``: sizes by part, the checkpoint's folder or None, and the model's
+            own options as keyword arguments with defaults and a line each in the
+            docstring. It is imported when it is needed.
+        licence: of the weights, in a few words.
+        checkpoint: folder of its weights among the checkpoints.
+        shipped: the weights come with the package.
+        convert: its name for tools/convert.py; "" where nothing is converted.
+        reduced: the small form (``MODEL.reduced``), always with random weights; its
+            ``make`` is called with ``reduced=True``.
+    """
+
+    name: str
+    description: str
+    module: str
+    licence: str
+    checkpoint: str = ""
+    shipped: bool = False
+    convert: str = ""
+    reduced: bool = False
+
+
+_JAVISDIT = "avits_jax.generators.javisdit.load"
+
+FAMILIES: tuple[Family, ...] = (
+    Family(
+        "mini",
+        "a coloured shape bounces with a sound: 2 s, 32x32, for trying out",
+        "avits_jax.generators.mini.load",
+        "Apache-2.0",
+        checkpoint="mini/generator",
+        shipped=True,
+    ),
+    Family(
+        "javisdit-v0.1",
+        "JavisDiT v0.1: joint audio and video from text, 240p, 2 s to 32 s",
+        _JAVISDIT,
+        "CC BY-NC-SA 4.0 in part",
+        checkpoint="javisdit-v0.1",
+        convert="javisdit",
+    ),
+    Family(
+        "javisdit-tiny",
+        "JavisDiT with small networks and random weights: noise, for trying out",
+        _JAVISDIT,
+        "Apache-2.0",
+        reduced=True,
+    ),
+)
