@@ -13,6 +13,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
+from avits_jax.aggregation.carries import alike
 from avits_jax.aggregation.checks import (
     Column,
     check_choice,
@@ -22,7 +23,6 @@ from avits_jax.aggregation.checks import (
     check_positive_column,
     check_weights,
 )
-from avits_jax.aggregation.mapped import vary_alike
 from avits_jax.aggregation.moments import (
     AxisName,
     Moments,
@@ -194,7 +194,7 @@ def _fit(
     ) -> tuple[Float[Array, " V"], PyTree]:
         return optimizer.step(loss, *carry)
 
-    start = vary_alike((state.log_vars, state.opt_state), (target,))
+    start = alike((state.log_vars, state.opt_state), target)
     log_vars, opt_state = jax.lax.fori_loop(0, num_steps, body, start)
     return state._replace(log_vars=log_vars, opt_state=opt_state)
 

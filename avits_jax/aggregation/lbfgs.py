@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from avits_jax.aggregation.carries import alike
 from avits_jax.aggregation.line_search import Trial, strong_wolfe
-from avits_jax.aggregation.mapped import vary_alike
 from avits_jax.aggregation.serialization import exportable
 
 _MAX_ITERATIONS = 5
@@ -109,7 +109,7 @@ def lbfgs_step(
         state=state,
         done=_converged(grad),
     )
-    last = jax.lax.while_loop(lambda progress: ~progress.done, body, vary_alike(first))
+    last = jax.lax.while_loop(lambda progress: ~progress.done, body, alike(first))
     return last.params, last.state
 
 
