@@ -4,7 +4,6 @@
 ``AdaptiveRewardWeighter`` in kaistmm/ITS-AVGen, ``javisdit/schedulers/rf/__init__.py``.
 """
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -94,7 +93,9 @@ def arw(
         optimizer: "adam", "adamw", "rmsprop", "sgd" (momentum 0.9), "adagrad" or
             "lbfgs" (at most 5 iterations a step, strong Wolfe), with PyTorch's
             defaults; "closed_form", the minimum ``s = log(var + 1e-6)`` itself; or any
-            optax transformation, updated once a step on gradients within 1e15.
+            optax transformation, updated once a step on gradients within 1e15. The
+            steps of "sgd" grow with the variance: rewards that spread over more than 10
+            or so need a smaller learning rate, or nothing is learned.
         learning_rate: above 0; unused by "closed_form" and by a transformation.
         num_steps: optimiser steps per update, at least 1; unused by "closed_form".
         center: "pooled" measures deviations from the mean of all rewards (the
@@ -150,7 +151,7 @@ def arw(
         moments = merge_moments(state.moments, batch)
         fitted = _fit(fitter, steps, state, moments)
         known = (batch.num_rewards > 0) & (moments.num_rewards > 1)
-        learned = known.all() & _usable(fitted)
+        learned = known.all() & _usable(fitted, state)
         log_vars, opt_state = select(
             learned,
             (fitted.log_vars, fitted.opt_state),
@@ -229,12 +230,16 @@ def _check_prior(
     return level, spread
 
 
-def _usable(fitted: ArwState) -> Bool[Array, ""]:
+def _usable(fitted: ArwState, before: ArwState) -> Bool[Array, ""]:
     """Tell whether a fit can be scored with, and learned from again."""
-    flags = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(fitted.opt_state)]
     # NaN compares as False.
-    within = (jnp.abs(fitted.log_vars) < _LARGEST_LOG_VAR).all()
-    return functools.reduce(jnp.logical_and, flags, within)
+    usable = (jnp.abs(fitted.log_vars) < _LARGEST_LOG_VAR).all()
+    leaves = (jax.tree.leaves(state.opt_state) for state in (fitted, before))
+    for new, old in zip(*leaves, strict=True):
+        if jnp.issubdtype(new.dtype, jnp.inexact):
+            # Some optimisers begin with an infinite best loss.
+            usable &= (jnp.isfinite(new) | ~jnp.isfinite(old)).all()
+    return usable
 
 
 def select(condition: Bool[Array, ""], a: PyTree, b: PyTree) -> PyTree:

@@ -23,4 +23,10 @@ def alike(carry: PyTree, others: PyTree = ()) -> PyTree:
     leaves = jax.tree.leaves((carry, others))
     odd = functools.reduce(jnp.logical_or, [jnp.any(leaf != leaf) for leaf in leaves])
     zero = odd & jnp.asarray(False)
-    return jax.tree.map(lambda leaf: leaf + zero.astype(leaf.dtype), carry)
+
+    def add(leaf: jax.Array) -> jax.Array:
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return leaf  # has no sum
+        return leaf + zero.astype(leaf.dtype)
+
+    return jax.tree.map(add, carry)
