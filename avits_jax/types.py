@@ -68,9 +68,9 @@ class Generator(NamedTuple):
         prepare: ``(params, cond) -> cond``, what a prompt fixes for all candidates and
             steps (text states, keys and values, say); every search calls it once, and
             gives the result to the other functions. None: ``cond`` is used as it is.
-        text: ``(params_text, ids) -> states``, the text tower on its own, so that its
+        text: ``(params_text, ids) -> states``, the text encoder on its own, so that its
             weights need not lie in memory during a search; ``encode`` gives the ids and
-            ``prepare`` takes the states in their place. None: there is no such tower.
+            ``prepare`` takes the states in their place. None: there is no such encoder.
         rules: how the weights are split over a mesh, see `avits_jax.parallel.Rules`: a
             tuple of rules, or a tree of such tuples whose structure is a prefix of the
             weights'. None: every device holds all of them.

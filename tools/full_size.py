@@ -38,7 +38,7 @@ def shapes(tree: Any) -> Any:
 
 
 def _encoded(made: Generator | Verifier) -> PyTree:
-    """Shapes of an encoded prompt; stand-ins take the place of tokenizers' files."""
+    """Shapes of an encoded prompt; dummy tokenizers need no files."""
     return () if made.encode is None else shapes(made.encode(PROMPT))
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from avits_jax.networks.imagebind.config import TowerConfig
+from avits_jax.networks.imagebind.config import EncoderConfig
 from avits_jax.weights import checkpoint
 from avits_jax.weights.model import Model, Part, read_configs, read_parts
 from avits_jax.weights.network import (
@@ -53,7 +53,7 @@ def _like(config):
 
 
 def test_a_checkpoint_brings_its_own_sizes(tmp_path):
-    default, saved = TowerConfig(8, 2, 2), TowerConfig(6, 3, 1)
+    default, saved = EncoderConfig(8, 2, 2), EncoderConfig(6, 3, 1)
     kernel = np.arange(18, dtype=np.float32).reshape(6, 3)
     sizes = {"width": 6, "depth": 3, "heads": 1}
     checkpoint.save(tmp_path / "x", {"kernel": kernel}, {"model": "x", "config": sizes})

@@ -142,7 +142,7 @@ def _chunked(config: Networks, frames: int | None, chunks: int | None) -> Networ
 def _encoder(files: Path | None, config: Networks) -> PromptEncoder:
     t5_ids: Callable[[str], list[int]]
     if files is None:
-        t5_ids = tokenizers.stand_in("t5", config.t5.vocab_size)
+        t5_ids = tokenizers.dummy("t5", config.t5.vocab_size)
     else:
         t5_ids = tokenizers.load(files / "t5", "t5")
     return PromptEncoder(

@@ -7,7 +7,7 @@ from avits_jax.generators.javisdit.temporal_vae import TemporalVaeConfig
 from avits_jax.generators.javisdit.video_vae import VideoVaeConfig
 from avits_jax.networks.autoencoder_kl import AutoencoderKLConfig
 from avits_jax.networks.hifigan import HifiGanConfig
-from avits_jax.networks.imagebind.config import ImageBindConfig, TowerConfig
+from avits_jax.networks.imagebind.config import EncoderConfig, ImageBindConfig
 from avits_jax.networks.t5.modeling import T5Config
 
 TINY_SIZE = (48, 64)
@@ -31,7 +31,7 @@ TINY = Networks(
         temporal_tokens=4,
     ),
     prior=PriorConfig(
-        imagebind=ImageBindConfig(text=TowerConfig(32, 2, 2), embed_dim=16),
+        imagebind=ImageBindConfig(text=EncoderConfig(32, 2, 2), embed_dim=16),
         spatial_tokens=4,
         temporal_tokens=4,
         prior_width=16,

@@ -53,9 +53,9 @@ def make(
 
     Args:
         names: ``["clap"]``.
-        config: sizes of the towers.
+        config: sizes of the encoders.
         weights: the checkpoint, which holds the tokenizer's files as well; without one
-            a stand-in makes ids up.
+            a dummy tokenizer makes ids up.
         fps: not needed.
         sample_rate: Hz of the sound.
         mode: "default", "bench" or "its".
@@ -72,7 +72,7 @@ def make(
         candidate_batch=candidate_batch or CANDIDATE_BATCH,
     )
     if weights.folder is None:
-        tokenize = tokenizers.stand_in("roberta", config.text.vocab_size)
+        tokenize = tokenizers.dummy("roberta", config.text.vocab_size)
     else:
         tokenize = tokenizers.load(weights.folder, "roberta")
     encode = text_encoder(tokenize, config.text)
@@ -89,7 +89,7 @@ def clap_pass(
     """Make the pass that gives ``clap``.
 
     Args:
-        config: sizes of the towers.
+        config: sizes of the encoders.
         sample_rate: Hz of the sound.
         mode: "default", "bench" or "its".
         candidate_batch: candidates worked on at once.

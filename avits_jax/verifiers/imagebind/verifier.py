@@ -56,7 +56,7 @@ def make(
 
     Args:
         names: which scores, of `program.OUTPUTS`.
-        config: sizes of the towers.
+        config: sizes of the encoders.
         weights: where they come from; the tokenizer needs no file.
         fps: frames per second of the clips.
         sample_rate: Hz of their sound.
@@ -102,7 +102,7 @@ def imagebind_pass(
     Only what `outputs` need is computed: ``ta_ib`` alone looks at no frame.
 
     Args:
-        config: sizes of the towers.
+        config: sizes of the encoders.
         outputs: which scores, of `program.OUTPUTS`.
         fps: frames per second of the clips.
         sample_rate: Hz of their sound.
@@ -111,7 +111,7 @@ def imagebind_pass(
             None for all. A third of the frames is a third of the work; scores change.
         share_frames: ``av_ib`` and ``tv_ib`` use the mean of the frames' embeddings in
             place of 15 clips of their own. Scores change.
-        frame_batch: frames, or clips of sound, that go through a tower at once.
+        frame_batch: frames, or clips of sound, that go through an encoder at once.
         candidate_batch: candidates whose frames are prepared and embedded at once; None
             for as many as fill a batch of frames.
 

@@ -8,17 +8,17 @@ from flax import nnx
 
 from avits_jax.types import PyTree
 from avits_jax.verifiers.mini.modeling import (
-    AudioTower,
+    AudioEncoder,
     Synchrony,
     TextMatcher,
-    VideoTower,
+    VideoEncoder,
 )
 from avits_jax.verifiers.mini.sharding import RULES
 from avits_jax.weights.model import Model, Part
 
 BUILDS: dict[str, Callable[..., Any]] = {
-    "mini_tv": partial(TextMatcher, VideoTower),
-    "mini_ta": partial(TextMatcher, AudioTower),
+    "mini_tv": partial(TextMatcher, VideoEncoder),
+    "mini_ta": partial(TextMatcher, AudioEncoder),
     "mini_av": Synchrony,
 }
 

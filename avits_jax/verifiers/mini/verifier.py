@@ -17,7 +17,7 @@ from avits_jax.verifiers.mini.parts import build
 
 
 def mini_tv() -> Verifier:
-    """Text-video match: log-probability that the frames show what the words say.
+    """Return the verifier of text and video: do the frames show what the words say?
 
     Sees colour, shape and number of bounces. Clips: 16 frames of 32x32 at 8 fps.
     """
@@ -25,7 +25,7 @@ def mini_tv() -> Verifier:
 
 
 def mini_ta() -> Verifier:
-    """Text-audio match: log-probability that the sound is what the words say.
+    """Return the verifier of text and audio: is the sound what the words say?
 
     Hears the material and the number of strikes. Clips: 2 s at 16 kHz, mono.
     """
@@ -33,7 +33,7 @@ def mini_ta() -> Verifier:
 
 
 def mini_av() -> Verifier:
-    """Audio-video synchrony: log-probability that sound and picture fit in time."""
+    """Return the verifier of synchrony: do sound and picture fit in time?"""
     network = _network("mini_av")
 
     def score(params: PyTree, media: Media, cond: PyTree) -> Float[Array, " N"]:

@@ -24,11 +24,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from avits_jax.text import tokenizers
 from avits_jax.types import Media, PyTree, Scores, SharedPass, Verifier
-from avits_jax.verifiers.failures import broken, check_mode, failed_as_nan
+from avits_jax.verifiers.failures import (
+    broken,
+    check_mode,
+    check_pixels,
+    failed_as_nan,
+)
 from avits_jax.verifiers.stack import from_pass
 from avits_jax.verifiers.video_reward.config import VideoRewardConfig
 from avits_jax.verifiers.video_reward.params import build
@@ -62,7 +67,7 @@ def make(
         names: ``video_reward`` and ``video_reward_OUTPUT``, see the module.
         config: sizes of the network.
         weights: where the tokenizer's files are, beside the weights; with random
-            weights a stand-in takes its place.
+            weights a dummy tokenizer takes its place.
         fps: frames per second of the clips.
         sample_rate: unused, nothing is heard.
         mode: "default", "bench" or "its".
@@ -85,7 +90,7 @@ def make(
 
 def _tokenizer(config: VideoRewardConfig, weights: Weights) -> tokenizers.Tokenize:
     if weights.folder is None:
-        return tokenizers.stand_in("qwen2", config.vocab_size)
+        return tokenizers.dummy("qwen2", config.vocab_size)
     return tokenizers.load(weights.folder, "qwen2")
 
 
@@ -96,7 +101,7 @@ def _rewards(
 
     def rewards(params: PyTree, media: Media, cond: Array) -> dict[str, Scores]:
         model, video = nnx.merge(graph, params), media.video
-        _check(video)
+        check_pixels(_FAMILY, video)
         frames, height, width = video.shape[1:4]
         count = num_video_tokens(frames, height, width, config, fps=fps, mode=mode)
         ids = insert_video(cond, count, config.video_token)
@@ -106,16 +111,8 @@ def _rewards(
     return rewards
 
 
-def _check(video: Float[Array, "N F H W C"]) -> None:
-    if 0 in video.shape[1:]:
-        raise ValueError(
-            f"{_FAMILY} needs at least one frame with pixels, got video of shape "
-            f"{video.shape}"
-        )
-
-
 def _public(rewards: dict[str, Scores]) -> dict[str, Scores]:
-    """Rewards by the names of their verifiers."""
+    """Return rewards by the names of their verifiers."""
     return {
         _FAMILY if name == _MAIN else f"{_FAMILY}_{name}": value
         for name, value in rewards.items()

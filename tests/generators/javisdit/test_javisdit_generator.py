@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -110,9 +111,7 @@ def test_texts_may_come_as_states():
     prompt, without = _prompt(), params._replace(t5=())
     ids_to_states = jit(lambda p, c: javis.text_states(p, graphs, c.text, c.text_mask))
     states = prompt._replace(text=ids_to_states(params.t5, prompt))
-    pairs = zip(*map(jax.tree.leaves, (prepare(without, states), _cond())), strict=True)
-    for found, expected in pairs:
-        np.testing.assert_allclose(found, expected, atol=1e-4)
+    chex.assert_trees_all_close(prepare(without, states), _cond(), rtol=0, atol=1e-4)
     with pytest.raises(ValueError, match="no weights of T5"):
         made.prepare(without, prompt)
 

@@ -13,7 +13,7 @@ from avits_jax.generators.javisdit.generator import javisdit
 from avits_jax.generators.javisdit.networks import networks
 from avits_jax.generators.javisdit.sizes import ClipSizes, clip_sizes
 from avits_jax.generators.javisdit.tiny import TINY, TINY_FPS
-from avits_jax.text.tokenizers import stand_in
+from avits_jax.text.tokenizers import dummy
 from avits_jax.types import Generator
 from tools.parity.modules import QUICK
 
@@ -45,7 +45,7 @@ def tiny(num_frames: int = 5, **options) -> Tiny:
         video_vae=CONFIG.video_vae,
         audio_vae=CONFIG.audio_vae,
     )
-    encode = PromptEncoder(stand_in("t5", CONFIG.t5.vocab_size), 64)
+    encode = PromptEncoder(dummy("t5", CONFIG.t5.vocab_size), 64)
     generator = javisdit(
         CONFIG,
         clip,

@@ -58,7 +58,7 @@ def test_frame_rate_is_made_25(num_frames, fps):
 
 
 def test_length_is_cut_or_filled_with_zeros():
-    x = jnp.arange(1, 7).reshape(2, 3)
+    x = jnp.arange(1.0, 7.0).reshape(2, 3)
     np.testing.assert_array_equal(fit_length(x, 2), [[1, 2], [4, 5]])
     np.testing.assert_array_equal(fit_length(x, 4), [[1, 2, 3, 0], [4, 5, 6, 0]])
 

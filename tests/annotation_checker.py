@@ -1,4 +1,4 @@
-"""The type checker that tests put on the core's annotations: an int is a float, too."""
+"""The type checker that tests put on all annotations: an int is a float, too."""
 
 from beartype import BeartypeConf, beartype
 

@@ -1,4 +1,8 @@
-"""RoBERTa (arXiv 1907.11692), the text tower of CLAP: post-norm, with a tanh pooler."""
+"""RoBERTa (arXiv 1907.11692), the text encoder of CLAP: post-norm, with a tanh pooler.
+
+Upstream: huggingface/transformers, src/transformers/models/clap/modeling_clap.py
+(ClapTextModel).
+"""
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +44,7 @@ class TextBlock(nnx.Module):
         return self.norm2(x + self.down(jax.nn.gelu(self.up(x), approximate=False)))
 
 
-class TextTower(nnx.Module):
+class TextEncoder(nnx.Module):
     """Token ids to one vector."""
 
     def __init__(self, config: TextConfig, *, rngs: nnx.Rngs):
@@ -57,7 +61,7 @@ class TextTower(nnx.Module):
     def hidden(
         self, ids: Int[Array, "B L"], mask: Bool[Array, "B L"]
     ) -> Float[Array, "B L D"]:
-        """Tokens after the last block; where ``mask`` is False nothing looks."""
+        """Return tokens after the last block; none looks where ``mask`` is False."""
         kept = ids != self.pad_id
         position = self.pad_id + jnp.cumsum(kept, 1) * kept
         x = self.words(ids) + self.positions(position) + self.kinds(jnp.zeros_like(ids))
@@ -67,11 +71,11 @@ class TextTower(nnx.Module):
         )
 
     def pool(self, hidden: Float[Array, "B L D"]) -> Float[Array, "B D"]:
-        """Summary of the first token."""
+        """Return a summary of the first token."""
         return jnp.tanh(self.pooler(hidden[:, 0]))
 
     def __call__(
         self, ids: Int[Array, "B L"], mask: Bool[Array, "B L"]
     ) -> Float[Array, "B D"]:
-        """One vector per text."""
+        """Return one vector per text."""
         return self.pool(self.hidden(ids, mask))

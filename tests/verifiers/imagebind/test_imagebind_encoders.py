@@ -1,4 +1,4 @@
-"""ImageBind's towers: goldens, the published key list, independence of the batch."""
+"""ImageBind's encoders: goldens, the published key list, independence of the batch."""
 
 import jax
 import jax.numpy as jnp
@@ -9,14 +9,14 @@ from goldens import assert_golden, golden_cases
 from network_helpers import jitted, random_network
 
 from avits_jax.networks.imagebind import params as names
-from avits_jax.networks.imagebind.config import ImageBindConfig, TowerConfig
+from avits_jax.networks.imagebind.config import EncoderConfig, ImageBindConfig
 from avits_jax.networks.imagebind.modeling import ImageBind
 from avits_jax.weights import name_map as weights
 
 TINY = ImageBindConfig(
-    vision=TowerConfig(16, 2, 2),
-    audio=TowerConfig(12, 2, 3, extra_key=True),
-    text=TowerConfig(8, 2, 2),
+    vision=EncoderConfig(16, 2, 2),
+    audio=EncoderConfig(12, 2, 3, extra_key=True),
+    text=EncoderConfig(8, 2, 2),
     embed_dim=6,
     image_size=28,
     mel_bins=26,
@@ -32,7 +32,7 @@ def network():
 
 
 @pytest.mark.parametrize("golden", golden_cases("verifiers", "imagebind_"))
-def test_towers_meet_the_golden(golden):
+def test_encoders_meet_the_golden(golden):
     assert_golden(golden)
 
 

@@ -1,7 +1,10 @@
-"""HTSAT, CLAP's audio tower (Chen et al., arXiv 2202.00874), without fusion.
+"""HTSAT, CLAP's audio encoder (Chen et al., arXiv 2202.00874), without fusion.
 
 The spectrogram is cut into stretches of time that are stacked along the frequency axis
 to a square image, which a Swin transformer (arXiv 2103.14030) reads.
+
+Upstream: huggingface/transformers, src/transformers/models/clap/modeling_clap.py
+(ClapAudioEncoder), after LAION-AI/CLAP.
 """
 
 import jax
@@ -20,7 +23,9 @@ def _norm(width: int, rngs: nnx.Rngs) -> nnx.LayerNorm:
     return nnx.LayerNorm(width, epsilon=1e-5, use_fast_variance=False, rngs=rngs)
 
 
-def windows_of(x: Float[Array, "B H W D"], side: int) -> Float[Array, "b side*side D"]:
+def windows_of(
+    x: Float[Array, "B H W D"], side: int
+) -> Float[Array, "b {side}*{side} D"]:
     """Cut maps into square windows, row by row."""
     batch, height, width, features = x.shape
     x = x.reshape(batch, height // side, side, width // side, side, features)
@@ -28,15 +33,15 @@ def windows_of(x: Float[Array, "B H W D"], side: int) -> Float[Array, "b side*si
 
 
 def join_windows(
-    x: Float[Array, "b side*side D"], height: int, width: int, side: int
+    x: Float[Array, "b {side}*{side} D"], height: int, width: int, side: int
 ) -> Float[Array, "B H W D"]:
-    """Inverse of `windows_of`."""
+    """Undo `windows_of`."""
     x = x.reshape(-1, height // side, width // side, side, side, x.shape[-1])
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(-1, height, width, x.shape[-1])
 
 
 def relative_index(side: int) -> np.ndarray:
-    """Row of the bias table for every pair of positions ``[side^2, side^2]``."""
+    """Return the bias table's row for every pair of positions ``[side^2, side^2]``."""
     rows, columns = np.divmod(np.arange(side * side), side)
     down = rows[:, None] - rows[None] + side - 1
     right = columns[:, None] - columns[None] + side - 1
@@ -44,7 +49,7 @@ def relative_index(side: int) -> np.ndarray:
 
 
 def shift_mask(height: int, width: int, side: int, shift: int) -> np.ndarray:
-    """Pairs of positions ``[windows, side^2, side^2]`` that were neighbours before.
+    """Mark pairs of positions ``[windows, side^2, side^2]`` that were neighbours.
 
     A shifted map wraps around, so a window at its edge holds up to four regions that
     must not see each other.
@@ -76,7 +81,10 @@ class WindowAttention(nnx.Module):
     def __call__(
         self, x: Float[Array, "b L D"], mask: Bool[np.ndarray, "w L L"] | None
     ) -> Float[Array, "b L D"]:
-        """``mask`` holds one square per window of a map; None lets all see all."""
+        """Attend within windows.
+
+        ``mask`` holds one square per window of a map; None lets all see all.
+        """
         shape = (*x.shape[:2], self.heads, -1)
         q, k, v = (f(x).reshape(shape) for f in (self.query, self.key, self.value))
         bias = self.position_bias[...][relative_index(self.side)].transpose(2, 0, 1)
@@ -104,7 +112,7 @@ class SwinBlock(nnx.Module):
     def __call__(
         self, x: Float[Array, "B H W D"], shift: int
     ) -> Float[Array, "B H W D"]:
-        """``shift`` moves the windows down and right by that many patches.
+        """Apply the block to windows moved down and right by ``shift`` patches.
 
         A map that windows do not divide is filled with zeros at its end, as the
         original does, which the windows see.
@@ -174,7 +182,7 @@ class Stage(nnx.Module):
         return x if self.merge is None else self.merge(x)
 
 
-class AudioTower(nnx.Module):
+class AudioEncoder(nnx.Module):
     """Log-mel spectrogram to one vector."""
 
     def __init__(self, config: AudioConfig, *, rngs: nnx.Rngs):
@@ -207,17 +215,17 @@ class AudioTower(nnx.Module):
         return image.transpose(0, 1, 3, 2).reshape(batch, self.side, self.side)
 
     def patches(self, mel: Float[Array, "B T M"]) -> Float[Array, "B H W D"]:
-        """Normalised patches of the folded spectrogram, in the weights' dtype."""
+        """Embed the folded spectrogram's patches, in the weights' dtype."""
         image = self.fold(self.mel_norm(mel)).astype(self.patch.kernel.dtype)
         return self.patch_norm(self.patch(image[..., None]))
 
     def hidden(self, mel: Float[Array, "B T M"]) -> Float[Array, "B H W D"]:
-        """The last, normalised map: time along W, folds and then bands along H."""
+        """Return the last, normalised map: time along W, folds and bands along H."""
         x = self.patches(mel)
         for stage in self.stages:
             x = stage(x)
         return self.norm(x)
 
     def __call__(self, mel: Float[Array, "B T M"]) -> Float[Array, "B D"]:
-        """Mean over the last map."""
+        """Return the mean over the last map."""
         return jnp.mean(self.hidden(mel), (1, 2))
