@@ -10,7 +10,6 @@ import jax.numpy as jnp
 
 import avits_jax as avits
 from avits_jax.catalogue.verifiers import MINI, family_of
-from avits_jax.generators.javisdit import sharding as javisdit_rules
 from avits_jax.generators.javisdit import sizes
 from avits_jax.generators.javisdit import weights as javisdit_weights
 from avits_jax.generators.javisdit.audio_vae import AudioVaeConfig
@@ -32,13 +31,11 @@ class Part(NamedTuple):
         made: the `Generator` or `Verifier`.
         params: shapes of its weights.
         cond: shapes of its view of a prompt.
-        rules: how its weights may be split.
     """
 
     made: Any
     params: PyTree
     cond: PyTree
-    rules: tuple[tuple[str, int], ...]
 
 
 def shapes(tree: Any) -> Any:
@@ -88,15 +85,10 @@ def javisdit(*, tiny: bool = False, text_states: bool = False, **options: Any) -
     )
     cond = _encoded(generator)
     if not text_states:
-        return Part(generator, like, cond, javisdit_rules.RULES)
+        return Part(generator, like, cond)
     width = like.transformer["null_text"].shape[1]
     states = jax.ShapeDtypeStruct((*cond.text.shape, width), jnp.bfloat16)
-    return Part(
-        generator,
-        like._replace(t5=()),
-        cond._replace(text=states),
-        javisdit_rules.WITHOUT_T5,
-    )
+    return Part(generator, like._replace(t5=()), cond._replace(text=states))
 
 
 def clips(
@@ -124,14 +116,13 @@ def clips(
         fps=sizes.FPS,
         sample_rate=AudioVaeConfig().vocoder.sample_rate,
     )
-    return Part(generator, (), (), ())
+    return Part(generator, (), ())
 
 
 def mini(steps: int | None = None) -> Part:
     """Mini with the weights that it comes with."""
     generator, weights = avits.generators.load("mini", num_steps=steps)
-    rules = importlib.import_module("avits_jax.generators.mini.sharding").RULES
-    return Part(generator, shapes(weights), _encoded(generator), rules)
+    return Part(generator, shapes(weights), _encoded(generator))
 
 
 def judges(
@@ -154,7 +145,7 @@ def judges(
     found: dict[str, Part] = {}
     for name in names:
         if name == BRIGHTNESS:
-            found[name] = Part(Verifier(name, _brightness), (), (), ())
+            found[name] = Part(Verifier(name, _brightness), (), ())
         elif name in MINI:
             found[name] = _mini_judge(name)
         elif name not in found:
@@ -168,8 +159,7 @@ def _brightness(params: PyTree, media: avits.Media, cond: PyTree):
 
 def _mini_judge(name: str) -> Part:
     (verifier,), (weights,) = avits.verifiers.load([name])
-    rules = importlib.import_module("avits_jax.verifiers.mini.sharding").RULES
-    return Part(verifier, shapes(weights), _encoded(verifier), rules[name])
+    return Part(verifier, shapes(weights), _encoded(verifier))
 
 
 def _family(
@@ -181,8 +171,7 @@ def _family(
 ) -> dict[str, Part]:
     """Return all verifiers asked for that the network of `name` gives."""
     family = family_of(name)
-    package = f"avits_jax.verifiers.{family.module}"
-    module = importlib.import_module(f"{package}.verifier")
+    module = importlib.import_module(f"avits_jax.verifiers.{family.module}.verifier")
     weights = Weights(None, "bfloat16")
     config, like = without_arrays(lambda: module.read(weights, tiny=tiny))
     group = [each for each in names if each in family.outputs]
@@ -195,10 +184,7 @@ def _family(
         mode="default",
         candidate_batch=candidate_batch,
     )
-    rules = ()
-    if jax.tree.leaves(like):
-        rules = importlib.import_module(f"{package}.sharding").RULES
     return {
-        each: Part(verifier, like, _encoded(verifier), rules)
+        each: Part(verifier, like, _encoded(verifier))
         for each, verifier in zip(group, made, strict=True)
     }

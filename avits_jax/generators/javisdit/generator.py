@@ -44,6 +44,7 @@ from avits_jax.generators.javisdit.schedule import (
     Precision,
     timesteps,
 )
+from avits_jax.generators.javisdit.sharding import RULES
 from avits_jax.generators.javisdit.sizes import FPS, ClipSizes
 from avits_jax.sampling.chunks import over_candidates
 from avits_jax.sampling.steps import noise_like
@@ -220,6 +221,7 @@ def javisdit(
         sample_rate=config.audio_vae.vocoder.sample_rate,
         encode=encode,
         prepare=prepare_prompt,
+        rules=RULES,
     )
 
 

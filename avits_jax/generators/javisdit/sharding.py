@@ -4,7 +4,7 @@ Pairs (pattern of the parameter's path, dimension), see `parallel.sharding`. Out
 split, and the inputs of the matrices that project back. Up to 16 devices fit.
 """
 
-from avits_jax.parallel.sharding import Rules
+from avits_jax.types import Rules
 
 # Of every network alone, by its name in `Networks`.
 NETWORKS: dict[str, Rules] = {
@@ -38,14 +38,9 @@ NETWORKS: dict[str, Rules] = {
 }
 
 
-def _together(names: tuple[str, ...]) -> Rules:
-    return tuple(
-        (f"{name}/{pattern}", dimension)
-        for name in names
-        for pattern, dimension in NETWORKS[name]
-    )
-
-
-# Of all networks in one tree; and of those that a search needs that is given T5 states.
-RULES = _together(tuple(NETWORKS))
-WITHOUT_T5 = _together(tuple(name for name in NETWORKS if name != "t5"))
+# Of all networks in one tree.
+RULES: Rules = tuple(
+    (f"{name}/{pattern}", dimension)
+    for name, rules in NETWORKS.items()
+    for pattern, dimension in rules
+)

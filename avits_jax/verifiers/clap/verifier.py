@@ -101,7 +101,7 @@ def make(
     else:
         tokenize = tokenizers.load(weights.folder, "roberta")
     encode = text_encoder(tokenize, config.text)
-    return tuple(from_pass(name, shared, name, encode) for name in names)
+    return tuple(from_pass(name, shared, name, encode, RULES) for name in names)
 
 
 def clap_pass(

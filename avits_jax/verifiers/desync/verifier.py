@@ -62,7 +62,9 @@ def make(
         mode=mode,
         candidate_batch=candidate_batch or 1,
     )
-    return tuple(from_pass(name, shared, name, lambda prompt: ()) for name in names)
+    return tuple(
+        from_pass(name, shared, name, lambda prompt: (), RULES) for name in names
+    )
 
 
 def desync_pass(

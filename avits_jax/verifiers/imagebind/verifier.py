@@ -85,7 +85,7 @@ def make(
     tokenize = partial(
         encode, length=config.context_length, keep_end=MODES[mode].keep_end
     )
-    return tuple(from_pass(name, shared, name, tokenize) for name in names)
+    return tuple(from_pass(name, shared, name, tokenize, RULES) for name in names)
 
 
 def imagebind_pass(

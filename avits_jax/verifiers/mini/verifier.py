@@ -21,6 +21,7 @@ from avits_jax.verifiers.mini.modeling import (
     VideoTower,
     log_mel,
 )
+from avits_jax.verifiers.mini.sharding import RULES
 from avits_jax.weights.checkpoint import load as load_checkpoint
 
 BUILDS: dict[str, Callable[..., Any]] = {
@@ -54,7 +55,7 @@ def mini_av() -> Verifier:
         logit = network(params)(media.video, log_mel(media.audio))
         return jax.nn.log_sigmoid(logit)
 
-    return Verifier("mini_av", score, lambda prompt: ())
+    return Verifier("mini_av", score, lambda prompt: (), rules=RULES["mini_av"])
 
 
 def _matcher(name: str, view) -> Verifier:
@@ -67,7 +68,7 @@ def _matcher(name: str, view) -> Verifier:
         cosine = model.embed_media(view(media)) @ model.embed_text(cond[None])[0]
         return jax.nn.log_sigmoid(model.logit(cosine))
 
-    return Verifier(name, score, tokenize)
+    return Verifier(name, score, tokenize, rules=RULES[name])
 
 
 def _network(name: str) -> Callable[[PyTree], Any]:

@@ -80,7 +80,7 @@ def make(
     def encode(prompt: str) -> tuple[Int[np.ndarray, " L"], Int[np.ndarray, " T"]]:
         return encode_question(tokenize, prompt, config)
 
-    return tuple(from_pass(name, shared, name, encode) for name in names)
+    return tuple(from_pass(name, shared, name, encode, RULES) for name in names)
 
 
 def encode_question(
