@@ -24,7 +24,7 @@ class Devices(NamedTuple):
     Attributes:
         bind: like `functools.partial`: binds a search's keyword arguments, among them
             ``generator`` and ``verifiers``; the result takes the positional ones.
-        place: lays weights over the devices.
+        place: lays weights over the devices; those that lie there already stay.
         share: copies a key, a condition and a state to all of them.
         fetch: brings results to every host, as NumPy arrays.
         guarded: context of a search; says it plainly when another host is gone.
@@ -76,33 +76,20 @@ def choose_devices(options: DeviceOptions) -> Devices:
 def _over(mesh: jax.sharding.Mesh) -> Devices:
     from avits_jax.parallel.hosts import is_writer
     from avits_jax.parallel.mesh import CANDIDATE, MODEL
-    from avits_jax.parallel.place import replicate, to_host
+    from avits_jax.parallel.place import place_params, replicate, to_host
     from avits_jax.parallel.search import POPULATION, shard_search
 
     # Weights that devices share are never brought together on one of them.
     population = POPULATION if mesh.shape[MODEL] == 1 else (CANDIDATE,)
     return Devices(
         bind=functools.partial(shard_search, mesh=mesh, population=population),
-        place=functools.partial(_place, mesh=mesh),
+        place=functools.partial(place_params, mesh=mesh),
         share=functools.partial(replicate, mesh=mesh),
         fetch=to_host,
         guarded=_watched,
         host=Host(is_writer(), _from_writer),
         mesh=mesh,
     )
-
-
-def _place(params: Params, mesh: jax.sharding.Mesh) -> Params:
-    """Copy weights to all devices, but for those that were read onto them."""
-    from avits_jax.parallel.place import replicate
-
-    def put(leaf: Any) -> Any:
-        sharding = getattr(leaf, "sharding", None)
-        if isinstance(sharding, jax.sharding.NamedSharding) and sharding.mesh == mesh:
-            return leaf
-        return replicate(leaf, mesh)
-
-    return jax.tree.map(put, params)
 
 
 @contextlib.contextmanager

@@ -203,7 +203,6 @@ def _made(
     if family.reduced:
         given["reduced"] = True
     generator = module.make(configs, place.folder, **given)
-    generator = generator._replace(rules=module.MODEL.split)
     return generator, module.MODEL, weights, configs
 
 

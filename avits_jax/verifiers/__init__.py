@@ -268,9 +268,7 @@ def _made(
         made = _family_made(group, config, plan.sources[request], clip, settings)
         for each, verifier in zip(group, made, strict=True):
             known = OUTPUTS[each.name]
-            verifier = verifier._replace(
-                rules=_model(each).split, range=known.range, prior=known.prior
-            )
+            verifier = verifier._replace(range=known.range, prior=known.prior)
             found[each] = verifier, tree
     pairs = [found[request] for request in plan.requests]
     return (

@@ -10,7 +10,6 @@ from jax.sharding import PartitionSpec
 
 import avits_jax as avits
 from avits_jax.aggregation import arw
-from avits_jax.generators.mini import sharding as mini_rules
 from avits_jax.parallel import (
     jit_search,
     make_mesh,
@@ -31,7 +30,6 @@ from avits_jax.search import (
     zero_order,
 )
 from avits_jax.types import Params, SharedPass
-from avits_jax.verifiers.mini import sharding as judge_rules
 from avits_jax.verifiers.stack import from_pass
 from avits_jax.weights import checkpoint
 from avits_jax.weights.model import Model, Part, read_parts
@@ -283,12 +281,10 @@ def test_mini_sends_sums_its_winner_and_split_weights():
     cond = avits.encode_prompt(
         "a red circle bounces twice with a drum", generator, verifiers
     )
-    rules = Params(mini_rules.RULES, tuple(judge_rules.RULES[n] for n in names))
     run, params = jit_search(
         best_of_n,
         Params(weights, judges),
         make_mesh(model=4),
-        rules,
         generator=generator,
         verifiers=verifiers,
         aggregator=aggregator,

@@ -1,34 +1,32 @@
 """Every large network's sharding rules fit its full size and leave little copied."""
 
-import importlib
 import math
 
+import goldens  # noqa: F401  (makes tools importable)
 import jax
 import pytest
 from jax.sharding import AbstractMesh
 
-from avits_jax.catalogue.verifiers import FAMILIES
-from avits_jax.generators.javisdit.networks import networks
-from avits_jax.generators.javisdit.parts import MODEL, PARTS, PUBLISHED
+from avits_jax.catalogue.verifiers import FAMILIES, MINI
+from avits_jax.generators.javisdit.config import Networks
 from avits_jax.parallel.sharding import param_shardings
+from tools import full_size
 
-_JUDGES = {
-    each.module: importlib.import_module(f"avits_jax.verifiers.{each.module}.parts")
-    for each in FAMILIES
-    if each.checkpoint
-}
-_JAVISDIT = {part.name: part for part in PARTS}
+_WITH_WEIGHTS = [family for family in FAMILIES if family.checkpoint]
 # Parameters (not bytes) that every device may hold a copy of.
 _MOST_COPIED = 5_000_000
 
 
-def _full(part):
-    return part.build(part.config)[1]
+@pytest.fixture(scope="module")
+def javisdit():
+    return full_size.javisdit()
 
 
-def _check(like, rules, devices):
-    mesh = AbstractMesh((2, devices), ("candidate", "model"))
-    shardings = param_shardings(like, mesh, rules)
+def _mesh(devices):
+    return AbstractMesh((2, devices), ("candidate", "model"))
+
+
+def _check(like, shardings, devices):
     pairs = zip(jax.tree.leaves(like), jax.tree.leaves(shardings), strict=True)
     sizes = [(math.prod(x.shape), math.prod(s.shard_shape(x.shape))) for x, s in pairs]
     whole, part = (sum(column) for column in zip(*sizes, strict=True))
@@ -37,24 +35,32 @@ def _check(like, rules, devices):
     assert part == copied + (whole - copied) // devices
 
 
-@pytest.mark.parametrize("family", _JUDGES)
+@pytest.mark.parametrize("family", _WITH_WEIGHTS, ids=lambda family: family.module)
 def test_a_verifiers_weights_split_over_8_and_16_devices(family):
-    (part,) = _JUDGES[family].MODEL.parts
+    judges = full_size.judges(tuple(family.outputs), full_size.clips().made)
+    (rules,) = {each.made.rules for each in judges}
+    like = judges[0].params
     for devices in (8, 16):
-        _check(_full(part), part.split, devices)
+        _check(like, param_shardings(like, _mesh(devices), rules), devices)
 
 
-@pytest.mark.parametrize("network", _JAVISDIT)
-def test_javisdits_weights_split_over_8_and_16_devices(network):
-    part = _JAVISDIT[network]
-    for devices in (8, 16):
-        _check(_full(part), part.split, devices)
+@pytest.mark.parametrize("devices", [8, 16])
+def test_javisdits_weights_split_over_8_and_16_devices(javisdit, devices):
+    split = param_shardings(javisdit.params, _mesh(devices), javisdit.made.rules)
+    for network in Networks._fields:
+        _check(getattr(javisdit.params, network), getattr(split, network), devices)
 
 
-def test_javisdits_rules_also_fit_its_networks_together():
-    whole = networks(PUBLISHED)[1]
-    mesh = AbstractMesh((8, 8), ("candidate", "model"))
-    param_shardings(whole, mesh, MODEL.split)
-    param_shardings(whole._replace(t5=()), mesh, MODEL.split)
-    with pytest.raises(ValueError, match=r"no parameter matches.*t5/absent"):
-        param_shardings(whole, mesh, (*MODEL.split, ("t5/absent", -1)))
+def test_rules_of_a_network_that_is_left_out_say_nothing(javisdit):
+    rules, mesh = javisdit.made.rules, _mesh(8)
+    split = param_shardings(javisdit.params._replace(t5=()), mesh, rules)
+    assert split.t5 == () and split.prior
+    with pytest.raises(ValueError, match=r"no parameter matches.*'t5/encoder"):
+        param_shardings(javisdit.params._replace(t5={"other": 0}), mesh, rules)
+
+
+def test_minis_rules_fit():
+    model = full_size.mini()
+    for each in (model, *full_size.judges(MINI, model.made)):
+        split = jax.tree.leaves(param_shardings(each.params, _mesh(4), each.made.rules))
+        assert not all(leaf.is_fully_replicated for leaf in split), each.made

@@ -36,7 +36,7 @@ from avits_jax.generators.javisdit.modeling import (
     couple_rows,
 )
 from avits_jax.generators.javisdit.networks import networks
-from avits_jax.generators.javisdit.parts import PUBLISHED
+from avits_jax.generators.javisdit.parts import MODEL, PUBLISHED
 from avits_jax.generators.javisdit.schedule import (
     NUM_TIMESTEPS,
     Precision,
@@ -218,6 +218,7 @@ def javisdit(
         sample_rate=config.audio_vae.vocoder.sample_rate,
         encode=encode,
         prepare=prepare_prompt,
+        rules=MODEL.split,
     )
 
 

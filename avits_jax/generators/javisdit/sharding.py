@@ -4,7 +4,7 @@ Pairs (pattern of the parameter's path, dimension), see `parallel.sharding`. Out
 split, and the inputs of the matrices that project back. Up to 16 devices fit.
 """
 
-from avits_jax.parallel.sharding import Rules
+from avits_jax.types import Rules
 
 TRANSFORMER: Rules = (
     (r"levels/.*/(qkv|query|key_value|up|\w+_match|\w+_value)/kernel", -1),

@@ -17,6 +17,7 @@ from avits_jax.generators.mini.modeling import (
     expand,
 )
 from avits_jax.generators.mini.parts import build
+from avits_jax.generators.mini.sharding import RULES
 from avits_jax.mini_world import world
 from avits_jax.mini_world.grammar import tokenize
 from avits_jax.nn.audio import griffin_lim
@@ -125,6 +126,7 @@ def mini(
         fps=world.FPS,
         sample_rate=world.SAMPLE_RATE,
         encode=tokenize,
+        rules=RULES,
     )
 
 

@@ -25,6 +25,7 @@ from avits_jax.verifiers.clap import features
 from avits_jax.verifiers.clap.config import ClapConfig, TextConfig
 from avits_jax.verifiers.clap.params import build
 from avits_jax.verifiers.clap.program import Wave, score_clips
+from avits_jax.verifiers.clap.sharding import RULES
 from avits_jax.verifiers.failures import check_mode
 from avits_jax.verifiers.stack import from_pass
 from avits_jax.weights.network import Weights
@@ -76,7 +77,7 @@ def make(
     else:
         tokenize = tokenizers.load(weights.folder, "roberta")
     encode = text_encoder(tokenize, config.text)
-    return tuple(from_pass(name, shared, name, encode) for name in names)
+    return tuple(from_pass(name, shared, name, encode, RULES) for name in names)
 
 
 def clap_pass(

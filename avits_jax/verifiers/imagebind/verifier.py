@@ -31,6 +31,7 @@ from jaxtyping import Array, Int
 
 from avits_jax.networks.imagebind.config import ImageBindConfig
 from avits_jax.networks.imagebind.params import build
+from avits_jax.networks.imagebind.sharding import RULES
 from avits_jax.text.clip_bpe import encode
 from avits_jax.types import Media, PyTree, Scores, SharedPass, Verifier
 from avits_jax.verifiers.failures import check_mode
@@ -82,7 +83,7 @@ def make(
     tokenize = partial(
         encode, length=config.context_length, keep_end=MODES[mode].keep_end
     )
-    return tuple(from_pass(name, shared, name, tokenize) for name in names)
+    return tuple(from_pass(name, shared, name, tokenize, RULES) for name in names)
 
 
 def imagebind_pass(

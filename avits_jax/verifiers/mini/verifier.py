@@ -14,6 +14,7 @@ from avits_jax.mini_world.grammar import tokenize
 from avits_jax.types import Media, PyTree, Verifier
 from avits_jax.verifiers.mini.modeling import log_mel
 from avits_jax.verifiers.mini.parts import build
+from avits_jax.verifiers.mini.sharding import RULES
 
 
 def mini_tv() -> Verifier:
@@ -40,7 +41,7 @@ def mini_av() -> Verifier:
         logit = network(params)(media.video, log_mel(media.audio))
         return jax.nn.log_sigmoid(logit)
 
-    return Verifier("mini_av", score, lambda prompt: ())
+    return Verifier("mini_av", score, lambda prompt: (), rules=RULES["mini_av"])
 
 
 def _matcher(name: str, view) -> Verifier:
@@ -53,7 +54,7 @@ def _matcher(name: str, view) -> Verifier:
         cosine = model.embed_media(view(media)) @ model.embed_text(cond[None])[0]
         return jax.nn.log_sigmoid(model.logit(cosine))
 
-    return Verifier(name, score, tokenize)
+    return Verifier(name, score, tokenize, rules=RULES[name])
 
 
 def _network(name: str) -> Callable[[PyTree], Any]:

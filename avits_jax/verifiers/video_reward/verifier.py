@@ -43,6 +43,7 @@ from avits_jax.verifiers.video_reward.scores import (
     num_video_tokens,
     score_clips,
 )
+from avits_jax.verifiers.video_reward.sharding import RULES
 from avits_jax.verifiers.video_reward.tokens import encode_chat, insert_video
 from avits_jax.weights.network import Weights
 
@@ -85,7 +86,7 @@ def make(
     batch = CANDIDATE_BATCH if candidate_batch is None else candidate_batch
     shared = SharedPass(_FAMILY, _rewards(config, fps, mode, batch))
     encode = partial(encode_chat, _tokenizer(config, weights), config=config)
-    return tuple(from_pass(name, shared, name, encode) for name in names)
+    return tuple(from_pass(name, shared, name, encode, RULES) for name in names)
 
 
 def _tokenizer(config: VideoRewardConfig, weights: Weights) -> tokenizers.Tokenize:
