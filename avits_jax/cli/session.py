@@ -7,7 +7,7 @@ import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from avits_jax.cli.config import set_fields, write_config
 from avits_jax.cli.devices import Devices, choose_devices
 from avits_jax.cli.errors import FAILED, SOME_FAILED, CliError, as_cli_error
 from avits_jax.cli.labels import tell_labels
-from avits_jax.cli.options import DeviceOptions
+from avits_jax.cli.options import DeviceOptions, RunOptions
 from avits_jax.cli.policies import choose_policy
 from avits_jax.cli.progress import stage
 from avits_jax.cli.run_progress import note, prompt_bar
@@ -26,9 +26,6 @@ from avits_jax.runs import states
 from avits_jax.runs.records import DONE, REFUSED
 from avits_jax.runs.records import FAILED as NO_CANDIDATE
 from avits_jax.types import PyTree
-
-if TYPE_CHECKING:
-    from avits_jax.cli.commands.run import Options
 
 _DEVICE_FLAGS = tuple(field.name for field in dataclasses.fields(DeviceOptions))
 # What may differ between two sessions of one run: no prompt's result depends on it.
@@ -52,7 +49,7 @@ class _Start(NamedTuple):
     state: PyTree
 
 
-def run_session(options: "Options") -> int:
+def run_session(options: RunOptions) -> int:
     """Work on a run until every prompt has a record; return the exit status.
 
     Args:
@@ -90,7 +87,7 @@ def run_session(options: "Options") -> int:
     return _status(counts)
 
 
-def _first_state(options: "Options", chosen: aggregators.Chosen) -> PyTree:
+def _first_state(options: RunOptions, chosen: aggregators.Chosen) -> PyTree:
     """Return the aggregator's state before the first prompt.
 
     Raises:
@@ -103,7 +100,7 @@ def _first_state(options: "Options", chosen: aggregators.Chosen) -> PyTree:
         return runs.state_of(options.start, options.verifiers, fresh)
 
 
-def _count(options: "Options") -> int:
+def _count(options: RunOptions) -> int:
     """Return the number of prompts of this run; reads, and so checks, the whole file.
 
     Raises:
@@ -116,11 +113,11 @@ def _count(options: "Options") -> int:
     return total
 
 
-def _shard(options: "Options") -> runs.Shard:
+def _shard(options: RunOptions) -> runs.Shard:
     return runs.parse_shard(options.shard or "1/1")
 
 
-def _prompts(options: "Options") -> Iterator[Prompt]:
+def _prompts(options: RunOptions) -> Iterator[Prompt]:
     return runs.shard_prompts(
         options.prompts,
         column=options.column,
@@ -130,7 +127,7 @@ def _prompts(options: "Options") -> Iterator[Prompt]:
 
 
 def _load(
-    options: "Options", chosen: aggregators.Chosen, devices: Devices
+    options: RunOptions, chosen: aggregators.Chosen, devices: Devices
 ) -> runs.Work:
     with stage(f"Loading {options.model}", "Loaded"):
         loaded = backend.load(options, options.everyone, devices.mesh)
@@ -150,7 +147,7 @@ def _compile(work: runs.Work, prompt: Prompt) -> None:
 
 
 def _open(
-    options: "Options",
+    options: RunOptions,
     chosen: aggregators.Chosen,
     fresh: PyTree,
     work: runs.Work | None,
@@ -172,7 +169,7 @@ def _open(
 
 
 def _facts(
-    options: "Options", chosen: aggregators.Chosen, fresh: PyTree
+    options: RunOptions, chosen: aggregators.Chosen, fresh: PyTree
 ) -> dict[str, Any]:
     """Return what run.json says."""
     settings = set_fields(options, without=_FREE) | {
@@ -197,7 +194,7 @@ def _facts(
 
 
 def _start(
-    options: "Options", folder: runs.RunFolder | None, fresh: PyTree, host: runs.Host
+    options: RunOptions, folder: runs.RunFolder | None, fresh: PyTree, host: runs.Host
 ) -> _Start:
     """Find out which prompts are done, and with which state to go on."""
     with as_cli_error():
@@ -242,7 +239,7 @@ def _safe(counts: Counter[str]) -> str:
 
 
 def _finish(
-    options: "Options",
+    options: RunOptions,
     chosen: aggregators.Chosen,
     folder: runs.RunFolder,
     counts: Counter[str],

@@ -2,9 +2,6 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
-
-import tyro
 
 from avits_jax.cli.checks import (
     check_out,
@@ -12,35 +9,12 @@ from avits_jax.cli.checks import (
     check_search,
     default_out,
 )
-from avits_jax.cli.options import ConfigFile, OutFolder, PolicyOptions, SearchOptions
+from avits_jax.cli.options import GenerateOptions as Options
 from avits_jax.cli.policy_flags import check_policy
 
 EXAMPLE = (
     'avits generate "a red circle bounces three times with a bell" --out runs/first'
 )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Options(SearchOptions, PolicyOptions):
-    """Generate candidates for a prompt, and keep the one that the verifiers choose.
-
-    Writes a run folder: best.mp4, results.json, report.html, config.toml, previews/.
-    """
-
-    prompt: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PROMPT")]
-    """What to show and to hear."""
-    out: OutFolder = None
-    """Run folder to write."""
-    force: bool = False
-    """Replace a run folder that exists."""
-    keep_candidates: bool = False
-    """Write every candidate's clip, too."""
-    config: ConfigFile = None
-    """Defaults for these flags: a preset, or a file such as a run's config.toml."""
-    compilation_cache: bool = True
-    """Whether compiled programs are kept for the next run."""
-    step_progress: bool = False
-    """Show a bar of denoising steps; puts a callback into the program."""
 
 
 def run(options: Options) -> int:
