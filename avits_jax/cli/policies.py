@@ -18,15 +18,13 @@ class Policy(NamedTuple):
     """A search as the flags ask for it.
 
     Attributes:
-        search: the function, its sizes and options bound; takes the problem and
-            ``keep_latents``.
-        with_media: the same, returning every candidate's clip.
+        search: the function, its sizes and options bound; takes the problem, and what
+            shall be kept of it.
         cost: what it spends on a prompt.
         plan: its sizes, as JSON values.
     """
 
     search: Callable[..., SearchOutput]
-    with_media: Callable[..., SearchOutput]
     cost: Cost
     plan: dict[str, Any]
 
@@ -63,9 +61,7 @@ def choose_policy(
         if options.max_nfe is not None:
             num = search.largest_within(options.max_nfe, cost)
         plan = _plan(options, shared.candidate_batch, generator, num)
-        bound = _bind(plan)
-        media = _with_media(plan, bound, shared.candidate_batch)
-        return Policy(bound, media, cost(num), plan.sizes)
+        return Policy(_alike(plan), cost(num), plan.sizes)
 
 
 def _plan(
@@ -89,40 +85,36 @@ def _plan(
     return plan._replace(options=batched)
 
 
-def _bind(plan: _Plan) -> Callable[..., SearchOutput]:
-    def bound(*problem: Any, keep_latents: bool, **parts: Any) -> SearchOutput:
-        if plan.options is None:
-            parts |= {"keep_latents": keep_latents}
-        else:
-            parts["options"] = dataclasses.replace(
-                plan.options, keep_latents=keep_latents
-            )
-        return plan.function(*problem, **plan.sizes, **parts)
+def _alike(plan: _Plan) -> Callable[..., SearchOutput]:
+    """TEMPORARY until all searches are called alike."""
+    if plan.options is None:
+        sizes = {k: v for k, v in plan.sizes.items() if k != "candidate_batch"}
+        return functools.partial(plan.function, **sizes)
+
+    def bound(
+        params,
+        *problem,
+        candidate_batch,
+        keep_media,
+        keep_latents,
+        generator,
+        **parts,
+    ):
+        options = dataclasses.replace(
+            plan.options,
+            candidate_batch=candidate_batch,
+            keep_latents=keep_latents or keep_media,
+        )
+        output = plan.function(
+            params, *problem, **plan.sizes, options=options, generator=generator, **parts
+        )
+        media = None
+        if keep_media:
+            decode = functools.partial(generator.decode, params.generator)
+            media = over_candidates(decode, output.latents, candidate_batch)
+        return output._replace(media=media)
 
     return bound
-
-
-def _with_media(
-    plan: _Plan, bound: Callable[..., SearchOutput], candidate_batch: int | None
-) -> Callable[..., SearchOutput]:
-    """Return a search that keeps its clips, or decodes its final latents for them."""
-    if plan.options is None:
-        return functools.partial(plan.function, **plan.sizes, keep_media=True)
-
-    def search_with_media(
-        params: Params, *problem: Any, generator: Generator, **parts: Any
-    ) -> SearchOutput:
-        output = bound(
-            params, *problem, generator=generator, keep_latents=True, **parts
-        )
-        media = over_candidates(
-            functools.partial(generator.decode, params.generator),
-            output.latents,
-            candidate_batch,
-        )
-        return output._replace(latents=None, media=media)
-
-    return search_with_media
 
 
 # Flags whose value is not yet what the search's options want.

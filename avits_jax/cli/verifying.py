@@ -1,10 +1,11 @@
 """Score one clip or many, and say what came of it."""
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from avits_jax.catalogue.resolve import Resolution, Resolved
+from avits_jax.catalogue.verifiers import MINI
 from avits_jax.cli import backend, judgements, memory, program, table
 from avits_jax.cli.checks import check_prompt
 from avits_jax.cli.clips import Asked, Item
@@ -29,20 +30,23 @@ class Jury:
         Raises:
             CliError: something is unknown, missing, or too large.
         """
-        names, draw = options.verifiers, options.random_weights
-        backend.check_verifier_names(names, draw)
-        own = tuple(name for name in names if _takes_any_clip(name))
-        fitted = tuple(name for name in names if name not in own)
-        model = options.model if fitted else ""
-        backend.check_names(model, (), draw)
-        settings = ModelOptions(model=model, dtype=options.dtype, random_weights=draw)
-        self.names, self._max_seconds = names, options.max_seconds
-        self.random = _drawn(own, draw)
-        self.notices = backend.licence_notices("", own, self.random)
+        draw = options.random_weights
+        found = backend.resolve_names("", options.verifiers, draw).verifiers
+        own = tuple(each for each in found if _takes_any_clip(each))
+        fitted = tuple(each.name for each in found if each not in own)
+        watched = Resolution(None, own)
+        settings = ModelOptions(
+            model=options.model, dtype=options.dtype, random_weights=draw
+        )
+        self.names, self._max_seconds = options.verifiers, options.max_seconds
+        self.random, self.notices = watched.drawn, watched.notices
+        self._own, self._fitted = None, None
+        if fitted:
+            names = backend.resolve_names(options.model, fitted, draw)
+            self._fitted = FittedView(settings, names)
         if own:
-            memory.check_weights(dataclasses.replace(settings, model=""), own)
-        self._own = OwnView(settings, own) if own else None
-        self._fitted = FittedView(settings, fitted) if fitted else None
+            memory.check_weights(watched, options.dtype)
+            self._own = OwnView(settings, own)
 
     def judge(self, item: Item) -> Judgement:
         """Score a clip; what goes wrong is in the judgement.
@@ -175,15 +179,6 @@ def _tell_many(
     return FAILED if all(judgement.empty for judgement in found) else SOME_FAILED
 
 
-def _takes_any_clip(name: str) -> bool:
+def _takes_any_clip(verifier: Resolved) -> bool:
     """Tell whether a verifier sees clips as they are: all but mini's do."""
-    from avits_jax.catalogue.names import parse
-    from avits_jax.catalogue.verifiers import FAMILIES
-
-    return any(parse(name).name in family.outputs for family in FAMILIES)
-
-
-def _drawn(names: tuple[str, ...], random_weights: bool) -> tuple[str, ...]:
-    from avits_jax import verifiers
-
-    return verifiers.random_ones(names, random_weights) if names else ()
+    return verifier.request.name not in MINI

@@ -7,8 +7,9 @@ from typing import Any
 
 from jax.sharding import Mesh
 
-from avits_jax.catalogue.names import TINY, Request, parse
-from avits_jax.catalogue.records import Info, find
+from avits_jax.catalogue.names import TINY, Request
+from avits_jax.catalogue.records import Info
+from avits_jax.catalogue.resolve import Resolved, resolve_verifier
 from avits_jax.catalogue.verifiers import MINI, Family, family_of, infos
 from avits_jax.types import PyTree, Verifier
 from avits_jax.verifiers.stack import stack
@@ -22,7 +23,7 @@ def available() -> list[Info]:
 
 
 def load(
-    names: Sequence[str],
+    names: Sequence[str | Resolved],
     *,
     fps: float | None = None,
     sample_rate: int | None = None,
@@ -43,7 +44,7 @@ def load(
     search did, faults included).
 
     Args:
-        names: in the order of the reward columns.
+        names: in the order of the reward columns; or what `resolve` made of them.
         fps: frames per second of the clips to score; only mini's verifiers know it.
         sample_rate: Hz of their sound; likewise.
         candidate_batch: most candidates that a network works on at once; None for each
@@ -73,11 +74,12 @@ def load(
         >>> verifiers, vparams = avits.verifiers.load(
         ...     ["javis_score", "video_reward", "clap"], fps=24, sample_rate=16_000)
     """
-    requests = _parsed(names)
+    # All that is missing is said before anything is read.
+    resolved = _resolved(names, random_weights)
+    requests = [each.request for each in resolved]
     _check_rates(requests, fps, sample_rate)
     _check_settings(requests, settings)
-    # All that is missing is said before anything is read.
-    folders = {each: _folder(each, random_weights) for each in requests}
+    folders = {each.request: each.folder for each in resolved}
     from avits_jax.weights.network import Weights, check_dtype
 
     kind = check_dtype(dtype)
@@ -88,7 +90,7 @@ def load(
         if request in found:
             continue
         if request.name in MINI:
-            found[request] = _load_mini(request)
+            found[request] = _load_mini(request.name, folders[request])
             continue
         family = family_of(request.name)
         module = importlib.import_module(f"{__name__}.{family.module}.verifier")
@@ -105,9 +107,9 @@ def load(
             each: (verifier, tree) for each, verifier in zip(group, made, strict=True)
         }
     pairs = [found[request] for request in requests]
-    named = zip(names, pairs, strict=True)
+    named = zip(resolved, pairs, strict=True)
     return (
-        tuple(verifier._replace(name=name) for name, (verifier, _) in named),
+        tuple(verifier._replace(name=each.name) for each, (verifier, _) in named),
         tuple(tree for _, tree in pairs),
     )
 
@@ -120,27 +122,21 @@ def random_ones(names: Sequence[str], random_weights: bool = False) -> tuple[str
         random_weights: as for `load`.
     """
 
-    def drawn(request: Request) -> bool:
-        if request.checkpoint:
-            return request.checkpoint == TINY
-        return random_weights and not find("verifier", request.name, infos()).present
-
-    pairs = zip(names, _parsed(names), strict=True)
-    return tuple(name for name, request in pairs if drawn(request))
+    return tuple(
+        each.name
+        for each in _resolved(names, True)
+        if each.drawn and (random_weights or each.request.checkpoint == TINY)
+    )
 
 
-def _parsed(names: Sequence[str]) -> list[Request]:
-    """Read and check all names."""
+def _resolved(names: Sequence[str | Resolved], random_weights: bool) -> list[Resolved]:
+    """Return what all names stand for, see `avits_jax.catalogue.resolve`."""
     if isinstance(names, str) or not names:
         raise ValueError(f"names must list at least one verifier, got {names!r}")
-    requests = [parse(name) for name in names]
-    for request in requests:
-        find("verifier", request.name, infos())
-        if request.name in MINI and request[1:] != ("", "default"):
-            raise ValueError(
-                f"{request.name} has one checkpoint and one mode; say its name alone"
-            )
-    return requests
+    return [
+        resolve_verifier(name, random_weights) if isinstance(name, str) else name
+        for name in names
+    ]
 
 
 def _check_rates(
@@ -189,32 +185,8 @@ def _companions(
     return list(dict.fromkeys(same))
 
 
-def _folder(request: Request, random_weights: bool) -> Path | None:
-    """Return the checkpoint's folder, None where weights are drawn.
-
-    Raises:
-        ValueError: it is missing.
-    """
-    info = find("verifier", request.name, infos())
-    if request.checkpoint == TINY or info.folder is None:
-        return None
-    if request.checkpoint:
-        folder = Path(request.checkpoint)
-        if not folder.is_dir():
-            raise ValueError(
-                f"checkpoint {folder} of verifier {request.name} is no folder"
-            )
-        return folder
-    if info.present:
-        return info.folder
-    if random_weights:
-        return None
-    raise ValueError(info.missing)
-
-
-def _load_mini(request: Request) -> tuple[Verifier, PyTree]:
+def _load_mini(name: str, folder: Path | None) -> tuple[Verifier, PyTree]:
     from avits_jax.verifiers.mini.verifier import load as load_mini
 
-    info = find("verifier", request.name, infos())
-    assert info.folder is not None
-    return load_mini(info.name, info.folder)
+    assert folder is not None
+    return load_mini(name, folder)

@@ -4,7 +4,7 @@ import pytest
 
 from avits_jax import generators, verifiers
 from avits_jax.catalogue.names import Request, parse
-from avits_jax.catalogue.records import records as catalogue
+from avits_jax.catalogue import records as catalogue
 from avits_jax.catalogue.verifiers import FAMILIES
 
 

@@ -35,12 +35,14 @@ def run(options: Options) -> int:
 
     program.use_compilation_cache(options.compilation_cache)
     chosen = aggregators.choose_aggregator(options)
-    backend.check_names(options.model, options.everyone, options.random_weights)
+    names = backend.resolve_names(
+        options.model, options.everyone, options.random_weights
+    )
     with stage(f"Loading {options.model}", "Loaded"):
-        loaded = backend.load(options, options.everyone)
+        loaded = backend.load(options, names)
         policy = choose_policy(options, options, loaded.generator)
         cond = backend.encode(loaded, options.prompt)
-    tell_labels(loaded.random, loaded.notices)
+    tell_labels(names.drawn, names.notices)
     outcome = program.run_search(
         loaded, cond, chosen, policy, options, options.step_progress
     )
@@ -58,8 +60,8 @@ def run(options: Options) -> int:
                 folder,
                 made,
                 resolved,
-                outcome.output.best,
-                outcome.media,
+                outcome.found.output.best,
+                outcome.found.output.media,
                 keep_candidates=options.keep_candidates,
             )
     table.print_candidates(made)
