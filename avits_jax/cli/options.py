@@ -60,6 +60,9 @@ Limit = Annotated[int | None, _one(int, "INT", "all")]
 ShardOf = Annotated[str | None, _one(str, "I/N", "all")]
 PerModel = Annotated[str | None, _one(str, "SIZE", "per-model")]
 WeightType = Annotated[str | None, _one(str, "float32|bfloat16", "per-device")]
+Assignments = Annotated[
+    tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE,...")
+]
 ConfigFile = Annotated[str | None, _one(str, "FILE.toml|PRESET", "none")]
 
 
@@ -79,6 +82,8 @@ class ModelOptions:
     """Height to width of the picture ("9:16" is wide)."""
     duration: PerModel = None
     """Length of the clip ("4s"), or its number of frames."""
+    set: Assignments = ()
+    """More options of the model's own; "avits list" shows them."""
     dtype: WeightType = None
     """Of the weights, and what networks compute in: float32 or bfloat16."""
     random_weights: bool = False

@@ -125,6 +125,8 @@ def blame(names: Sequence[str], found: Found) -> str:
     bad = np.sum(~np.isfinite(found.output.rewards[whole]), axis=0).tolist()
     culprits |= {name: n for name, n in zip(names, bad, strict=True) if n}
     parts = [f"{who} gave NaN or infinity for {n}" for who, n in culprits.items()]
+    large = zip(names, found.output.outliers.tolist(), strict=True)
+    parts += [f"{name} gave a number too large for {n}" for name, n in large if n]
     return f"all {total} candidates failed: {'; '.join(parts)}"
 
 

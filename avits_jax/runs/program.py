@@ -1,5 +1,10 @@
-"""One compiled search for any number of prompts, judges included."""
+"""One compiled search for any number of prompts, judges included.
 
+A candidate is broken when its decoded clip holds NaN or infinity. `FINITE` finds out: a
+verifier that watches, as the judges do. All of them look at finished candidates while
+their clips are there, so that nothing is decoded for them; what a search evaluates on
+its way they never see; and a judge that shares a pass with a guide costs nothing.
+"""
 import contextlib
 import functools
 from collections.abc import Callable, Sequence
@@ -10,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
-from avits_jax.runs import judging, states
+from avits_jax.runs import states
 from avits_jax.runs.learned import learned_sigmas
 from avits_jax.search.keys import SearchKey
 from avits_jax.text.prompt import encode_prompt
@@ -18,12 +23,23 @@ from avits_jax.types import (
     Aggregator,
     Cond,
     Generator,
+    Media,
     Params,
     PyTree,
     Rewards,
+    Scores,
     SearchOutput,
     Verifier,
 )
+
+
+def _is_finite(params: PyTree, media: Media, cond: PyTree) -> Scores:
+    parts = [jnp.isfinite(x).reshape(len(x), -1).all(axis=1) for x in media]
+    return jnp.stack(parts).all(axis=0).astype(jnp.float32)
+
+
+FINITE = Verifier("finite", _is_finite, range=(0.0, 1.0), guides=False)
+"""Watches whether decoded clips are whole: 0 for one that holds NaN or infinity."""
 
 
 class PromptError(ValueError):
@@ -34,7 +50,7 @@ class Found(NamedTuple):
     """What the search found for one prompt.
 
     Attributes:
-        output: of the search, without latents; its rewards are the guides'.
+        output: of the search; its rewards and outliers are the guides'.
         judged: rewards of the verifiers that only watch.
         broken: whose decoded clip holds NaN or infinity: the generator's fault.
     """
@@ -151,8 +167,8 @@ def make_work(
         generator: the generator.
         verifiers: those that guide, at least one.
         aggregator: turns their rewards into scores; learns from prompt to prompt.
-        judges: verifiers that only watch. One that shares a pass with a guide rides
-            along in the search; the others look at the final population alone.
+        judges: verifiers that only watch: they neither guide nor cost, and cannot fail
+            a candidate.
         candidate_batch: most candidates worked on at once; None for all.
         keep_media: return every candidate's clip.
         devices: what the search is laid over.
@@ -168,23 +184,16 @@ def make_work(
         ...     aggregator=avits.arw([0.5, 0.5]))
     """
     everyone = (*verifiers, *judges)
-    seats = judging.seat(everyone, len(verifiers))
+    watchers = (*(each._replace(guides=False) for each in judges), FINITE)
     guided = devices.bind(
         search,
         generator=generator,
-        verifiers=judging.watchers(everyone, seats),
+        verifiers=(*verifiers, *watchers),
         aggregator=aggregator,
         candidate_batch=candidate_batch,
         keep_media=keep_media,
-        keep_latents=bool(seats.apart) and not keep_media,
     )
-    look_on = functools.partial(
-        judging.judge_population,
-        generator=generator,
-        judges=tuple(everyone[i] for i in seats.apart),
-        candidate_batch=candidate_batch,
-    )
-    program = devices.compiled(_program(guided, look_on, seats))
+    program = devices.compiled(_program(guided, len(verifiers)))
     params = devices.place(params)
     fresh = states.on_host(aggregator.init(len(verifiers)))
 
@@ -220,28 +229,22 @@ def make_work(
 
 
 def _program(
-    guided: Callable[..., SearchOutput],
-    look_on: Callable[..., Rewards],
-    seats: judging.Seats,
+    guided: Callable[..., SearchOutput], num_guides: int
 ) -> Callable[[Params, jax.Array, Cond, PyTree], Found]:
-    """Return the function to compile: a search, and what its judges say."""
-    count = seats.num_guides
+    """Return the function to compile: a search, and what its watchers say."""
 
     def avits_search(
         params: Params, key: jax.Array, cond: Cond, state: PyTree
     ) -> Found:
-        own = judging.chosen(params, cond, seats.inside, finite=True)
-        output = guided(own[0], key, own[1], state)
-        rewards, whole = output.rewards[:, :-1], output.rewards[:, -1]
-        apart = jnp.zeros((len(rewards), 0))
-        if seats.apart:
-            own = judging.chosen(params, cond, seats.apart, finite=False)
-            apart = look_on(*own, output)
-        judged = judging.side_by_side(rewards, apart, seats)
-        kept = output._replace(
-            rewards=rewards[:, :count], outliers=output.outliers[:count], latents=None
+        # Nothing is known beforehand of whether a clip is finite.
+        params = params._replace(verifiers=(*params.verifiers, ()))
+        cond = cond._replace(verifiers=(*cond.verifiers, ()))
+        output = guided(params, key, cond, state)
+        rewards, finite = output.rewards[:, :-1], output.rewards[:, -1]
+        guides = output._replace(
+            rewards=rewards[:, :num_guides], outliers=output.outliers[:num_guides]
         )
         # NaN marks a row that was never drawn, which is not broken.
-        return Found(kept, judged, whole == 0)
+        return Found(guides, rewards[:, num_guides:], finite == 0)
 
     return avits_search

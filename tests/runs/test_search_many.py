@@ -101,16 +101,22 @@ def test_a_judge_of_a_guides_pass_does_not_run_it_again():
     assert counted[0] == counted[1] == [5]
 
 
-def test_a_judge_of_its_own_looks_at_the_end_alone():
-    seen, guide, judge = [], colour("red")[0], loud()
+def test_judges_see_finished_candidates_alone():
+    def counting(verifier):
+        seen = []
 
-    def watching(params, media, cond):
-        seen.append(len(media.video))
-        return judge.score(params, media, cond)
+        def score(params, media, cond):
+            seen.append(len(media.video))
+            return verifier.score(params, media, cond)
 
-    work = work_of(SEARCHES["evosearch"], (guide,), (judge._replace(score=watching),))
+        return verifier._replace(score=score, shared_pass=None), seen
+
+    (guide, guided), (judge, judged) = map(counting, (colour("red")[0], loud()))
+    search = functools.partial(avits.smc, num_candidates=4, resample_steps=(1,))
+    work = work_of(search, (guide,), (judge,))
     found = work.search(0, work.encode("a prompt"), work.state)
-    assert seen == [4] == [len(found.judged)]
+    assert (guided, judged) == ([4, 4], [4])
+    assert found.judged.shape == (4, 1)
 
 
 @pytest.mark.parametrize("candidate_batch", [None, 2])
