@@ -193,19 +193,21 @@ class SearchOutput(NamedTuple):
             candidate failed.
         scores: ``[N]`` float32 aggregated scores, -inf for failed candidates.
         rewards: ``[N, V]`` float32 raw rewards as the verifiers gave them.
-        failed: ``[N]`` True where a reward was NaN or infinite.
+        failed: ``[N]`` True where a reward was NaN, infinite or an outlier; those of
+            verifiers that only watch do not count.
         valid: ``[N]`` False for rows that were never drawn, where a search stopped
             early; their rewards are NaN, their scores -inf, and they are not failed.
         outliers: ``[V]`` int32, finite rewards per verifier that are too large to learn
-            from (their square overflows float32); their candidates are left out.
+            from (their square overflows float32); their candidates failed.
         aggregator_state: state after this search, the input of the next one.
         nfe: network evaluations spent (a guidance pair counts as 2), int32.
         decodes: decoder passes spent, one per candidate decoded, int32.
-        verifier_calls: candidates scored, times the number of verifiers, int32.
+        verifier_calls: candidates scored, times the number of verifiers that guide,
+            int32.
         flops: float32 operations of the network evaluations, or None where the
             generator does not state them.
         latents: final ``Candidates``, or None unless asked for.
-        media: every candidate's clip, or None unless asked for.
+        media: the candidates' clips, or None unless asked for.
     """
 
     best: Media

@@ -117,8 +117,11 @@ def make_toy(num_steps: int = 6, *, with_extra: bool = False) -> Toy:
         jnp.float32(9),
         {"limit": jnp.float32(2), "scale": jnp.float32(0.1)},
     )
+    whole, draft = (
+        toy_generator(steps, with_extra=with_extra) for steps in (num_steps, 3)
+    )
     return Toy(
-        generator=toy_generator(num_steps, with_extra=with_extra),
+        generator=whole._replace(drafts=(draft,)),
         verifiers=toy_verifiers(),
         params=Params({"frequency": jnp.float32(3)}, weights),
         cond=jax.tree.map(lambda leaf: leaf[0], conds),
@@ -171,6 +174,7 @@ class Counter:
             step=self.counted(generator.step, "nfe", lambda p, k, c, *_: c, nfe),
             predict=self.counted(generator.predict, "nfe", lambda p, c, *_: c, nfe),
             decode=self.counted(generator.decode, "decodes", lambda p, c: c),
+            drafts=tuple(map(self.generator, generator.drafts)),
         )
 
     def verifier(self, verifier: Verifier) -> Verifier:

@@ -9,9 +9,8 @@ from avits_jax import search
 from avits_jax.cli.errors import as_cli_error
 from avits_jax.cli.options import PolicyOptions, SearchOptions
 from avits_jax.cli.policy_flags import POLICY_FLAGS
-from avits_jax.sampling.chunks import over_candidates
 from avits_jax.search import Cost
-from avits_jax.types import Generator, Params, SearchOutput
+from avits_jax.types import Generator, SearchOutput
 
 
 class Policy(NamedTuple):
@@ -19,7 +18,7 @@ class Policy(NamedTuple):
 
     Attributes:
         search: the function, its sizes and options bound; takes the problem, and what
-            shall be kept of it.
+            bounds and keeps it in memory.
         cost: what it spends on a prompt.
         plan: its sizes, as JSON values.
     """
@@ -34,6 +33,11 @@ class _Plan(NamedTuple):
     cost: Callable[..., Cost]
     sizes: dict[str, Any]
     options: Any = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of the function and of its cost."""
+        own = {} if self.options is None else {"options": self.options}
+        return self.sizes | own
 
 
 def choose_policy(
@@ -52,28 +56,23 @@ def choose_policy(
     num_verifiers = len(shared.verifiers)
 
     def cost(num_candidates: int) -> Cost:
-        plan = _plan(options, shared.candidate_batch, generator, num_candidates)
-        own = {} if plan.options is None else {"options": plan.options}
-        return plan.cost(generator, num_verifiers, **plan.sizes, **own)
+        plan = _plan(options, generator, num_candidates)
+        batch = {"candidate_batch": shared.candidate_batch}
+        return plan.cost(generator, num_verifiers, **plan.arguments(), **batch)
 
     with as_cli_error(f"--search {options.search}: "):
         num = shared.num_candidates
         if options.max_nfe is not None:
             num = search.largest_within(options.max_nfe, cost)
-        plan = _plan(options, shared.candidate_batch, generator, num)
-        return Policy(_alike(plan), cost(num), plan.sizes)
+        plan = _plan(options, generator, num)
+        bound = functools.partial(plan.function, **plan.arguments())
+        return Policy(bound, cost(num), plan.sizes)
 
 
-def _plan(
-    options: PolicyOptions,
-    candidate_batch: int | None,
-    generator: Generator,
-    num_candidates: int,
-) -> _Plan:
+def _plan(options: PolicyOptions, generator: Generator, num_candidates: int) -> _Plan:
     plan = _PLANS[options.search](options, generator.num_steps, num_candidates)
     if plan.options is None:
-        sizes = plan.sizes | {"candidate_batch": candidate_batch}
-        return plan._replace(sizes=sizes)
+        return plan
     own = {
         flag: getattr(options, flag)
         for flag in POLICY_FLAGS[options.search]
@@ -81,40 +80,7 @@ def _plan(
         and flag not in _CONVERTED
         and getattr(options, flag) is not None
     }
-    batched = dataclasses.replace(plan.options, candidate_batch=candidate_batch, **own)
-    return plan._replace(options=batched)
-
-
-def _alike(plan: _Plan) -> Callable[..., SearchOutput]:
-    """TEMPORARY until all searches are called alike."""
-    if plan.options is None:
-        sizes = {k: v for k, v in plan.sizes.items() if k != "candidate_batch"}
-        return functools.partial(plan.function, **sizes)
-
-    def bound(
-        params,
-        *problem,
-        candidate_batch,
-        keep_media,
-        keep_latents,
-        generator,
-        **parts,
-    ):
-        options = dataclasses.replace(
-            plan.options,
-            candidate_batch=candidate_batch,
-            keep_latents=keep_latents or keep_media,
-        )
-        output = plan.function(
-            params, *problem, **plan.sizes, options=options, generator=generator, **parts
-        )
-        media = None
-        if keep_media:
-            decode = functools.partial(generator.decode, params.generator)
-            media = over_candidates(decode, output.latents, candidate_batch)
-        return output._replace(media=media)
-
-    return bound
+    return plan._replace(options=dataclasses.replace(plan.options, **own))
 
 
 # Flags whose value is not yet what the search's options want.

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
+from avits_jax.sampling.mapped import vary_alike
 from avits_jax.sampling.steps import Level, linear_combination
 from avits_jax.types import Candidates, Generator, Keys, PyTree
 
@@ -95,6 +96,7 @@ def denoise(
         return (generator.step(params, keys_now, population, i, cond), kept), None
 
     steps = jnp.arange(start, stop, dtype=jnp.int32)
+    candidates = vary_alike(candidates, (params, keys, cond))
     carry = (candidates, (candidates,) * len(wanted))
     (final, kept), _ = jax.lax.scan(body, carry, steps)
     found = {start: candidates, stop: final, **dict(zip(wanted, kept, strict=True))}

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 
 from avits_jax.sampling.chunks import over_candidates
 from avits_jax.sampling.denoise import denoise, step_keys
+from avits_jax.sampling.mapped import vary_alike
 from avits_jax.sampling.steps import flow_step, noise_like, sde_step
 from avits_jax.search.cost import Cost, evaluation_cost
-from avits_jax.search.evaluate import Problem, decode_one, evaluate, finish
-from avits_jax.search.select import pick
+from avits_jax.search.evaluate import Problem, finish, judge
 from avits_jax.types import (
     Aggregator,
     Candidates,
@@ -74,7 +74,7 @@ def advance_sde(
             return population._replace(latents=latents), None
 
         steps = jnp.arange(start, stop, dtype=jnp.int32)
-        return jax.lax.scan(body, population, steps)[0]
+        return jax.lax.scan(body, _carry(problem, population, chunk_keys), steps)[0]
 
     return over_candidates(move, (keys, candidates), problem.candidate_batch)
 
@@ -115,7 +115,8 @@ def look_ahead(
             return population._replace(latents=latents), None
 
         indices = jnp.asarray(steps[:-1], jnp.int32)
-        return jax.lax.scan(body, chunk, (indices, levels[:-1], levels[1:]))[0]
+        inputs = indices, levels[:-1], levels[1:]
+        return jax.lax.scan(body, _carry(problem, chunk), inputs)[0]
 
     return over_candidates(run, candidates, problem.candidate_batch)
 
@@ -126,25 +127,28 @@ def final_output(
     candidates: Candidates,
     state: PyTree,
     cost: Cost,
-    keep_latents: bool,
 ) -> SearchOutput:
     """Score finished candidates, learn from them once, and choose the best."""
-    rewards = evaluate(problem, candidates)
-    scores, state = aggregator.update(rewards, state)
-    return finish(
-        lambda index: decode_one(problem, pick(candidates, index), index),
-        rewards,
-        scores,
-        state,
-        cost,
-        latents=candidates if keep_latents else None,
-    )
+    finished = judge(problem, candidates)
+    scores, state = aggregator.update(finished.rewards, state)
+    return finish(problem, [finished], scores, state, cost)
 
 
-def scored_cost(num_verifiers: int, num_scored: int, nfe: int) -> Cost:
-    """Return the cost of `nfe` evaluations and `num_scored` clips, winner included."""
-    cost = evaluation_cost(num_verifiers, num_scored, winner_again=True)
+def scored_cost(
+    num_verifiers: int, num_scored: int, nfe: int, *, keep_media: bool
+) -> Cost:
+    """Return the cost of `nfe` evaluations and of `num_scored` clips.
+
+    The winner is decoded once more unless its clip was kept.
+    """
+    cost = evaluation_cost(num_verifiers, num_scored, winner_again=not keep_media)
     return cost._replace(nfe=nfe)
+
+
+def _carry(problem: Problem, population: Candidates, *others: PyTree) -> Candidates:
+    """Return a population to scan over, see `vary_alike`."""
+    read = problem.params.generator, problem.cond.generator, others
+    return vary_alike(population, read)
 
 
 def _predict(problem: Problem, candidates: Candidates, step: Any) -> PyTree:
