@@ -1,6 +1,7 @@
 """Generators by name: networks, weights and tokenizers behind one contract.
 
-A new generator is a folder here, and a row in the one table, `families.FAMILIES`::
+A new generator is a folder here, and a row in the one table, FAMILIES, of
+`catalogue.generators`::
 
     config.py     sizes of its networks, frozen dataclasses
     modeling.py   the networks (Flax NNX); several files where they are several
@@ -19,13 +20,13 @@ import importlib
 import inspect
 import typing
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jax.sharding import Mesh
 
-from avits_jax.catalogue.records import Info, converted, find, nearest, shipped
-from avits_jax.generators.families import FAMILIES, Family
+from avits_jax.catalogue.generators import FAMILIES, Family, infos
+from avits_jax.catalogue.records import Info, nearest
+from avits_jax.catalogue.resolve import Resolved, resolve_model
 from avits_jax.types import Generator, PyTree
 
 if TYPE_CHECKING:
@@ -61,16 +62,9 @@ class Option(NamedTuple):
     description: str
 
 
-class _Place(NamedTuple):
-    """A generator's family, and its checkpoint; None where weights are drawn."""
-
-    family: Family
-    folder: Path | None
-
-
 def available(families: Sequence[Family] = FAMILIES) -> list[Info]:
     """Return what `load` knows by name."""
-    return [_info(family) for family in families]
+    return infos(families)
 
 
 def options(name: str, families: Sequence[Family] = FAMILIES) -> dict[str, Option]:
@@ -85,7 +79,8 @@ def options(name: str, families: Sequence[Family] = FAMILIES) -> dict[str, Optio
     """
     from docstring_parser import parse
 
-    make = _module(_family(name, families)).make
+    family = _family(resolve_model(name, True, families), families)
+    make = _module(family).make
     described = {each.arg_name: each.description for each in parse(make.__doc__).params}
     kinds = typing.get_type_hints(make)
     return {
@@ -96,7 +91,7 @@ def options(name: str, families: Sequence[Family] = FAMILIES) -> dict[str, Optio
 
 
 def load(
-    name: str,
+    name: str | Resolved,
     *,
     families: Sequence[Family] = FAMILIES,
     dtype: str | None = None,
@@ -108,7 +103,8 @@ def load(
     """Load a generator and its weights.
 
     Args:
-        name: a name of `available`, or a checkpoint folder.
+        name: a name of `available`, or a checkpoint folder; or what
+            `catalogue.resolve` made of it.
         families: the table.
         dtype: "float32" or "bfloat16"; None for bfloat16 on accelerators and float32 on
             a CPU. Mini's is float32 whatever is asked for.
@@ -131,14 +127,15 @@ def load(
     """
     from avits_jax.weights.model import read_parts
 
-    generator, model, weights, configs = _made(
-        _locate(name, random_weights, families), dtype, seed, mesh, options
-    )
+    resolved = _resolved(name, random_weights, families)
+    family = _family(resolved, families)
+    weights = _weights(resolved, dtype, seed, mesh)
+    generator, model, configs = _made(family, weights, options)
     return generator, read_parts(model, weights, configs)
 
 
 def shapes(
-    name: str,
+    name: str | Resolved,
     *,
     families: Sequence[Family] = FAMILIES,
     dtype: str | None = None,
@@ -161,8 +158,9 @@ def shapes(
     """
     from avits_jax.weights.model import shapes as model_shapes
 
-    place = _locate(name, random_weights, families)
-    generator, model, weights, configs = _made(place, dtype, 0, None, options)
+    resolved = _resolved(name, random_weights, families)
+    weights = _weights(resolved, dtype)
+    generator, model, configs = _made(_family(resolved, families), weights, options)
     return generator, model_shapes(model, configs, weights.dtype)
 
 
@@ -176,34 +174,46 @@ def randomly_initialised(
         random_weights: as for `load`.
         families: the table.
     """
-    if _is_folder(name, families):
-        return ()
-    info = find("model", name, available(families))
-    drawn = info.random or (random_weights and not info.present)
+    resolved = resolve_model(name, True, families)
+    drawn = resolved.drawn and (random_weights or resolved.info.random)
     return (name,) if drawn else ()
 
 
-def _made(
-    place: _Place,
-    dtype: str | None,
-    seed: int,
-    mesh: Mesh | None,
-    options: Mapping[str, Any],
-) -> tuple[Generator, "Model", "Weights", "Configs"]:
-    """Return the generator, and all that reading its weights needs."""
-    # Networks are imported when they are asked for: the core must stay quick to import.
-    from avits_jax.weights.model import read_configs
+def _resolved(
+    name: str | Resolved, random_weights: bool, families: Sequence[Family]
+) -> Resolved:
+    if isinstance(name, str):
+        return resolve_model(name, random_weights, families)
+    return name
+
+
+def _family(resolved: Resolved, families: Sequence[Family]) -> Family:
+    return next(each for each in families if each.name == resolved.info.name)
+
+
+def _weights(
+    resolved: Resolved, dtype: str | None, seed: int = 0, mesh: Mesh | None = None
+) -> "Weights":
     from avits_jax.weights.network import Weights, check_dtype
 
-    family, module = place.family, _module(place.family)
+    return Weights(resolved.folder, check_dtype(dtype), seed, mesh)
+
+
+def _made(
+    family: Family, weights: "Weights", options: Mapping[str, Any]
+) -> tuple[Generator, "Model", "Configs"]:
+    """Return the generator, its networks as records, and their sizes."""
+    # Networks are imported when they are asked for: the core must stay quick to import.
+    from avits_jax.weights.model import read_configs
+
+    module = _module(family)
     given = {key: value for key, value in options.items() if value is not None}
     _check_options(family, module.make, given)
-    weights = Weights(place.folder, check_dtype(dtype), seed, mesh)
     configs = read_configs(module.MODEL, weights, reduced=family.reduced)
     if family.reduced:
         given["reduced"] = True
-    generator = module.make(configs, place.folder, **given)
-    return generator, module.MODEL, weights, configs
+    generator = module.make(configs, weights.folder, **given)
+    return generator, module.MODEL, configs
 
 
 def _check_options(family: Family, make: Any, given: Mapping[str, Any]) -> None:
@@ -218,64 +228,3 @@ def _check_options(family: Family, make: Any, given: Mapping[str, Any]) -> None:
 
 def _module(family: Family) -> Any:
     return importlib.import_module(family.module)
-
-
-def _info(family: Family) -> Info:
-    folder = None
-    if family.checkpoint:
-        home = shipped if family.shipped else converted
-        folder = home(family.checkpoint)
-    return Info(
-        family.name,
-        family.description,
-        family.licence,
-        folder,
-        "" if family.shipped or family.reduced else family.module,
-        family.convert,
-        family.reduced,
-    )
-
-
-def _is_folder(name: str, families: Sequence[Family]) -> bool:
-    """Tell whether a name is a checkpoint folder; a model's name is never one."""
-    return name not in [family.name for family in families] and Path(name).is_dir()
-
-
-def _family(name: str, families: Sequence[Family]) -> Family:
-    if _is_folder(name, families):
-        return _family_of(Path(name), families)
-    find("model", name, available(families))
-    return next(family for family in families if family.name == name)
-
-
-def _locate(name: str, random_weights: bool, families: Sequence[Family]) -> _Place:
-    """Return a generator's family and its checkpoint.
-
-    Raises:
-        ValueError: the name is unknown, or the checkpoint is missing.
-    """
-    family = _family(name, families)
-    if _is_folder(name, families):
-        return _Place(family, Path(name))
-    info = _info(family)
-    if info.random or (random_weights and not info.present):
-        return _Place(family, None)
-    if not info.present:
-        raise ValueError(info.missing)
-    return _Place(family, info.folder)
-
-
-def _family_of(folder: Path, families: Sequence[Family]) -> Family:
-    """Return the family whose model a checkpoint is of."""
-    from avits_jax.weights.checkpoint import read_manifest
-    from avits_jax.weights.parts import is_in_parts, read_index
-
-    found = (read_index if is_in_parts(folder) else read_manifest)(folder)["model"]
-    for family in families:
-        if not family.reduced and _module(family).MODEL.name == found:
-            return family
-    known = ", ".join(family.name for family in families)
-    raise ValueError(
-        f"{folder} is a checkpoint of {found!r}, which is no generator "
-        f"(there are: {known})"
-    )

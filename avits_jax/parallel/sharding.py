@@ -125,7 +125,7 @@ def _name(path: tuple) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
-def _lies_on(leaf: object, mesh: Mesh) -> bool:
+def _lies_on(leaf: object, mesh: Mesh | AbstractMesh) -> bool:
     sharding = getattr(leaf, "sharding", None)
     return isinstance(sharding, NamedSharding) and sharding.mesh == mesh
 

@@ -2,13 +2,13 @@
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jax.sharding import Mesh
 
-from avits_jax.catalogue.names import TINY, Request, parse
-from avits_jax.catalogue.records import Info, find
+from avits_jax.catalogue.names import TINY, Request
+from avits_jax.catalogue.records import Info
+from avits_jax.catalogue.resolve import Resolved, resolve_verifier
 from avits_jax.catalogue.verifiers import (
     MINI,
     OUTPUTS,
@@ -31,7 +31,7 @@ def available() -> list[Info]:
 
 
 def load(
-    names: Sequence[str],
+    names: Sequence[str | Resolved],
     *,
     fps: float | None = None,
     sample_rate: int | None = None,
@@ -52,7 +52,7 @@ def load(
     search did, faults included).
 
     Args:
-        names: in the order of the reward columns.
+        names: in the order of the reward columns; or what `resolve` made of them.
         fps: frames per second of the clips to score; only mini's verifiers know it.
         sample_rate: Hz of their sound; likewise.
         candidate_batch: most candidates that a network works on at once; None for each
@@ -84,11 +84,11 @@ def load(
     """
     from avits_jax.weights.model import read_parts
 
-    requests = _checked(names, fps, sample_rate, settings)
-    sources = _sources(requests, random_weights, dtype, seed, mesh)
+    resolved = _checked(names, random_weights, fps, sample_rate, settings)
+    sources = _sources(resolved, dtype, seed, mesh)
     clip = {"fps": fps, "sample_rate": sample_rate, "candidate_batch": candidate_batch}
     read = {} if networks is None else networks
-    return _made(names, _Plan(requests, sources, read_parts, read), clip, settings)
+    return _made(_Plan(resolved, sources, read_parts, read), clip, settings)
 
 
 def shapes(
@@ -120,10 +120,10 @@ def shapes(
     def shapes_of(model: "Model", weights: "Weights", configs: "Configs") -> PyTree:
         return model_shapes(model, configs, weights.dtype)
 
-    requests = _checked(names, fps, sample_rate, settings)
-    sources = _sources(requests, random_weights, dtype)
+    resolved = _checked(names, random_weights, fps, sample_rate, settings)
+    sources = _sources(resolved, dtype)
     clip = {"fps": fps, "sample_rate": sample_rate, "candidate_batch": candidate_batch}
-    return _made(names, _Plan(requests, sources, shapes_of, {}), clip, settings)
+    return _made(_Plan(resolved, sources, shapes_of, {}), clip, settings)
 
 
 def priors(names: Sequence[str]) -> tuple[list[float], list[float]]:
@@ -142,7 +142,9 @@ def priors(names: Sequence[str]) -> tuple[list[float], list[float]]:
         ValueError: a name is unknown, or of a verifier no figures are known: they are
             never guessed.
     """
-    known = {name: OUTPUTS[request.name].prior for name, request in _pairs(names)}
+    known = {
+        each.name: OUTPUTS[each.request.name].prior for each in _resolved(names, True)
+    }
     unknown = [name for name, prior in known.items() if prior is None]
     if unknown:
         raise ValueError(
@@ -163,41 +165,39 @@ def randomly_initialised(
         random_weights: as for `load`.
     """
 
-    def drawn(request: Request) -> bool:
-        if request.checkpoint:
-            return request.checkpoint == TINY
-        return random_weights and not find("verifier", request.name, infos()).present
-
-    return tuple(name for name, request in _pairs(names) if drawn(request))
-
-
-def _pairs(names: Sequence[str]) -> list[tuple[str, Request]]:
-    return list(zip(names, _parsed(names), strict=True))
+    return tuple(
+        each.name
+        for each in _resolved(names, True)
+        if each.drawn and (random_weights or each.request.checkpoint == TINY)
+    )
 
 
 def _checked(
-    names: Sequence[str],
+    names: Sequence[str | Resolved],
+    random_weights: bool,
     fps: float | None,
     sample_rate: int | None,
     settings: Mapping[str, Any],
-) -> list[Request]:
-    requests = _parsed(names)
+) -> list[Resolved]:
+    """Say all that is wrong or missing before anything is read."""
+    resolved = _resolved(names, random_weights)
+    requests = [each.request for each in resolved]
     _check_rates(requests, fps, sample_rate)
     _check_settings(requests, settings)
-    return requests
+    return resolved
 
 
 class _Plan(NamedTuple):
     """What is asked for, and how each network's weights are come by.
 
     Attributes:
-        requests: in the order of the columns.
+        resolved: in the order of the columns.
         sources: where the weights of each come from.
         weights: ``(model, source, sizes) -> weights``, or their shapes.
         networks: (model, checkpoint) -> sizes and weights, of what was come by.
     """
 
-    requests: list[Request]
+    resolved: list[Resolved]
     sources: dict[Request, "Weights"]
     weights: Callable[["Model", "Weights", "Configs"], PyTree]
     networks: dict[tuple[str, str], tuple[Any, PyTree]]
@@ -217,24 +217,20 @@ class _Plan(NamedTuple):
 
 
 def _sources(
-    requests: Sequence[Request],
-    random_weights: bool,
+    resolved: Sequence[Resolved],
     dtype: str | None,
     seed: int = 0,
     mesh: Mesh | None = None,
 ) -> dict[Request, "Weights"]:
-    """Return where all weights come from; say what is missing before one is read."""
+    """Return where the weights of each come from."""
     from avits_jax.weights.network import Weights, check_dtype
 
     kind = check_dtype(dtype)
     return {
-        each: Weights(
-            _folder(each, random_weights),
-            "float32" if each.name in MINI else kind,
-            seed,
-            mesh,
+        each.request: Weights(
+            each.folder, "float32" if each.request.name in MINI else kind, seed, mesh
         )
-        for each in requests
+        for each in resolved
     }
 
 
@@ -249,32 +245,32 @@ def _model(request: Request) -> "Model":
 
 
 def _made(
-    names: Sequence[str], plan: _Plan, clip: dict[str, Any], settings: Mapping[str, Any]
+    plan: _Plan, clip: dict[str, Any], settings: Mapping[str, Any]
 ) -> tuple[tuple[Verifier, ...], tuple[PyTree, ...]]:
     """Make all verifiers, those of one network together.
 
     Args:
-        names: as the caller gave them.
-        plan: the same, read, and where weights come from.
+        plan: what is asked for, and where weights come from.
         clip: rates of the clips, and chunk size.
         settings: what saves work.
     """
     found: dict[Request, tuple[Verifier, PyTree]] = {}
-    for request in dict.fromkeys(plan.requests):
+    requests = [each.request for each in plan.resolved]
+    for request in dict.fromkeys(requests):
         if request in found:
             continue
         config, tree = plan.network(request)
-        group = _companions(plan.requests, request)
+        group = _companions(requests, request)
         made = _family_made(group, config, plan.sources[request], clip, settings)
         for each, verifier in zip(group, made, strict=True):
             known = OUTPUTS[each.name]
             verifier = verifier._replace(range=known.range, prior=known.prior)
             found[each] = verifier, tree
-    pairs = [found[request] for request in plan.requests]
+    pairs = [found[request] for request in requests]
     return (
         tuple(
-            verifier._replace(name=name)
-            for name, (verifier, _) in zip(names, pairs, strict=True)
+            verifier._replace(name=each.name)
+            for each, (verifier, _) in zip(plan.resolved, pairs, strict=True)
         ),
         tuple(tree for _, tree in pairs),
     )
@@ -299,18 +295,14 @@ def _family_made(
     return module.make(names, config, weights, mode=first.mode, **clip, **extra)
 
 
-def _parsed(names: Sequence[str]) -> list[Request]:
-    """Read and check all names."""
+def _resolved(names: Sequence[str | Resolved], random_weights: bool) -> list[Resolved]:
+    """Return what all names stand for, see `avits_jax.catalogue.resolve`."""
     if isinstance(names, str) or not names:
         raise ValueError(f"names must list at least one verifier, got {names!r}")
-    requests = [parse(name) for name in names]
-    for request in requests:
-        find("verifier", request.name, infos())
-        if request.name in MINI and request[1:] != ("", "default"):
-            raise ValueError(
-                f"{request.name} has one checkpoint and one mode; say its name alone"
-            )
-    return requests
+    return [
+        resolve_verifier(name, random_weights) if isinstance(name, str) else name
+        for name in names
+    ]
 
 
 def _check_rates(
@@ -354,26 +346,3 @@ def _companions(requests: Sequence[Request], first: Request) -> list[Request]:
     outputs = family_of(first.name).outputs
     same = [each for each in requests if each.name in outputs and each[1:] == first[1:]]
     return list(dict.fromkeys(same))
-
-
-def _folder(request: Request, random_weights: bool) -> Path | None:
-    """Return the checkpoint's folder, None where weights are drawn.
-
-    Raises:
-        ValueError: it is missing.
-    """
-    info = find("verifier", request.name, infos())
-    if request.checkpoint == TINY or info.folder is None:
-        return None
-    if request.checkpoint:
-        folder = Path(request.checkpoint)
-        if not folder.is_dir():
-            raise ValueError(
-                f"checkpoint {folder} of verifier {request.name} is no folder"
-            )
-        return folder
-    if info.present:
-        return info.folder
-    if random_weights:
-        return None
-    raise ValueError(info.missing)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from avits_jax.catalogue import verifiers
-from avits_jax.generators.families import FAMILIES, Family
+from avits_jax.catalogue.generators import FAMILIES, Family
 from avits_jax.weights.model import Model
 from tools.converting.files import read_weights
 from tools.converting.lora import read_video_reward

@@ -1,13 +1,16 @@
 """The one table of generators: add a family here, and everything else finds it."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
+
+from avits_jax.catalogue.records import Info, converted, shipped
 
 
 class Family(NamedTuple):
     """A generator by name, and where its code is.
 
     Attributes:
-        name: on the command line and in code.
+        name: on the command line, in code, and in checkpoints (``MODEL.name``).
         description: one line for listings.
         module: dotted path of the module that owes ``MODEL``, its networks as records
             (`avits_jax.weights.model.Model`), and ``make(configs, files, *, ...) ->
@@ -59,3 +62,28 @@ FAMILIES: tuple[Family, ...] = (
         reduced=True,
     ),
 )
+
+
+def infos(families: Sequence[Family] = FAMILIES) -> list[Info]:
+    """Return what is known of every generator.
+
+    Args:
+        families: the table.
+    """
+    return [_info(family) for family in families]
+
+
+def _info(family: Family) -> Info:
+    folder = None
+    if family.checkpoint:
+        home = shipped if family.shipped else converted
+        folder = home(family.checkpoint)
+    return Info(
+        family.name,
+        family.description,
+        family.licence,
+        folder,
+        "" if family.shipped or family.reduced else family.module,
+        family.convert,
+        family.reduced,
+    )

@@ -13,7 +13,7 @@ OUT_KINDS = (".csv", ".json")
 NOT_FINITE = "gave no finite reward"
 
 
-class Verdict(NamedTuple):
+class Judgement(NamedTuple):
     """What verifiers say of one clip.
 
     Attributes:
@@ -55,28 +55,28 @@ def _sentence(names: Sequence[str], reason: str) -> str:
     return link.join(part for part in (" and ".join(names), reason) if part)
 
 
-def as_entry(verdict: Verdict, random: Sequence[str]) -> dict[str, Any]:
-    """Return a verdict as JSON values.
+def as_entry(judgement: Judgement, random: Sequence[str]) -> dict[str, Any]:
+    """Return a judgement as JSON values.
 
     Args:
-        verdict: the verdict.
+        judgement: the judgement.
         random: verifiers whose weights are drawn.
     """
     entry: dict[str, Any] = {
-        "clip": verdict.clip,
-        "prompt": verdict.prompt,
-        "rewards": verdict.rewards,
-        "notes": list(verdict.notes),
+        "clip": judgement.clip,
+        "prompt": judgement.prompt,
+        "rewards": judgement.rewards,
+        "notes": list(judgement.notes),
     }
-    if verdict.reason:
-        entry["reason"] = verdict.reason
+    if judgement.reason:
+        entry["reason"] = judgement.reason
     if random:
         entry["random_weights"] = list(random)
     return entry
 
 
 def check_out(out: Path | None) -> None:
-    """Raise CliError if verdicts cannot be written to such a file."""
+    """Raise CliError if judgements cannot be written to such a file."""
     if out is None:
         return
     if out.suffix.lower() not in OUT_KINDS:
@@ -85,27 +85,27 @@ def check_out(out: Path | None) -> None:
         raise CliError(f"--out {out}: folder {out.parent} does not exist")
 
 
-def write(out: Path, verdicts: Sequence[Verdict], random: Sequence[str]) -> None:
-    """Write all verdicts, whole or not at all.
+def write(out: Path, judgements: Sequence[Judgement], random: Sequence[str]) -> None:
+    """Write all judgements, whole or not at all.
 
     Args:
         out: a .csv or .json file.
-        verdicts: one or more.
+        judgements: one or more.
         random: verifiers whose weights are drawn.
     """
     from avits_jax.media import write_json, write_text
 
     if out.suffix.lower() == ".json":
-        write_json(out, [as_entry(verdict, random) for verdict in verdicts])
+        write_json(out, [as_entry(judgement, random) for judgement in judgements])
         return
-    names = list(verdicts[0].rewards)
+    names = list(judgements[0].rewards)
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["clip", "prompt", *names, "reason", "notes", "random_weights"])
-    for verdict in verdicts:
-        numbers = ["" if r is None else repr(r) for r in verdict.rewards.values()]
-        said = [verdict.reason or "", "; ".join(verdict.notes), " ".join(random)]
-        rows.writerow([verdict.clip, verdict.prompt, *numbers, *said])
+    for judgement in judgements:
+        numbers = ["" if r is None else repr(r) for r in judgement.rewards.values()]
+        said = [judgement.reason or "", "; ".join(judgement.notes), " ".join(random)]
+        rows.writerow([judgement.clip, judgement.prompt, *numbers, *said])
     write_text(out, text.getvalue())
 
 
