@@ -20,7 +20,7 @@ FAKES = ("width", "seconds", "sound_seconds", "loud")
 
 def info(name: str) -> Info:
     """Return an entry of ``avits list``."""
-    return Info(name, f"{name} for tests", "nothing", "Apache-2.0", None)
+    return Info(name, f"{name} for tests", "Apache-2.0", None)
 
 
 def toy_generator(num_steps: int = 2) -> Generator:
