@@ -17,7 +17,7 @@ from avits_jax.weights import checkpoint
 from avits_jax.weights import name_map as weights
 from avits_jax.weights.checkpoint import CheckpointError
 from avits_jax.weights.config import config_from, config_values
-from avits_jax.weights.parts import read_index
+from avits_jax.weights.parts import read_index, verify_files
 from tools.convert import main
 from tools.converting import conversion
 from tools.converting.models import find_model, reader_of
@@ -172,7 +172,18 @@ def test_javisdit_in_parts(tmp_path, javisdit_case):
 
 
 def damage_parts(out):
-    """Exchanged, missing and unfinished parts are named."""
+    """Exchanged, missing and unfinished parts are named; so is an edited index."""
+    verify_files(out)
+    text = (out / "parts.json").read_text()
+    edited = json.loads(text)
+    edited["config"]["transformer"]["heads"] += 1
+    (out / "parts.json").write_text(json.dumps(edited))
+    with pytest.raises(CheckpointError, match="parts.json .* its digest differs"):
+        read_index(out)
+    (out / "parts.json").write_text(text)
+    (out / "t5" / "tokenizer" / "spiece.model").write_bytes(b"sword")
+    with pytest.raises(CheckpointError, match="spiece.model is damaged"):
+        verify_files(out)
     manifest = out / "prior" / "manifest.json"
     manifest.write_text(manifest.read_text() + " ")
     (out / "t5" / "manifest.json").unlink()

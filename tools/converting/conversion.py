@@ -13,8 +13,9 @@ import numpy as np
 from avits_jax.files.folders import replacing_folder
 from avits_jax.weights import checkpoint
 from avits_jax.weights import name_map as weights
-from avits_jax.weights.checkpoint import CheckpointError, LazyArray
+from avits_jax.weights.checkpoint import CheckpointError
 from avits_jax.weights.config import config_from, config_values
+from avits_jax.weights.lazy import LazyArray
 from avits_jax.weights.model import Model, Part, Source
 from avits_jax.weights.name_map import WeightsError
 from avits_jax.weights.parts import is_in_parts, write_index
