@@ -54,7 +54,7 @@ def text_states(
     ids: Int[Array, " L"],
     mask: Bool[Array, " L"],
 ) -> Float[Array, "L E"]:
-    """T5's last hidden states of a prompt, in the dtype of its weights.
+    """Return T5's last hidden states of a prompt, in the dtype of its weights.
 
     Args:
         params_t5: weights of T5.

@@ -60,7 +60,7 @@ __all__ = [
 
 
 def by_candidate(priors: PriorContext) -> PriorContext:
-    """``[depth, 2 N, ...]`` to ``[N, 2, depth, ...]``: candidates come first."""
+    """Turn ``[depth, 2 N, ...]`` into ``[N, 2, depth, ...]``: candidates first."""
 
     def move(array: Array) -> Array:
         array = jnp.moveaxis(array, 0, 1)

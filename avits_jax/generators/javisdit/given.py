@@ -95,7 +95,7 @@ def given_clip(
 
 
 def start_from(given: GivenClip, noise: Latents) -> Latents:
-    """Latents to begin with: noise where a mask is 1, given ones elsewhere.
+    """Return first latents: noise where a mask is 1, given ones elsewhere.
 
     Args:
         given: what is given.
@@ -159,7 +159,7 @@ def settle(
 
 
 def previous_timestep(levels: Float[Array, " T"], i) -> Float[Array, ""]:
-    """Timestep of the step before ``i``; 1000 for the first."""
+    """Return the timestep of the step before ``i``; 1000 for the first."""
     return jnp.where(i > 0, levels[jnp.maximum(i - 1, 0)], float(NUM_TIMESTEPS))
 
 
@@ -206,7 +206,7 @@ def _encoded_audio(params, graphs, clip: ClipSizes, audio) -> Array | None:
 def _filled(
     latents: Array | None, mask: Array, size: tuple[int, ...]
 ) -> tuple[Array, Array]:
-    """Latents filled up with zeros, and the mask with ones where there was nothing."""
+    """Fill latents up with zeros, and the mask with ones where there was nothing."""
     if latents is None:
         return jnp.zeros(size), jnp.ones_like(mask)
     missing = size[0] - len(latents)

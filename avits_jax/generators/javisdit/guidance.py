@@ -49,7 +49,7 @@ class ClipInfo(NamedTuple):
 
 
 def interleave(with_prompt: Array, without: Array) -> Array:
-    """Rows of two arrays in turn, beginning with the first."""
+    """Join rows of two arrays in turn, beginning with the first."""
     pairs = jnp.stack([with_prompt, without], 1)
     return pairs.reshape(-1, *with_prompt.shape[1:])
 
@@ -57,7 +57,7 @@ def interleave(with_prompt: Array, without: Array) -> Array:
 def paired_text(
     model: Transformer, text: Float[Array, "R L E"]
 ) -> Float[Array, "2*R L E"]:
-    """Rows of a text and, after each, the null text at the same length."""
+    """Put the null text behind each row of a text, at the same length."""
     null_text = model.null_text[...][: text.shape[1]]
     return interleave(text, jnp.broadcast_to(null_text, text.shape))
 
@@ -67,7 +67,7 @@ def paired_priors(
     spatial: Float[Array, "B Ns Dp"],
     temporal: Float[Array, "B Nt Dp"],
 ) -> tuple[Float[Array, "2*B Ns Dp"], Float[Array, "2*B Nt Dp"]]:
-    """Rows of spatial and temporal priors and, after each, the null priors."""
+    """Put the null priors behind each row of spatial and temporal priors."""
     null_spatial, null_temporal = jnp.split(model.null_prior[...], [spatial.shape[1]])
     return (
         interleave(spatial, jnp.broadcast_to(null_spatial, spatial.shape)),
@@ -83,7 +83,7 @@ def guided_context(
     temporal_prior: Float[Array, "B Nt Dp"],
     prior_scope: PriorScope = "candidate",
 ) -> Context:
-    """Keys and values of a prompt and of no prompt, for pairs of rows.
+    """Return keys and values of a prompt and of no prompt, for pairs of rows.
 
     The null text is as long as the prompt: the mask serves both, as in the original.
 
@@ -111,7 +111,7 @@ def paired_predictions(
     clip: ClipInfo,
     active: Latents | None = None,
 ) -> Latents:
-    """The transformer's raw outputs, two neighbouring rows per sample.
+    """Return the transformer's raw outputs, two neighbouring rows per sample.
 
     ``active`` is True for frames at ``timestep`` and False for given ones.
     """
@@ -134,7 +134,7 @@ def paired_predictions(
 
 
 def guide(predictions: Latents, guidance_scale: float) -> Latents:
-    """Guided velocities (data minus noise) from `paired_predictions`.
+    """Return guided velocities (data minus noise) from `paired_predictions`.
 
     The second half of the channels is a learned variance left over from training.
     """
@@ -148,12 +148,12 @@ def guide(predictions: Latents, guidance_scale: float) -> Latents:
 
 
 def over_frames(mask: Array, x: Array) -> Array:
-    """A mask of samples and frames with axes for what a frame holds."""
+    """Give a mask of samples and frames axes for what a frame holds."""
     return mask.reshape(*mask.shape, *([1] * (x.ndim - mask.ndim)))
 
 
 def active_frames(masks: Latents, timestep: Float[Array, ""]) -> Latents:
-    """Frames that take part at ``timestep``: those whose mask times 1000 reaches it.
+    """Mark frames that take part at ``timestep``: their mask times 1000 reaches it.
 
     Args:
         masks: per latent frame in [0, 1]: 0 keeps a frame as given, 1 makes it from
@@ -197,7 +197,7 @@ def masked_update(
     step_size: Float[Array, ""],
     mask_update: MaskUpdate = "mended",
 ) -> Latents:
-    """One Euler step of the active frames; the others stay as they are.
+    """Take one Euler step of the active frames; the others stay as they are.
 
     Args:
         latents: before `enter_frames`.

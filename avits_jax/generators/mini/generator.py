@@ -78,7 +78,7 @@ def mini(
         return Candidates(noise_like(keys, blank))
 
     def predict(
-        params: PyTree, candidates: Candidates, i: Array, cond: Int[Array, " L"]
+        params: PyTree, candidates: Candidates, i: Array | int, cond: Int[Array, " L"]
     ) -> PyTree:
         model = network(params, "transformer")
         sigma = jnp.asarray(levels)[i]
@@ -97,7 +97,7 @@ def mini(
         return classifier_free_guidance(with_prompt, without, guidance_scale)
 
     def step(
-        params: PyTree, keys: Keys, candidates: Candidates, i: Array, cond: Array
+        params: PyTree, keys: Keys, candidates: Candidates, i: Array | int, cond: Array
     ) -> Candidates:
         clean = predict(params, candidates, i, cond)
         grid = jnp.asarray(levels)
@@ -131,7 +131,7 @@ def mini(
 
 
 def _clean(model, latents: PyTree, sigma: Array, words: Int[Array, "P L"]) -> PyTree:
-    """Clean latents; each of the P prompts serves an equal share of the rows."""
+    """Return clean latents; each of P prompts serves an equal share of the rows."""
     rows = len(latents["video"])
     text = jnp.repeat(model.encode_text(words), rows // len(words), axis=0)
     levels = jnp.broadcast_to(sigma, (rows,))
@@ -140,7 +140,7 @@ def _clean(model, latents: PyTree, sigma: Array, words: Int[Array, "P L"]) -> Py
 
 
 def _sound(magnitude: Array) -> Array:
-    """Waveform from STFT magnitudes; the starting phase is the same for every clip."""
+    """Return a waveform of STFT magnitudes; all clips have the same first phase."""
     shape = (NUM_TOKENS * 8, NUM_BINS)
     phase = jax.random.uniform(jax.random.key(0), shape, maxval=2 * jnp.pi)
     audio = griffin_lim(
