@@ -1,4 +1,4 @@
-"""What makes a clip fail: numbers that are NaN or infinite, too little to look at or to hear."""
+"""What makes a clip fail: NaN or infinity, too little to look at or to hear."""
 
 from collections.abc import Sequence
 
