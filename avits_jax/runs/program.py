@@ -5,6 +5,7 @@ verifier that watches, as the judges do. All of them look at finished candidates
 their clips are there, so that nothing is decoded for them; what a search evaluates on
 its way they never see; and a judge that shares a pass with a guide costs nothing.
 """
+
 import contextlib
 import functools
 from collections.abc import Callable, Sequence
