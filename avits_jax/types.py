@@ -11,6 +11,9 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 PyTree = Any
 
+Rules = tuple[tuple[str, int], ...]
+"""Sharding rules: pairs (pattern of a parameter's path, dimension that is split)."""
+
 Keys = Key[Array, " N"]
 Scores = Float[Array, " N"]
 Rewards = Float[Array, "N V"]
@@ -68,12 +71,12 @@ class Generator(NamedTuple):
         prepare: ``(params, cond) -> cond``, what a prompt fixes for all candidates and
             steps (text states, keys and values, say); every search calls it once, and
             gives the result to the other functions. None: ``cond`` is used as it is.
-        text: ``(params_text, ids) -> states``, the text tower on its own, so that its
+        text: ``(params_text, ids) -> states``, the text encoder on its own, so that its
             weights need not lie in memory during a search; ``encode`` gives the ids and
-            ``prepare`` takes the states in their place. None: there is no such tower.
-        rules: how the weights are split over a mesh, see `avits_jax.parallel.Rules`: a
-            tuple of rules, or a tree of such tuples whose structure is a prefix of the
-            weights'. None: every device holds all of them.
+            ``prepare`` takes the states in their place. None: there is no such encoder.
+        rules: how the weights are split over a mesh whose devices share them, pairs
+            (pattern of a parameter's path, dimension), see `parallel.sharding`. None:
+            every device holds all of them.
         drafts: cheaper generators of the same clips: the same params and keys, and
             candidate ``n`` is a draft of the same clip.
     """
@@ -89,7 +92,7 @@ class Generator(NamedTuple):
     encode: Callable[[str], PyTree] | None = None
     prepare: Callable[[PyTree, PyTree], PyTree] | None = None
     text: Callable[[PyTree, PyTree], PyTree] | None = None
-    rules: PyTree = None
+    rules: Rules | None = None
     drafts: tuple["Generator", ...] = ()
     flops_per_evaluation: float | None = None
 
@@ -144,7 +147,7 @@ class Verifier(NamedTuple):
     encode: Callable[[str], PyTree] | None = None
     shared_pass: SharedPass | None = None
     output: str = ""
-    rules: PyTree = None
+    rules: Rules | None = None
     range: tuple[float, float] | None = None
     prior: tuple[float, float] | None = None
     guides: bool = True

@@ -17,12 +17,18 @@ import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
-# Annotations of the core are checked wherever a test calls it.
-with install_import_hook(
-    ["avits_jax.sampling", "avits_jax.search"], "core_checker.checker"
-):
-    from avits_jax.sampling import flow_step, linear_sigmas, noise_like
-    from avits_jax.types import Candidates, Cond, Generator, Media, Params, Verifier
+# Before anything of the package is imported: annotations are checked in every call.
+install_import_hook("avits_jax", "annotation_checker.checker")
+
+from avits_jax.sampling import flow_step, linear_sigmas, noise_like  # noqa: E402
+from avits_jax.types import (  # noqa: E402
+    Candidates,
+    Cond,
+    Generator,
+    Media,
+    Params,
+    Verifier,
+)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -85,6 +85,7 @@ def resolve(
     model: str,
     verifiers: Sequence[str],
     random_weights: bool = False,
+    families: Sequence[generators.Family] = generators.FAMILIES,
 ) -> Resolution:
     """Find out what the names of a model and of verifiers stand for; loads nothing.
 
@@ -92,6 +93,7 @@ def resolve(
         model: name or checkpoint folder of a generator; "" for no generator.
         verifiers: names, ``NAME[@CHECKPOINT][:MODE]``; may be empty.
         random_weights: weights that are missing will be drawn.
+        families: the table of generators.
 
     Raises:
         ValueError: a name is unknown (the nearest is suggested) or not well formed, or
@@ -102,14 +104,18 @@ def resolve(
         ('clap@tiny',)
     """
     return Resolution(
-        resolve_model(model, random_weights) if model else None,
+        resolve_model(model, random_weights, families) if model else None,
         tuple(resolve_verifier(name, random_weights) for name in verifiers),
     )
 
 
-def resolve_model(name: str, random_weights: bool = False) -> Resolved:
+def resolve_model(
+    name: str,
+    random_weights: bool = False,
+    families: Sequence[generators.Family] = generators.FAMILIES,
+) -> Resolved:
     """Find out what the name of a generator stands for, see `resolve`."""
-    known = generators.infos()
+    known = generators.infos(families)
     path = Path(name)
     if name not in [info.name for info in known]:
         if path.is_dir():

@@ -4,14 +4,14 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 
 from avits_jax.cli.errors import FAILED, CliError, as_cli_error
 from avits_jax.cli.options import DeviceOptions
 from avits_jax.runs import ALONE, ONE_DEVICE, Devices, Host
-from avits_jax.types import Params, PyTree
+from avits_jax.types import PyTree
 
 
 class Machine(NamedTuple):
@@ -58,32 +58,19 @@ def choose_devices(options: DeviceOptions) -> Machine:
 def _over(mesh: jax.sharding.Mesh) -> Machine:
     from avits_jax.parallel.hosts import is_writer
     from avits_jax.parallel.mesh import CANDIDATE, MODEL
-    from avits_jax.parallel.place import replicate, to_host
+    from avits_jax.parallel.place import place_params, replicate, to_host
     from avits_jax.parallel.search import POPULATION, shard_search
 
     # Weights that devices share are never brought together on one of them.
     population = POPULATION if mesh.shape[MODEL] == 1 else (CANDIDATE,)
     devices = Devices(
         bind=functools.partial(shard_search, mesh=mesh, population=population),
-        place=functools.partial(_place, mesh=mesh),
+        place=functools.partial(place_params, mesh=mesh),
         share=functools.partial(replicate, mesh=mesh),
         fetch=to_host,
         guarded=_watched,
     )
     return Machine(devices, Host(is_writer(), _from_writer), mesh)
-
-
-def _place(params: Params, mesh: jax.sharding.Mesh) -> Params:
-    """Copy weights to all devices, but for those that were read onto them."""
-    from avits_jax.parallel.place import replicate
-
-    def put(leaf: Any) -> Any:
-        sharding = getattr(leaf, "sharding", None)
-        if isinstance(sharding, jax.sharding.NamedSharding) and sharding.mesh == mesh:
-            return leaf
-        return replicate(leaf, mesh)
-
-    return jax.tree.map(put, params)
 
 
 @contextlib.contextmanager

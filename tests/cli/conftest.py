@@ -20,7 +20,7 @@ FAKES = ("width", "seconds", "sound_seconds", "loud")
 
 def info(name: str) -> Info:
     """Return an entry of ``avits list``."""
-    return Info(name, f"{name} for tests", "nothing", "Apache-2.0", None)
+    return Info(name, f"{name} for tests", "Apache-2.0", None)
 
 
 def toy_generator(num_steps: int = 2) -> Generator:
@@ -94,7 +94,7 @@ def toy_backend(monkeypatch, tmp_path):
 
     names = ("red", "green", "blue", "broken")
     models, judges = [info("toy")], [info(name) for name in names]
-    monkeypatch.setattr(known_models, "infos", lambda: models)
+    monkeypatch.setattr(known_models, "infos", lambda *_: models)
     monkeypatch.setattr(known, "infos", lambda: judges)
     monkeypatch.setattr(verifying, "MINI", {name: "for tests" for name in names})
     monkeypatch.setattr(backend, "load", load)

@@ -198,7 +198,7 @@ def test_random_weights_and_licences_are_said(
         info("green")._replace(notice="green is for play only"),
         info("red")._replace(folder=tmp_path / "none"),
     ]
-    monkeypatch.setattr(known_models, "infos", lambda: labelled[:1])
+    monkeypatch.setattr(known_models, "infos", lambda *_: labelled[:1])
     monkeypatch.setattr(known, "infos", lambda: labelled[1:])
     toy_flags.append("--random-weights")
     flags = [*toy_flags, "--out", "run", "--keep-candidates"]

@@ -65,10 +65,10 @@ def weights(tmp_path, monkeypatch):
         checkpoint.save(tmp_path / name, tree, {"model": name})
 
     def info(name, folder):
-        return Info(name, name, "", "", tmp_path / folder)
+        return Info(name, name, "", tmp_path / folder)
 
     judges = [info("red", "judge"), info("green", "judge")]
-    monkeypatch.setattr(known_models, "infos", lambda: [info("toy", "toy")])
+    monkeypatch.setattr(known_models, "infos", lambda *_: [info("toy", "toy")])
     monkeypatch.setattr(known, "infos", lambda: judges)
     return resolve("toy", ("red", "green"))
 
@@ -94,8 +94,8 @@ def test_drawn_weights_are_counted_by_their_shapes(monkeypatch, tmp_path):
         assert random_weights
         return None, {"kernel": jnp.zeros((50_000, 50_000), dtype)}
 
-    toy = Info("toy", "toy", "", "", tmp_path / "none")
-    monkeypatch.setattr(known_models, "infos", lambda: [toy])
+    toy = Info("toy", "toy", "", tmp_path / "none")
+    monkeypatch.setattr(known_models, "infos", lambda *_: [toy])
     monkeypatch.setattr(generators, "load", load)
     monkeypatch.setattr(memory, "device_memory", lambda: Memory(10**9, True))
     names = resolve("toy", (), random_weights=True)

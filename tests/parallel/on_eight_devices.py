@@ -10,7 +10,6 @@ from jax.sharding import PartitionSpec
 
 import avits_jax as avits
 from avits_jax.aggregation import arw
-from avits_jax.generators.mini import sharding as mini_rules
 from avits_jax.parallel import (
     jit_search,
     make_mesh,
@@ -31,10 +30,10 @@ from avits_jax.search import (
     zero_order,
 )
 from avits_jax.types import Params, SharedPass
-from avits_jax.verifiers.mini import sharding as judge_rules
 from avits_jax.verifiers.stack import from_pass
 from avits_jax.weights import checkpoint
-from avits_jax.weights.network import Weights, read_network
+from avits_jax.weights.model import Model, Part, read_parts
+from avits_jax.weights.network import Weights
 
 KEY = jax.random.key(3)
 AGGREGATOR = arw([0.7, 0.3])
@@ -282,12 +281,10 @@ def test_mini_sends_sums_its_winner_and_split_weights():
     cond = avits.encode_prompt(
         "a red circle bounces twice with a drum", generator, verifiers
     )
-    rules = Params(mini_rules.RULES, tuple(judge_rules.RULES[n] for n in names))
     run, params = jit_search(
         best_of_n,
         Params(weights, judges),
         make_mesh(model=4),
-        rules,
         generator=generator,
         verifiers=verifiers,
         aggregator=aggregator,
@@ -317,9 +314,10 @@ def test_weights_are_read_or_drawn_where_they_belong(stored, tmp_path):
         folder = checkpoint.save(
             tmp_path / "x", {"up": {"kernel": kernel}}, {"model": "x", "config": {}}
         )
-    rules, mesh = ((r"up/kernel", -1),), make_mesh(model=4)
+    part = Part("", None, lambda _: (None, like), split=((r"up/kernel", -1),))
+    model, mesh = Model("x", (part,)), make_mesh(model=4)
     found = [
-        read_network(Weights(folder, mesh=each), None, lambda _: like, "x", rules)[1]
+        read_parts(model, Weights(folder, mesh=each), {"": None})
         for each in (mesh, None)
     ]
     (split,), (whole,) = (jax.tree.leaves(tree) for tree in found)

@@ -90,7 +90,7 @@ def _encode_for_all(loaded, prompt):
 
 
 def _info(name: str) -> Info:
-    return Info(name, f"{name} for tests", "nothing", "Apache-2.0", None)
+    return Info(name, f"{name} for tests", "Apache-2.0", None)
 
 
 def install(setattr_) -> None:

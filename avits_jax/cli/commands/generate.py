@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import cast
 
 from avits_jax.cli.checks import (
     check_out,
@@ -11,6 +12,7 @@ from avits_jax.cli.checks import (
 )
 from avits_jax.cli.options import GenerateOptions as Options
 from avits_jax.cli.policy_flags import check_policy
+from avits_jax.types import Media
 
 EXAMPLE = (
     'avits generate "a red circle bounces three times with a bell" --out runs/first'
@@ -61,7 +63,7 @@ def run(options: Options) -> int:
                 made,
                 resolved,
                 outcome.found.output.best,
-                outcome.found.output.media,
+                cast(Media, outcome.found.output.media),  # kept: one prompt
                 keep_candidates=options.keep_candidates,
             )
     table.print_candidates(made)

@@ -8,9 +8,9 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from avits_jax.generators.javisdit import guidance
+from avits_jax.generators.javisdit.config import Networks
 from avits_jax.generators.javisdit.given import GivenClip
 from avits_jax.generators.javisdit.modeling import TextContext
-from avits_jax.generators.javisdit.networks import Networks
 from avits_jax.nn.gaussian import Gaussian
 from avits_jax.types import PyTree
 

@@ -21,6 +21,7 @@ from avits_jax.generators.javisdit.condition import (
     prepare,
     text_states,
 )
+from avits_jax.generators.javisdit.config import Networks
 from avits_jax.generators.javisdit.given import (
     Frames,
     previous_timestep,
@@ -34,11 +35,8 @@ from avits_jax.generators.javisdit.modeling import (
     PriorScope,
     couple_rows,
 )
-from avits_jax.generators.javisdit.networks import (
-    JavisDiTConfig,
-    Networks,
-    networks,
-)
+from avits_jax.generators.javisdit.networks import networks
+from avits_jax.generators.javisdit.parts import MODEL, PUBLISHED
 from avits_jax.generators.javisdit.schedule import (
     NUM_TIMESTEPS,
     Precision,
@@ -51,7 +49,7 @@ from avits_jax.types import Candidates, Generator, Keys, Media
 
 __all__ = [
     "Condition",
-    "JavisDiTConfig",
+    "PUBLISHED",
     "Networks",
     "Prompt",
     "javisdit",
@@ -81,7 +79,7 @@ def by_row(priors: PriorContext) -> PriorContext:
 
 
 def javisdit(
-    config: JavisDiTConfig,
+    config: Networks,
     clip: ClipSizes,
     *,
     num_steps: int = 30,
@@ -130,7 +128,7 @@ def javisdit(
 
     Example:
         >>> clip = clip_sizes(*image_size("240p", "9:16"), frame_count("4s"))
-        >>> generator = javisdit(JavisDiTConfig(), clip)
+        >>> generator = javisdit(PUBLISHED, clip)
     """
     _check_options(prior_scope, mask_update, decode_batch)
     levels = timesteps(num_steps, clip.height, clip.width, clip.num_frames, precision)
@@ -220,6 +218,7 @@ def javisdit(
         sample_rate=config.audio_vae.vocoder.sample_rate,
         encode=encode,
         prepare=prepare_prompt,
+        rules=MODEL.split,
     )
 
 

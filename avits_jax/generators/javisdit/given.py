@@ -14,8 +14,8 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from avits_jax.generators.javisdit import guidance
+from avits_jax.generators.javisdit.config import Networks
 from avits_jax.generators.javisdit.guidance import Latents
-from avits_jax.generators.javisdit.networks import Networks
 from avits_jax.generators.javisdit.schedule import NUM_TIMESTEPS
 from avits_jax.generators.javisdit.sizes import ClipSizes
 
@@ -68,7 +68,7 @@ def given_clip(
     Example:
         Keep the first 17 frames (5 latent ones), make the rest and all of the sound.
 
-        >>> graphs, _ = networks(JavisDiTConfig())
+        >>> graphs, _ = networks(PUBLISHED)
         >>> clip = clip_sizes(*image_size("240p", "9:16"), frame_count("4s"))
         >>> given = given_clip(
         ...     params, graphs, clip, video[:17], None,

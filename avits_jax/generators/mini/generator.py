@@ -1,7 +1,5 @@
 """Mini as a `Generator`: sampling with guidance, decoding to pixels and samples."""
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,11 +14,10 @@ from avits_jax.generators.mini.modeling import (
     N_FFT,
     NUM_BINS,
     NUM_TOKENS,
-    AudioAutoencoder,
-    MiniTransformer,
-    VideoAutoencoder,
     expand,
 )
+from avits_jax.generators.mini.parts import build
+from avits_jax.generators.mini.sharding import RULES
 from avits_jax.mini_world import world
 from avits_jax.mini_world.grammar import tokenize
 from avits_jax.nn.audio import griffin_lim
@@ -31,7 +28,6 @@ from avits_jax.sampling import (
     shifted_sigmas,
 )
 from avits_jax.types import Candidates, Generator, Keys, Media, PyTree
-from avits_jax.weights.checkpoint import load as load_checkpoint
 
 PHASE_ITERATIONS = 24
 
@@ -66,7 +62,11 @@ def mini(
         raise ValueError(f"guidance_scale must be at least 0, got {guidance_scale}")
     config = config or MiniConfig()
     sigmas = shifted_sigmas(num_steps, shift)
-    networks = _networks(config)
+    graphs, _ = build(config)
+
+    def network(params: PyTree, name: str) -> Any:
+        return nnx.merge(graphs[name], params[name])
+
     levels = np.asarray(sigmas, np.float32)
 
     def init(params: PyTree, keys: Keys, cond: Int[Array, " L"]) -> Candidates:
@@ -80,7 +80,7 @@ def mini(
     def predict(
         params: PyTree, candidates: Candidates, i: Array, cond: Int[Array, " L"]
     ) -> PyTree:
-        model = networks["transformer"](params)
+        model = network(params, "transformer")
         sigma = jnp.asarray(levels)[i]
         if guidance_scale == 1:
             return _clean(model, candidates.latents, sigma, cond[None])
@@ -111,9 +111,9 @@ def mini(
             for name in ("video", "audio")
         }
         flat = codes["video"].reshape(-1, config.video_latent)
-        frames = networks["video_autoencoder"](params).decode(flat)
+        frames = network(params, "video_autoencoder").decode(flat)
         video = frames.reshape(-1, NUM_TOKENS, *frames.shape[1:])
-        spectrum = networks["audio_autoencoder"](params).decode(codes["audio"])
+        spectrum = network(params, "audio_autoencoder").decode(codes["audio"])
         return Media(jnp.clip(video, 0, 1), _sound(expand(spectrum)))
 
     return Generator(
@@ -126,51 +126,8 @@ def mini(
         fps=world.FPS,
         sample_rate=world.SAMPLE_RATE,
         encode=tokenize,
+        rules=RULES,
     )
-
-
-def load(folder: Path, **options) -> tuple[Generator, PyTree]:
-    """Read mini's weights; ``options`` are those of `mini`.
-
-    Raises:
-        CheckpointError: the folder is missing, damaged, or of another model.
-    """
-    like = nnx.eval_shape(lambda: _weights(MiniConfig()))
-    found = load_checkpoint(folder, like=like, expect_model="mini")
-    return mini(MiniConfig(**found.metadata["config"]), **options), found.tree
-
-
-_BUILDS = {
-    "video_autoencoder": VideoAutoencoder,
-    "audio_autoencoder": AudioAutoencoder,
-    "transformer": MiniTransformer,
-}
-
-
-def _weights(config: MiniConfig) -> PyTree:
-    """Freshly drawn weights; under ``eval_shape``, the shape of a checkpoint."""
-    weights: dict[str, PyTree] = {
-        name: nnx.state(build(config, rngs=nnx.Rngs(0)))
-        for name, build in _BUILDS.items()
-    }
-    sizes = {"video": config.video_latent, "audio": config.audio_latent}
-    weights["stats"] = {
-        f"{name}_{part}": jnp.zeros(size)
-        for name, size in sizes.items()
-        for part in ("mean", "std")
-    }
-    return weights
-
-
-def _networks(config: MiniConfig) -> dict[str, Callable[[PyTree], Any]]:
-    """For each network, a function from the weights to the network."""
-
-    def bind(name: str):
-        build = _BUILDS[name]
-        graph = nnx.graphdef(nnx.eval_shape(lambda: build(config, rngs=nnx.Rngs(0))))
-        return lambda params: nnx.merge(graph, params[name])
-
-    return {name: bind(name) for name in _BUILDS}
 
 
 def _clean(model, latents: PyTree, sigma: Array, words: Int[Array, "P L"]) -> PyTree:

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -177,7 +178,4 @@ def test_broken_weights_fail_every_candidate(parts, whole):
     output = search(weights._replace(verifiers=judges), KEY, cond, state)
     assert output.failed.all() and int(output.best_index) == -1
     assert np.isneginf(output.scores).all()
-    for before, after in zip(
-        jax.tree.leaves(state), jax.tree.leaves(output.aggregator_state), strict=True
-    ):
-        np.testing.assert_array_equal(before, after)
+    chex.assert_trees_all_equal(output.aggregator_state, state)
