@@ -310,7 +310,7 @@ def test_settings_hold_what_decides_the_result(toy):
     assert made["settings"]["checkpoints"] == ["toy none", "red none", "loud none"] + [
         "green none"
     ]
-    assert made["plan"] == {"num_candidates": 4, "candidate_batch": None}
+    assert made["plan"] == {"num_candidates": 4}
     assert "limit" not in made["settings"] and made["judges"] == ["green"]
 
 
