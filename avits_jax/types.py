@@ -68,9 +68,13 @@ class Generator(NamedTuple):
         prepare: ``(params, cond) -> cond``, what a prompt fixes for all candidates and
             steps (text states, keys and values, say); every search calls it once, and
             gives the result to the other functions. None: ``cond`` is used as it is.
-        text: ``(params_text, ids) -> states``, the text tower on its own, so that its
-            weights need not lie in memory during a search; ``encode`` gives the ids and
-            ``prepare`` takes the states in their place. None: there is no such tower.
+        text: ``(params_text, cond) -> cond``, the text tower on its own: takes the ids
+            that ``encode`` gives and returns what ``prepare`` accepts in their place,
+            so that the tower's weights need not lie in memory during a search; see
+            `avits_jax.text.prompt.precompute_text`. None: there is no such tower.
+        text_part: where ``params_text`` lie in the weights, the name of a field or key
+            of ``params``; ``()`` may stand there when states are given. "": there is no
+            such tower.
         rules: how the weights are split over a mesh, see `avits_jax.parallel.Rules`: a
             tuple of rules, or a tree of such tuples whose structure is a prefix of the
             weights'. None: every device holds all of them.
@@ -92,6 +96,7 @@ class Generator(NamedTuple):
     rules: PyTree = None
     drafts: tuple["Generator", ...] = ()
     flops_per_evaluation: float | None = None
+    text_part: str = ""
 
     @property
     def num_steps(self) -> int:

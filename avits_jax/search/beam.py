@@ -184,4 +184,6 @@ def beam_cost(
     ]
     nfe = sum(rollout_nfe(generator, children, step, step + 1) for step in ahead)
     nfe += rollout_nfe(generator, num_beams)
-    return scored_cost(num_verifiers, children * len(starts) + num_beams, nfe)
+    return scored_cost(
+        generator, num_verifiers, children * len(starts) + num_beams, nfe
+    )

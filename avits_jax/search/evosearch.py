@@ -284,7 +284,7 @@ def evosearch_cost(
         rollout_nfe(generator, num, step)
         for num, step in zip(worked, (0, *steps), strict=True)
     )
-    return scored_cost(num_verifiers, sum(worked), nfe)
+    return scored_cost(generator, num_verifiers, sum(worked), nfe)
 
 
 def evosearch_within(

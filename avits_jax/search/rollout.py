@@ -9,12 +9,13 @@ from avits_jax.sampling.chunks import over_candidates
 from avits_jax.sampling.denoise import denoise, step_keys
 from avits_jax.sampling.schedules import levels_at
 from avits_jax.sampling.steps import flow_step, noise_like, sde_step
-from avits_jax.search.cost import Cost, evaluation_cost
+from avits_jax.search.cost import Cost, evaluation_cost, with_evaluations
 from avits_jax.search.evaluate import Problem, decode_one, evaluate, finish
 from avits_jax.search.select import pick
 from avits_jax.types import (
     Aggregator,
     Candidates,
+    Generator,
     Keys,
     PyTree,
     SearchOutput,
@@ -142,10 +143,12 @@ def final_output(
     )
 
 
-def scored_cost(num_verifiers: int, num_scored: int, nfe: int) -> Cost:
+def scored_cost(
+    generator: Generator, num_verifiers: int, num_scored: int, nfe: int
+) -> Cost:
     """Return the cost of `nfe` evaluations and `num_scored` clips, winner included."""
     cost = evaluation_cost(num_verifiers, num_scored, winner_again=True)
-    return cost._replace(nfe=nfe)
+    return with_evaluations(cost, generator, nfe)
 
 
 def _predict(problem: Problem, candidates: Candidates, step: Any) -> PyTree:

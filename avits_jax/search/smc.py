@@ -226,4 +226,4 @@ def smc_cost(
     check_batch(options.candidate_batch)
     nfe = rollout_nfe(generator, num_candidates)
     scored = num_candidates * (len(resample_steps) + 1)
-    return scored_cost(num_verifiers, scored, nfe)
+    return scored_cost(generator, num_verifiers, scored, nfe)

@@ -160,4 +160,4 @@ def zero_order_cost(
     check_batch(options.candidate_batch)
     num = num_candidates * num_iterations
     nfe = rollout_nfe(generator, num)
-    return scored_cost(num_verifiers, num, nfe)
+    return scored_cost(generator, num_verifiers, num, nfe)
