@@ -19,6 +19,7 @@ from avits_jax.generators.javisdit.guidance import Latents
 from avits_jax.generators.javisdit.modeling import couple_rows
 from avits_jax.nn.positions import positions_1d
 from avits_jax.sampling.masks import Given, active_frames, enter_frames
+from avits_jax.text.prompt import precompute_text
 from avits_jax.weights.network import as_dtype
 from tools.javisdit_precision import FLOAT32, trajectory
 
@@ -114,6 +115,19 @@ def test_texts_may_come_as_states():
     chex.assert_trees_all_close(prepare(without, states), _cond(), rtol=0, atol=1e-4)
     with pytest.raises(ValueError, match="no weights of T5"):
         made.prepare(without, prompt)
+
+
+def test_the_text_tower_runs_once_and_stays_out_of_the_search():
+    made, params = tiny().generator, tiny().params
+    without, states = precompute_text(made, params, _prompt())
+    assert not jax.tree.leaves(without.t5) and states.text.ndim == 2
+    assert jax.tree.leaves(without.transformer) == jax.tree.leaves(params.transformer)
+    found = denoise(without, _keys(3), prepare(without, states))
+    for one, other in zip(found, _three(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    # Once more: states stay states, and there is nothing left to take out.
+    again, same = precompute_text(made, without, states)
+    jax.tree.map(np.testing.assert_array_equal, (again, same), (without, states))
 
 
 @functools.cache
