@@ -98,7 +98,7 @@ class Generator(NamedTuple):
 
     @property
     def num_steps(self) -> int:
-        """Number of denoising steps."""
+        """Return the number of denoising steps."""
         return len(self.sigmas) - 1
 
     def evaluations(self, start: int = 0, stop: int | None = None) -> int:

@@ -52,7 +52,7 @@ class Info(NamedTuple):
 
     @property
     def present(self) -> bool:
-        """There is nothing to fetch, or its checkpoint is there."""
+        """Tell whether nothing is to fetch, or the checkpoint is there."""
         if self.folder is None:
             return True
         return any(
@@ -61,7 +61,7 @@ class Info(NamedTuple):
 
     @property
     def missing(self) -> str:
-        """What to do about missing weights: files, sizes, licences, command."""
+        """Say what to do about missing weights: files, sizes, licences, command."""
         files = "; ".join(
             f"{each.what} of {each.repository} ({each.gigabytes:g} GB, {each.licence})"
             for each in self.downloads
@@ -75,12 +75,12 @@ class Info(NamedTuple):
 
 
 def shipped(path: str) -> Path:
-    """Folder of a checkpoint that comes with the package."""
+    """Return the folder of a checkpoint that comes with the package."""
     return data_folder("checkpoints") / path
 
 
 def converted(name: str) -> Path:
-    """Folder of a checkpoint that its user has converted, there or not.
+    """Return the folder of a checkpoint that its user has converted, there or not.
 
     Looked for in the folder that AVITS_CHECKPOINTS names, in ./checkpoints, and beside
     the shipped checkpoints.

@@ -32,17 +32,17 @@ class Judgement(NamedTuple):
 
     @property
     def whole(self) -> bool:
-        """Every verifier gave a reward."""
+        """Tell whether every verifier gave a reward."""
         return None not in self.rewards.values()
 
     @property
     def empty(self) -> bool:
-        """No verifier gave one."""
+        """Tell whether no verifier gave a reward."""
         return not any(reward is not None for reward in self.rewards.values())
 
     @property
     def reason(self) -> str | None:
-        """All that went wrong, in one line; None if nothing did."""
+        """Say all that went wrong, in one line; None if nothing did."""
         groups: dict[str, list[str]] = {}
         for name, reason in self.reasons.items():
             groups.setdefault(reason, []).append(name)

@@ -131,12 +131,12 @@ class SearchOptions(ModelOptions):
 
     @property
     def judges(self) -> tuple[str, ...]:
-        """The verifiers that only watch."""
+        """Return the verifiers that only watch."""
         return self.judge or ()
 
     @property
     def everyone(self) -> tuple[str, ...]:
-        """The verifiers that guide, then those that only watch."""
+        """Return the verifiers that guide, then those that only watch."""
         return self.verifiers + self.judges
 
 

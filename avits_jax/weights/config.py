@@ -9,7 +9,7 @@ Config = TypeVar("Config")
 
 
 def config_values(config: Any) -> dict[str, Any]:
-    """Plain values of a configuration, nested like it; tuples become lists.
+    """Return a configuration's plain values, nested like it; tuples become lists.
 
     Example:
         >>> config_values(EncoderConfig(8, 2, 2))

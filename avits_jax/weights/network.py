@@ -38,7 +38,7 @@ class Weights(NamedTuple):
 
 
 def default_dtype() -> str:
-    """bfloat16 on accelerators, float32 on a CPU, which computes bfloat16 slowly."""
+    """Return bfloat16 on accelerators, float32 on a CPU, slow at bfloat16."""
     return "float32" if jax.default_backend() == "cpu" else "bfloat16"
 
 

@@ -27,7 +27,7 @@ _INDEX = "parts.json"
 def write_index(
     folder: str | Path, names: Iterable[str], metadata: Mapping[str, Any]
 ) -> None:
-    """State that ``folder`` is complete, and which parts it consists of.
+    """Write that ``folder`` is complete, and which parts it consists of.
 
     Args:
         folder: holds a checkpoint under each of the names.
@@ -42,7 +42,7 @@ def write_index(
 
 
 def is_in_parts(folder: str | Path) -> bool:
-    """Whether ``folder`` is a checkpoint of several networks."""
+    """Tell whether ``folder`` is a checkpoint of several networks."""
     return (Path(folder) / _INDEX).is_file()
 
 

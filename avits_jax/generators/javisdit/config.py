@@ -42,12 +42,12 @@ class TransformerConfig:
 
     @property
     def head_width(self) -> int:
-        """Numbers per attention head."""
+        """Return how many numbers an attention head has."""
         return self.width // self.heads
 
     @property
     def mlp_width(self) -> int:
-        """Hidden width of the MLPs."""
+        """Return the hidden width of the MLPs."""
         return int(self.width * self.mlp_ratio)
 
 

@@ -22,10 +22,12 @@ from avits_jax.mini_world import world
 from avits_jax.mini_world.grammar import tokenize
 from avits_jax.nn.audio import griffin_lim
 from avits_jax.sampling import (
-    classifier_free_guidance,
-    flow_step,
+    combine,
+    euler,
     noise_like,
+    repeat_rows,
     shifted_sigmas,
+    split_branches,
 )
 from avits_jax.types import Candidates, Generator, Keys, Media, PyTree
 
@@ -68,6 +70,7 @@ def mini(
         return nnx.merge(graphs[name], params[name])
 
     levels = np.asarray(sigmas, np.float32)
+    branches = 1 if guidance_scale == 1 else 2
 
     def init(params: PyTree, keys: Keys, cond: Int[Array, " L"]) -> Candidates:
         shapes = {"video": config.video_latent, "audio": config.audio_latent}
@@ -78,31 +81,17 @@ def mini(
         return Candidates(noise_like(keys, blank))
 
     def predict(
-        params: PyTree, candidates: Candidates, i: Array, cond: Int[Array, " L"]
+        params: PyTree, candidates: Candidates, i: Array | int, cond: Int[Array, " L"]
     ) -> PyTree:
         model = network(params, "transformer")
-        sigma = jnp.asarray(levels)[i]
-        if guidance_scale == 1:
-            return _clean(model, candidates.latents, sigma, cond[None])
-        both = _clean(
+        rows = _clean(
             model,
-            jax.tree.map(lambda x: jnp.concatenate([x, x]), candidates.latents),
-            sigma,
-            jnp.stack([cond, jnp.zeros_like(cond)]),
+            repeat_rows(candidates.latents, branches),
+            jnp.asarray(levels)[i],
+            jnp.stack([cond, jnp.zeros_like(cond)])[:branches],
         )
-        halves = jax.tree.map(lambda x: jnp.split(x, 2), both)
-        with_prompt, without = (
-            {name: half[side] for name, half in halves.items()} for side in (0, 1)
-        )
-        return classifier_free_guidance(with_prompt, without, guidance_scale)
-
-    def step(
-        params: PyTree, keys: Keys, candidates: Candidates, i: Array, cond: Array
-    ) -> Candidates:
-        clean = predict(params, candidates, i, cond)
-        grid = jnp.asarray(levels)
-        latents = flow_step(candidates.latents, clean, grid[i], grid[i + 1])
-        return candidates._replace(latents=latents)
+        conditional, *others = split_branches(rows, branches)
+        return combine(conditional, others, (guidance_scale - 1,) * len(others))
 
     def decode(params: PyTree, candidates: Candidates) -> Media:
         stats, latents = params["stats"], candidates.latents
@@ -118,11 +107,11 @@ def mini(
 
     return Generator(
         init=init,
-        step=step,
+        step=euler(predict, sigmas),
         decode=decode,
         predict=predict,
         sigmas=sigmas,
-        nfe_per_step=1 if guidance_scale == 1 else 2,
+        nfe_per_step=branches,
         fps=world.FPS,
         sample_rate=world.SAMPLE_RATE,
         encode=tokenize,
@@ -131,16 +120,16 @@ def mini(
 
 
 def _clean(model, latents: PyTree, sigma: Array, words: Int[Array, "P L"]) -> PyTree:
-    """Clean latents; each of the P prompts serves an equal share of the rows."""
+    """Clean latents; the P prompts serve the rows in turn."""
     rows = len(latents["video"])
-    text = jnp.repeat(model.encode_text(words), rows // len(words), axis=0)
+    text = jnp.tile(model.encode_text(words), (rows // len(words), 1))
     levels = jnp.broadcast_to(sigma, (rows,))
     video, audio = model(latents["video"], latents["audio"], levels, text)
     return {"video": video, "audio": audio}
 
 
 def _sound(magnitude: Array) -> Array:
-    """Waveform from STFT magnitudes; the starting phase is the same for every clip."""
+    """Return a waveform of STFT magnitudes; all clips have the same first phase."""
     shape = (NUM_TOKENS * 8, NUM_BINS)
     phase = jax.random.uniform(jax.random.key(0), shape, maxval=2 * jnp.pi)
     audio = griffin_lim(

@@ -15,10 +15,10 @@ from avits_jax.generators.javisdit import generator as javis
 from avits_jax.generators.javisdit import guidance, sizes
 from avits_jax.generators.javisdit.config import Networks
 from avits_jax.generators.javisdit.generator import PUBLISHED, Prompt
-from avits_jax.generators.javisdit.given import GivenClip
 from avits_jax.generators.javisdit.guidance import Latents
 from avits_jax.generators.javisdit.modeling import couple_rows
 from avits_jax.nn.positions import positions_1d
+from avits_jax.sampling.masks import Given, active_frames, enter_frames
 from avits_jax.weights.network import as_dtype
 from tools.javisdit_precision import FLOAT32, trajectory
 
@@ -128,7 +128,7 @@ def _given(video: tuple, audio: tuple) -> tuple[Latents, Latents, Latents]:
     count = sizes_of.audio_latent[0]
     masks = Latents(jnp.asarray(video), jnp.resize(jnp.asarray(audio), count))
     clean = Latents(values(sizes_of.video_latent), values(sizes_of.audio_latent))
-    given = GivenClip(clean, masks)
+    given = Given(clean, masks)
     passed = jax.eval_shape(
         tiny().generator.prepare, tiny().params, _prompt()._replace(given=given)
     )
@@ -163,8 +163,8 @@ def test_masked_updates_differ_only_where_frames_enter():
     masks = Latents(jnp.array([[0.0, 0.5, 1.0]]), jnp.array([[1.0, 1.0]]))
     z = Latents(jnp.ones((1, 3, 1, 1, 1)), jnp.ones((1, 2, 1, 1)))
     noise = jax.tree.map(lambda x: 3 * x, z)
-    active = guidance.active_frames(masks, 400.0)
-    entered = guidance.enter_frames(z, noise, masks, 400.0, 600.0)
+    active = active_frames(masks, 0.4)
+    entered = enter_frames(z, noise, masks, 0.4, 0.6)
     still = jax.tree.map(jnp.zeros_like, z)
     mended = guidance.masked_update(z, entered, still, active, 0.1)
     dropped = guidance.masked_update(z, entered, still, active, 0.1, "reference")
