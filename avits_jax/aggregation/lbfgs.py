@@ -2,8 +2,9 @@
 
 Upstream (kaistmm/ITS-AVGen, ``javisdit/schedulers/rf/__init__.py``) fits its weights
 with ``max_iter=5``, ``history_size=10`` and the strong Wolfe line search; so does this.
-Curvature pairs, the last direction and gradient persist between calls although the
-loss changes with every new reward, as there.
+The trials of a line search count against the evaluations of a step, as in torch 2.13
+(older ones allow 25 in each search). Curvature pairs, the last direction and gradient
+persist between calls although the loss changes with every new reward, as there.
 """
 
 from collections.abc import Callable
@@ -136,7 +137,8 @@ def _iterate(
     descends = slope <= -_TOLERANCE_CHANGE
     start = Trial(jnp.zeros_like(step), progress.loss, slope, grad)
     scale = jnp.max(jnp.abs(direction))
-    best, spent = strong_wolfe(trial, start, step, scale, descends)
+    left = _MAX_EVALUATIONS - progress.evaluations
+    best, spent = strong_wolfe(trial, start, step, scale, descends, left)
 
     iteration = progress.iteration + 1
     evaluations = progress.evaluations + spent
