@@ -59,10 +59,12 @@ class Resolution(NamedTuple):
     Attributes:
         model: the generator, or None where none is named.
         verifiers: in the order of their names.
+        families: the table that the generator was looked up in.
     """
 
     model: Resolved | None
     verifiers: tuple[Resolved, ...]
+    families: Sequence[generators.Family] = generators.FAMILIES
 
     @property
     def everyone(self) -> tuple[Resolved, ...]:
@@ -106,6 +108,7 @@ def resolve(
     return Resolution(
         resolve_model(model, random_weights, families) if model else None,
         tuple(resolve_verifier(name, random_weights) for name in verifiers),
+        families,
     )
 
 

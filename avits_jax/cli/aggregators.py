@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from avits_jax import aggregation, runs
@@ -100,4 +101,5 @@ def learned_sigmas(chosen: Chosen, state: PyTree) -> list[float | None]:
 
 def calibrated_rewards(chosen: Chosen, rewards: Any, state: PyTree) -> np.ndarray:
     """Return rewards ``[N, V]`` on the aggregator's common scale, before weighting."""
+    rewards = jnp.asarray(rewards)
     return np.asarray(aggregation.contributions(chosen.unweighted, rewards, state))

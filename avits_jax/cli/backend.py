@@ -5,11 +5,13 @@ from typing import Any, NamedTuple
 
 from jax.sharding import Mesh
 
+from avits_jax.catalogue.generators import FAMILIES, Family
 from avits_jax.catalogue.resolve import Resolution, resolve
 from avits_jax.catalogue.verifiers import MINI
 from avits_jax.cli import memory
 from avits_jax.cli.errors import CliError, as_cli_error
 from avits_jax.cli.labels import warnings_told
+from avits_jax.cli.model_options import STEPS, model_options
 from avits_jax.cli.options import ModelOptions
 from avits_jax.parallel.mesh import MODEL
 from avits_jax.types import Cond, Generator, Params, Verifier
@@ -26,16 +28,21 @@ class Backend(NamedTuple):
         verifiers: in the order of their columns.
         params: weights of both.
         names: what their names stand for.
+        takes: names of the generator's own options.
     """
 
     generator: Generator
     verifiers: tuple[Verifier, ...]
     params: Params
     names: Resolution
+    takes: tuple[str, ...] = (STEPS,)
 
 
 def resolve_names(
-    model: str, verifiers: Sequence[str], random_weights: bool = False
+    model: str,
+    verifiers: Sequence[str],
+    random_weights: bool = False,
+    families: Sequence[Family] = FAMILIES,
 ) -> Resolution:
     """Return what the names on the command line stand for; loads nothing.
 
@@ -43,13 +50,14 @@ def resolve_names(
         model: name or checkpoint folder; "" for no model.
         verifiers: as the command line names them.
         random_weights: missing weights will be drawn.
+        families: the table of generators.
 
     Raises:
         CliError: a name is unknown, has no weights, or verifiers of mini shall judge
             clips of another model.
     """
     with as_cli_error():
-        names = resolve(model, verifiers, random_weights)
+        names = resolve(model, verifiers, random_weights, families)
     minis = [each.name for each in names.verifiers if each.request.name in MINI]
     if minis and names.model and names.model.info.name != MINI_MODEL:
         raise CliError(
@@ -63,7 +71,7 @@ def load(options: ModelOptions, names: Resolution, mesh: Mesh | None = None) -> 
     """Load a generator and verifiers.
 
     Args:
-        options: sizes and weights.
+        options: of the generator, and the type of weights.
         names: of `resolve_names`; a generator and at least one verifier.
         mesh: devices that large weights are read onto; None for the default one.
 
@@ -74,22 +82,21 @@ def load(options: ModelOptions, names: Resolution, mesh: Mesh | None = None) -> 
     from avits_jax import generators
     from avits_jax import verifiers as stack
 
+    assert names.model is not None
     settings: dict[str, Any] = {}
     if options.frame_rate is not None:
         settings["frame_rate"] = options.frame_rate
     with as_cli_error():
+        known = generators.options(names.model.name, names.families)
+        own = model_options(options, names.model.info.name, known)
         shards = 1 if mesh is None else mesh.shape[MODEL]
         memory.check_weights(names, options.dtype, shards)
         generator, generator_params = generators.load(
-            options.model,
-            num_steps=options.steps,
-            guidance_scale=options.guidance_scale,
-            resolution=options.resolution,
-            aspect_ratio=options.aspect_ratio,
-            duration=options.duration,
+            names.model,
+            families=names.families,
             dtype=options.dtype,
-            random_weights=options.random_weights,
             mesh=mesh,
+            **own,
         )
         judges, judge_params = stack.load(
             names.verifiers,
@@ -100,7 +107,7 @@ def load(options: ModelOptions, names: Resolution, mesh: Mesh | None = None) -> 
             **settings,
         )
     params = Params(generator_params, tuple(judge_params))
-    return Backend(generator, tuple(judges), params, names)
+    return Backend(generator, tuple(judges), params, names, tuple(known))
 
 
 def encode(backend: Backend, prompt: str) -> Cond:

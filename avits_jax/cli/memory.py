@@ -129,7 +129,7 @@ def _weight_bytes(names: Resolution, dtype: str) -> dict[str, int]:
             continue
         seen.add(place)
         if each.drawn:
-            sizes[each.name] = _drawn_bytes(each, each is names.model, dtype)
+            sizes[each.name] = _drawn_bytes(each, names, dtype)
         else:
             sizes[each.name] = _stored_bytes(each.folder, dtype)
     return {name: size for name, size in sizes.items() if size}
@@ -141,18 +141,20 @@ def _default_dtype() -> str:
     return default_dtype()
 
 
-def _drawn_bytes(each: Resolved, generates: bool, dtype: str) -> int:
+def _drawn_bytes(each: Resolved, names: Resolution, dtype: str) -> int:
     """Return the size of weights that would be drawn, from their shapes alone."""
     import jax
 
     from avits_jax import generators, verifiers
 
     def draw() -> Any:
-        if generates:
-            return generators.load(each.name, dtype=dtype, random_weights=True)[1]
         return verifiers.load([each], fps=24.0, sample_rate=16_000, dtype=dtype)[1]
 
-    leaves = jax.tree.leaves(jax.eval_shape(draw))
+    if each is names.model:
+        _, shapes = generators.shapes(each, families=names.families, dtype=dtype)
+    else:
+        shapes = jax.eval_shape(draw)
+    leaves = jax.tree.leaves(shapes)
     return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
 
 

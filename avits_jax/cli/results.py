@@ -168,7 +168,7 @@ def _candidates(
             ],
             "score": _number(output.scores[index]),
             "failed": index not in ranks,
-            "reason": _reason(options.everyone, said[index], broken[index]),
+            "reason": _reason(options.everyone, said[index], bool(broken[index])),
         }
         for index in range(len(rewards))
     ]

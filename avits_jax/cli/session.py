@@ -5,18 +5,20 @@ import dataclasses
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from avits_jax import runs
+from avits_jax.catalogue.generators import Family
 from avits_jax.catalogue.resolve import Resolution
 from avits_jax.cli import aggregators, backend, program
 from avits_jax.cli.config import set_fields, write_config
 from avits_jax.cli.devices import Machine, choose_devices
 from avits_jax.cli.errors import FAILED, SOME_FAILED, CliError, as_cli_error
 from avits_jax.cli.labels import tell_labels
+from avits_jax.cli.model_options import write_assignments
 from avits_jax.cli.options import DeviceOptions, RunOptions
 from avits_jax.cli.policies import choose_policy
 from avits_jax.cli.progress import stage
@@ -62,11 +64,12 @@ class _Start(NamedTuple):
     state: PyTree
 
 
-def run_session(options: RunOptions) -> int:
+def run_session(options: RunOptions, families: Sequence[Family]) -> int:
     """Work on a run until every prompt has a record; return the exit status.
 
     Args:
         options: of the command, checked.
+        families: the table of generators.
 
     Raises:
         CliError: bad input, or work that failed; what was done is safe.
@@ -76,7 +79,7 @@ def run_session(options: RunOptions) -> int:
     program.use_compilation_cache(options.compilation_cache)
     chosen = aggregators.choose_aggregator(options)
     names = backend.resolve_names(
-        options.model, options.everyone, options.random_weights
+        options.model, options.everyone, options.random_weights, families
     )
     total = _count(options)
     fresh = _first_state(options, chosen)
@@ -188,6 +191,7 @@ def _facts(
     """Return what run.json says."""
     settings = set_fields(options, without=_FREE) | {
         "random_weights": options.random_weights or None,
+        "set": list(write_assignments(options.set)) or None,
         "weights": list(chosen.weights),
         "optimizer": chosen.parameters.get("optimizer"),
         "checkpoints": [f"{each.name} {each.digest}" for each in names.everyone],

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from avits_jax.catalogue.generators import Family
 from avits_jax.catalogue.resolve import Resolution, Resolved
 from avits_jax.catalogue.verifiers import MINI
 from avits_jax.cli import backend, judgements, memory, program, table
@@ -24,8 +25,12 @@ _SLACK = 1.0  # seconds read beyond what a fitted view looks at
 class Jury:
     """All verifiers that were asked for, each with its own view of a clip."""
 
-    def __init__(self, options: VerifyOptions) -> None:
+    def __init__(self, options: VerifyOptions, families: Sequence[Family]) -> None:
         """Check names and weights, and load what can be before a clip is read.
+
+        Args:
+            options: of the command.
+            families: the table of generators.
 
         Raises:
             CliError: something is unknown, missing, or too large.
@@ -42,7 +47,7 @@ class Jury:
         self.random, self.notices = watched.drawn, watched.notices
         self._own, self._fitted = None, None
         if fitted:
-            names = backend.resolve_names(options.model, fitted, draw)
+            names = backend.resolve_names(options.model, fitted, draw, families)
             self._fitted = FittedView(settings, names)
         if own:
             memory.check_weights(watched, options.dtype)
@@ -90,7 +95,7 @@ class Jury:
             ) from error
 
 
-def verify(options: VerifyOptions, asked: Asked) -> int:
+def verify(options: VerifyOptions, asked: Asked, families: Sequence[Family]) -> int:
     """Score everything that was asked for; return the exit status.
 
     Raises:
@@ -99,7 +104,7 @@ def verify(options: VerifyOptions, asked: Asked) -> int:
     if asked.single:
         _check_single(asked.items[0])
     program.use_compilation_cache(options.compilation_cache)
-    jury = Jury(options)
+    jury = Jury(options, families)
     tell_labels(jury.random, jury.notices)
     if asked.single:
         found = [jury.judge(asked.items[0])]

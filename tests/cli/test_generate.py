@@ -14,8 +14,10 @@ from avits_jax.catalogue import generators as known_models
 from avits_jax.catalogue import verifiers as known
 from avits_jax.cli import backend, main, program
 from avits_jax.report import load_results
+from avits_jax.weights.model import Model
 
 PROMPT = "a red circle"
+MODEL = Model("green", (), notice="green is for play only")
 
 
 @pytest.fixture
@@ -195,7 +197,7 @@ def test_random_weights_and_licences_are_said(
 ):
     labelled = [
         info("toy")._replace(random=True),
-        info("green")._replace(notice="green is for play only"),
+        info("green")._replace(module=__name__),
         info("red")._replace(folder=tmp_path / "none"),
     ]
     monkeypatch.setattr(known_models, "infos", lambda *_: labelled[:1])

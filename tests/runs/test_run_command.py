@@ -19,6 +19,9 @@ from avits_jax.cli.commands.run import Options
 from avits_jax.media import read_clip
 from avits_jax.runs import folder as run_folder
 from avits_jax.runs import log, read_records, read_run, states
+from avits_jax.weights.model import Model
+
+MODEL = Model("red", (), notice="red is for play only")
 
 
 def records(out="run"):
@@ -316,9 +319,9 @@ def test_settings_hold_what_decides_the_result(toy):
 
 def test_labels_are_kept_with_the_run(toy, monkeypatch, capsys):
     (drawn,) = generators.infos()
-    monkeypatch.setattr(generators, "infos", lambda: [drawn._replace(random=True)])
+    monkeypatch.setattr(generators, "infos", lambda *_: [drawn._replace(random=True)])
     judges = [
-        info._replace(notice="red is for play only") if info.name == "red" else info
+        info._replace(module=__name__) if info.name == "red" else info
         for info in verifiers.infos()
     ]
     monkeypatch.setattr(verifiers, "infos", lambda: judges)

@@ -1,25 +1,31 @@
 """Generate candidates for a prompt, and keep the one that the verifiers choose."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
+from avits_jax.catalogue.generators import FAMILIES, Family
 from avits_jax.cli.checks import (
     check_out,
     check_prompt,
     check_search,
     default_out,
 )
+from avits_jax.cli.model_options import STEPS, read_assignments
 from avits_jax.cli.options import GenerateOptions as Options
 from avits_jax.cli.policy_flags import check_policy
 from avits_jax.types import Media
+
+if TYPE_CHECKING:
+    from avits_jax.cli.backend import Backend
 
 EXAMPLE = (
     'avits generate "a red circle bounces three times with a bell" --out runs/first'
 )
 
 
-def run(options: Options) -> int:
+def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
     """Run the command; return its exit status."""
     check_prompt(options.prompt)
     check_search(options)
@@ -38,7 +44,7 @@ def run(options: Options) -> int:
     program.use_compilation_cache(options.compilation_cache)
     chosen = aggregators.choose_aggregator(options)
     names = backend.resolve_names(
-        options.model, options.everyone, options.random_weights
+        options.model, options.everyone, options.random_weights, families
     )
     with stage(f"Loading {options.model}", "Loaded"):
         loaded = backend.load(options, names)
@@ -53,7 +59,7 @@ def run(options: Options) -> int:
         options,
         weights=chosen.weights,
         optimizer=chosen.parameters.get("optimizer"),
-        steps=loaded.generator.num_steps,
+        steps=_steps(options, loaded),
     )
     made = results.make_results(options.prompt, resolved, loaded, chosen, outcome)
     with stage("Writing the run folder", "Wrote the run folder"):
@@ -69,3 +75,10 @@ def run(options: Options) -> int:
     table.print_candidates(made)
     print(f"best clip  {out / 'best.mp4'}\nreport     {out / 'report.html'}")
     return 0
+
+
+def _steps(options: Options, loaded: "Backend") -> int | None:
+    """Return --steps as the model chose it, unless it has no such flag."""
+    if STEPS in loaded.takes and STEPS not in read_assignments(options.set):
+        return loaded.generator.num_steps
+    return options.steps

@@ -1,7 +1,9 @@
 """Search for every prompt of a file; goes on where it was interrupted."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from avits_jax.catalogue.generators import FAMILIES, Family
 from avits_jax.cli.checks import check_search
 from avits_jax.cli.errors import CliError, as_cli_error
 from avits_jax.cli.options import RunOptions as Options
@@ -10,7 +12,7 @@ from avits_jax.cli.policy_flags import check_policy
 EXAMPLE = "avits run prompts.csv --out runs/many --search evosearch"
 
 
-def run(options: Options) -> int:
+def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
     """Run the command; return its exit status."""
     from avits_jax.runs.rows import parse_shard
 
@@ -23,4 +25,4 @@ def run(options: Options) -> int:
     # Only now what takes seconds to import and load.
     from avits_jax.cli import session
 
-    return session.run_session(options)
+    return session.run_session(options, families)

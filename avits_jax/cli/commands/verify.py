@@ -1,7 +1,9 @@
 """Score clips for prompts with the chosen verifiers."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from avits_jax.catalogue.generators import FAMILIES, Family
 from avits_jax.cli.checks import DTYPES, check_verifier_list
 from avits_jax.cli.errors import CliError, check_known
 from avits_jax.cli.options import VerifyOptions as Options
@@ -9,7 +11,7 @@ from avits_jax.cli.options import VerifyOptions as Options
 EXAMPLE = 'avits verify runs/first/best.mp4 "a red circle bounces three times"'
 
 
-def run(options: Options) -> int:
+def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
     """Run the command; return its exit status."""
     from avits_jax.cli.clips import list_clips
     from avits_jax.cli.judgements import check_out
@@ -24,4 +26,4 @@ def run(options: Options) -> int:
     # Only now what takes seconds to import and load.
     from avits_jax.cli import verifying
 
-    return verifying.verify(options, asked)
+    return verifying.verify(options, asked, families)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from avits_jax.nn.resize import resize
 
@@ -154,7 +154,7 @@ def _trust(height: int, width: int) -> Float[np.ndarray, "H W"]:
 
 def _look_up(
     field: Float[Array, "5 H W"], flow: Float[Array, "2 H W"]
-) -> tuple[Float[Array, "5 H W"], Float[Array, "H W"]]:
+) -> tuple[Float[Array, "5 H W"], Bool[Array, "H W"]]:
     """Interpolate ``field`` where ``flow`` (x, y) points; say what lies inside."""
     height, width = field.shape[1:]
     x = jnp.arange(width) + flow[0]
