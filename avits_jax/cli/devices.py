@@ -24,7 +24,7 @@ class Devices(NamedTuple):
     Attributes:
         bind: like `functools.partial`: binds a search's keyword arguments, among them
             ``generator`` and ``verifiers``; the result takes the positional ones.
-        place: lays weights over the devices; those that lie there already stay.
+        place: lays weights over the devices.
         share: copies a key, a condition and a state to all of them.
         fetch: brings results to every host, as NumPy arrays.
         guarded: context of a search; says it plainly when another host is gone.

@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import avits_jax as avits
 from avits_jax.aggregation import arw
 from avits_jax.parallel import (
     jit_search,
     make_mesh,
+    place,
     replicate,
     shard_search,
     to_host,
@@ -164,7 +165,7 @@ def test_a_plain_index_would_be_caught():
     mesh = make_mesh()
     clips = jax.ShapeDtypeStruct((16, 7), jnp.float32)
     scores = jax.ShapeDtypeStruct((16,), jnp.float32)
-    spread = jax.sharding.NamedSharding(mesh, PartitionSpec("candidate"))
+    spread = NamedSharding(mesh, PartitionSpec("candidate"))
     whole = jax.jit(
         lambda x, s: jnp.sort(x, axis=0)[jnp.argmax(s)], in_shardings=(spread, spread)
     )
@@ -360,6 +361,30 @@ def test_many_prompts_on_a_mesh(toy):
         cond = jax.tree.map(lambda leaf, n=n: leaf[n], toy.conds)
         wanted = single(toy.params, keys[n], cond, STATE)
         assert_same(jax.tree.map(lambda leaf, n=n: leaf[n], output), wanted)
+
+
+@pytest.mark.parametrize("make", [arw, avits.zscore_candidate])
+def test_prompts_over_an_explicit_axis_are_those_of_a_loop(toy, make):
+    """Every device keeps a prompt of its own."""
+    mesh = jax.make_mesh((8,), ("prompt",), axis_types=(AxisType.Explicit,))
+    aggregator = make([0.7, 0.3])
+    settings = settings_of(toy, num_candidates=6) | {"aggregator": aggregator}
+    single = functools.partial(best_of_n, **settings)
+
+    conds = jax.tree.map(lambda leaf: leaf[jnp.arange(8) % 3], toy.conds)
+    states = jax.tree.map(lambda leaf: jnp.stack([leaf] * 8), aggregator.init(2))
+    arguments = jax.random.split(KEY, 8), conds, states
+    rows = NamedSharding(mesh, PartitionSpec("prompt"))
+    with jax.set_mesh(mesh):
+        many = jax.jit(jax.vmap(single, (None, 0, 0, 0)))
+        output = many(replicate(toy.params, mesh), *place(arguments, rows))
+    for leaf in (*output.best, output.best_index, output.scores, output.rewards):
+        assert leaf.sharding.is_equivalent_to(rows, leaf.ndim)
+    one = jax.jit(single)
+    for n in range(8):
+        own = jax.tree.map(lambda leaf, n=n: leaf[n], arguments)
+        found = jax.tree.map(lambda leaf, n=n: leaf[n], to_host(output))
+        assert_same(found, one(toy.params, *own))
 
 
 @pytest.mark.parametrize(
