@@ -71,9 +71,9 @@ class Generator(NamedTuple):
         prepare: ``(params, cond) -> cond``, what a prompt fixes for all candidates and
             steps (text states, keys and values, say); every search calls it once, and
             gives the result to the other functions. None: ``cond`` is used as it is.
-        text: ``(params_text, ids) -> states``, the text tower on its own, so that its
+        text: ``(params_text, ids) -> states``, the text encoder on its own, so that its
             weights need not lie in memory during a search; ``encode`` gives the ids and
-            ``prepare`` takes the states in their place. None: there is no such tower.
+            ``prepare`` takes the states in their place. None: there is no such encoder.
         rules: how the weights are split over a mesh whose devices share them, pairs
             (pattern of a parameter's path, dimension), see `parallel.sharding`. None:
             every device holds all of them.
@@ -98,7 +98,7 @@ class Generator(NamedTuple):
 
     @property
     def num_steps(self) -> int:
-        """Number of denoising steps."""
+        """Return the number of denoising steps."""
         return len(self.sigmas) - 1
 
     def evaluations(self, start: int = 0, stop: int | None = None) -> int:
@@ -196,19 +196,21 @@ class SearchOutput(NamedTuple):
             candidate failed.
         scores: ``[N]`` float32 aggregated scores, -inf for failed candidates.
         rewards: ``[N, V]`` float32 raw rewards as the verifiers gave them.
-        failed: ``[N]`` True where a reward was NaN or infinite.
+        failed: ``[N]`` True where a reward was NaN, infinite or an outlier; those of
+            verifiers that only watch do not count.
         valid: ``[N]`` False for rows that were never drawn, where a search stopped
             early; their rewards are NaN, their scores -inf, and they are not failed.
         outliers: ``[V]`` int32, finite rewards per verifier that are too large to learn
-            from (their square overflows float32); their candidates are left out.
+            from (their square overflows float32); their candidates failed.
         aggregator_state: state after this search, the input of the next one.
         nfe: network evaluations spent (a guidance pair counts as 2), int32.
         decodes: decoder passes spent, one per candidate decoded, int32.
-        verifier_calls: candidates scored, times the number of verifiers, int32.
+        verifier_calls: candidates scored, times the number of verifiers that guide,
+            int32.
         flops: float32 operations of the network evaluations, or None where the
             generator does not state them.
         latents: final ``Candidates``, or None unless asked for.
-        media: every candidate's clip, or None unless asked for.
+        media: the candidates' clips, or None unless asked for.
     """
 
     best: Media

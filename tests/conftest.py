@@ -17,12 +17,18 @@ import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
-# Annotations of the core are checked wherever a test calls it.
-with install_import_hook(
-    ["avits_jax.sampling", "avits_jax.search"], "core_checker.checker"
-):
-    from avits_jax.sampling import flow_step, linear_sigmas, noise_like
-    from avits_jax.types import Candidates, Cond, Generator, Media, Params, Verifier
+# Before anything of the package is imported: annotations are checked in every call.
+install_import_hook("avits_jax", "annotation_checker.checker")
+
+from avits_jax.sampling import flow_step, linear_sigmas, noise_like  # noqa: E402
+from avits_jax.types import (  # noqa: E402
+    Candidates,
+    Cond,
+    Generator,
+    Media,
+    Params,
+    Verifier,
+)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -117,8 +123,11 @@ def make_toy(num_steps: int = 6, *, with_extra: bool = False) -> Toy:
         jnp.float32(9),
         {"limit": jnp.float32(2), "scale": jnp.float32(0.1)},
     )
+    whole, draft = (
+        toy_generator(steps, with_extra=with_extra) for steps in (num_steps, 3)
+    )
     return Toy(
-        generator=toy_generator(num_steps, with_extra=with_extra),
+        generator=whole._replace(drafts=(draft,)),
         verifiers=toy_verifiers(),
         params=Params({"frequency": jnp.float32(3)}, weights),
         cond=jax.tree.map(lambda leaf: leaf[0], conds),
@@ -171,6 +180,7 @@ class Counter:
             step=self.counted(generator.step, "nfe", lambda p, k, c, *_: c, nfe),
             predict=self.counted(generator.predict, "nfe", lambda p, c, *_: c, nfe),
             decode=self.counted(generator.decode, "decodes", lambda p, c: c),
+            drafts=tuple(map(self.generator, generator.drafts)),
         )
 
     def verifier(self, verifier: Verifier) -> Verifier:

@@ -13,7 +13,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from avits_jax.aggregation.carries import alike
 from avits_jax.aggregation.line_search import Trial, strong_wolfe
+from avits_jax.aggregation.serialization import exportable
 
 _MAX_ITERATIONS = 5
 _MAX_EVALUATIONS = _MAX_ITERATIONS * 5 // 4
@@ -23,6 +25,7 @@ _TOLERANCE_CHANGE = 1e-9
 _MIN_CURVATURE = 1e-10
 
 
+@exportable
 class LbfgsState(NamedTuple):
     """What L-BFGS remembers.
 
@@ -106,7 +109,7 @@ def lbfgs_step(
         state=state,
         done=_converged(grad),
     )
-    last = jax.lax.while_loop(lambda progress: ~progress.done, body, first)
+    last = jax.lax.while_loop(lambda progress: ~progress.done, body, alike(first))
     return last.params, last.state
 
 

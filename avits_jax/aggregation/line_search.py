@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from avits_jax.aggregation.carries import alike
+
 _ARMIJO = 1e-4
 _CURVATURE = 0.9
 _MAX_TRIALS = 25
@@ -122,7 +124,7 @@ def _bracket(
     no = jnp.asarray(False)
     count = jnp.asarray(0, jnp.int32)
     first = _Bracketing(count, start, evaluate(step), no, no)
-    return jax.lax.while_loop(unfinished, body, first)
+    return jax.lax.while_loop(unfinished, body, alike(first, active))
 
 
 def _zoom(
@@ -155,7 +157,7 @@ def _zoom(
             done=satisfied,
         )
 
-    return jax.lax.while_loop(unfinished, body, zoom)
+    return jax.lax.while_loop(unfinished, body, alike(zoom, (start, scale)))
 
 
 def _inner_step(

@@ -2,6 +2,9 @@
 
 They judge a whole set of clips at once, so they take no part in a search. float64 is
 needed: with fewer samples than features the square root lifts float32 noise.
+
+Upstream: JavisVerse/JavisDiT at b505b37, eval/javisbench/src/fvd/fvd.py
+(frechet_distance, in float32 there) and eval/javisbench/src/utils.py (polynomial_mmd).
 """
 
 import numpy as np
@@ -13,7 +16,7 @@ FAD_SCALE = 10_000.0
 
 
 def _checked(
-    real: Float[np.ndarray, "M D"], generated: Float[np.ndarray, "N D"]
+    real: Float[np.ndarray, "M D"], generated: Float[np.ndarray, "N E"]
 ) -> tuple[Float[np.ndarray, "M D"], Float[np.ndarray, "N D"]]:
     for name, value in (("real", real), ("generated", generated)):
         if value.ndim != 2 or len(value) < 2:
@@ -30,16 +33,16 @@ def _checked(
 
 
 def _root(matrix: Float[np.ndarray, "D D"]) -> Float[np.ndarray, "D D"]:
-    """Square root of a symmetric positive semi-definite matrix."""
+    """Return the square root of a symmetric positive semi-definite matrix."""
     left, values, right = np.linalg.svd(matrix)
     rooted = np.where(values < _ROOT_FLOOR, values, np.sqrt(values))
     return (left * rooted) @ right
 
 
 def frechet_distance(
-    real: Float[np.ndarray, "M D"], generated: Float[np.ndarray, "N D"]
+    real: Float[np.ndarray, "M D"], generated: Float[np.ndarray, "N E"]
 ) -> float:
-    """Frechet distance of two Gaussians fitted to features (FVD on I3D logits).
+    """Return the Frechet distance of two Gaussians fitted to features (FVD on I3D).
 
     ``|ma - mb|^2 + tr(Sa + Sb) - 2 tr sqrt(sqrt(Sa) Sb sqrt(Sa))`` with unbiased
     covariances. FAD is this on AudioCLIP features times `FAD_SCALE`.
@@ -64,9 +67,11 @@ def frechet_distance(
 
 
 def polynomial_mmd(
-    real: Float[np.ndarray, "M D"], generated: Float[np.ndarray, "N D"]
+    real: Float[np.ndarray, "M D"], generated: Float[np.ndarray, "N E"]
 ) -> float:
-    """Unbiased squared maximum mean discrepancy, kernel ``(x.y / D + 1)^3`` (KVD).
+    """Return the unbiased squared MMD with the kernel ``(x.y / D + 1)^3`` (KVD).
+
+    MMD is the maximum mean discrepancy.
 
     Raises:
         ValueError: if a set has fewer than two rows or the widths differ.

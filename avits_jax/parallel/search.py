@@ -153,17 +153,17 @@ class _Edge(NamedTuple):
 
     @property
     def whole(self) -> NamedSharding:
-        """A copy on every device."""
+        """Return the sharding of a copy on every device."""
         return NamedSharding(self.mesh, PartitionSpec())
 
     @property
     def parts(self) -> NamedSharding:
-        """The leading axis spread over devices."""
+        """Return the sharding of a leading axis spread over devices."""
         return NamedSharding(self.mesh, PartitionSpec(self.population))
 
     @property
     def num_parts(self) -> int:
-        """Into how many parts a population is cut."""
+        """Return into how many parts a population is cut."""
         return math.prod(self.mesh.shape[axis] for axis in self.population)
 
     def run(

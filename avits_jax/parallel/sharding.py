@@ -15,7 +15,7 @@ import re
 from collections.abc import Sequence
 
 import jax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 from avits_jax.parallel.mesh import MODEL
 from avits_jax.types import Generator, Params, PyTree, Rules, Verifier
@@ -31,7 +31,11 @@ def param_paths(params: PyTree) -> PyTree:
 
 
 def param_shardings(
-    params: PyTree, mesh: Mesh, rules: Rules = (), *, keep: bool = False
+    params: PyTree,
+    mesh: Mesh | AbstractMesh,
+    rules: Rules = (),
+    *,
+    keep: bool = False,
 ) -> PyTree:
     """Return a tree like `params` of shardings, as `rules` state them.
 
@@ -73,7 +77,7 @@ def param_shardings(
 
 def search_shardings(
     params: Params,
-    mesh: Mesh,
+    mesh: Mesh | AbstractMesh,
     rules: Params | None = None,
     *,
     generator: Generator | None = None,
@@ -119,7 +123,7 @@ def _name(path: tuple) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
-def _lies_on(leaf: object, mesh: Mesh) -> bool:
+def _lies_on(leaf: object, mesh: Mesh | AbstractMesh) -> bool:
     sharding = getattr(leaf, "sharding", None)
     return isinstance(sharding, NamedSharding) and sharding.mesh == mesh
 

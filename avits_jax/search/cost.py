@@ -13,7 +13,7 @@ class Cost(NamedTuple):
     Attributes:
         nfe: network evaluations; a guidance pair counts as 2.
         decodes: candidates decoded, the winner's second decoding included.
-        verifier_calls: candidates scored, times the number of verifiers.
+        verifier_calls: candidates scored, times the number of verifiers that guide.
     """
 
     nfe: int

@@ -1,7 +1,7 @@
 """Read a unigram vocabulary from a SentencePiece model, without its library.
 
 T5's checkpoints often bring no other tokenizer file. The file is one protocol-buffer
-message (sentencepiece_model.proto of google/sentencepiece): field 1, repeated, holds
+message (google/sentencepiece, src/sentencepiece_model.proto): field 1, repeated, holds
 the pieces (text 1, score 2), field 2 the trainer's settings (model type 3), field 3 the
 normaliser's (compiled character map 2).
 """
@@ -48,7 +48,7 @@ def _piece(data: bytes) -> tuple[str, float]:
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
-    """Fields of a message: number, and bytes or (a varint) a whole number."""
+    """Yield a message's fields: number, and bytes or (a varint) a whole number."""
     at = 0
     while at < len(data):
         tag, at = _varint(data, at)
@@ -68,7 +68,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """A number in groups of seven bits, lowest first, and the place after it."""
+    """Read a number in groups of seven bits, lowest first, and the place after it."""
     value = shift = 0
     while True:
         byte = data[at]

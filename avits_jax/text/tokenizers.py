@@ -11,13 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avits_jax.text.dummy import QWEN2_SPECIAL, stand_in
+from avits_jax.text.dummy import QWEN2_SPECIAL, dummy
 from avits_jax.text.sentencepiece import read_unigram
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["KINDS", "QWEN2_SPECIAL", "Tokenize", "load", "stand_in"]
+__all__ = ["KINDS", "QWEN2_SPECIAL", "Tokenize", "load", "dummy"]
 
 Tokenize = Callable[[str], list[int]]
 _WHOLE = ("tokenizer.json",)
@@ -71,7 +71,7 @@ def load(folder: str | Path, kind: str) -> Tokenize:
 
 
 def _find(folder: Path, kind: str) -> tuple[Path, tuple[str, ...]]:
-    """The folder that holds one of the sets of files of a kind, and that set."""
+    """Find the folder that holds one of a kind's sets of files, and that set."""
     for home in (folder / "tokenizer", folder):
         for names in _FILES[kind]:
             if all((home / name).is_file() for name in names):
@@ -99,7 +99,7 @@ def _read(home: Path, names: tuple[str, ...], kind: str) -> "Tokenizer":
 
 
 def _build(files: list[Path], kind: str) -> "Tokenizer":
-    """A tokenizer from its vocabulary; transformers knows how each kind splits text."""
+    """Build a tokenizer; transformers knows how each kind splits text."""
     transformers = _transformers()
     if kind == "t5":
         pieces, character_map = read_unigram(files[0].read_bytes())
@@ -119,7 +119,7 @@ def _merges(path: Path) -> list[tuple[str, str]]:
 
 
 def _added(home: Path) -> list[str]:
-    """Tokens that ``added_tokens.json`` adds, in the order of their ids."""
+    """Return tokens that ``added_tokens.json`` adds, in the order of their ids."""
     path = home / "added_tokens.json"
     ids = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     return sorted(ids, key=ids.__getitem__)

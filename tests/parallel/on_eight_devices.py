@@ -33,7 +33,8 @@ from avits_jax.search import (
 from avits_jax.types import Params, SharedPass
 from avits_jax.verifiers.stack import from_pass
 from avits_jax.weights import checkpoint
-from avits_jax.weights.network import Weights, read_network
+from avits_jax.weights.model import Model, Part, read_parts
+from avits_jax.weights.network import Weights
 
 KEY = jax.random.key(3)
 AGGREGATOR = arw([0.7, 0.3])
@@ -314,9 +315,10 @@ def test_weights_are_read_or_drawn_where_they_belong(stored, tmp_path):
         folder = checkpoint.save(
             tmp_path / "x", {"up": {"kernel": kernel}}, {"model": "x", "config": {}}
         )
-    rules, mesh = ((r"up/kernel", -1),), make_mesh(model=4)
+    part = Part("", None, lambda _: (None, like), split=((r"up/kernel", -1),))
+    model, mesh = Model("x", (part,)), make_mesh(model=4)
     found = [
-        read_network(Weights(folder, mesh=each), None, lambda _: like, "x", rules)[1]
+        read_parts(model, Weights(folder, mesh=each), {"": None})
         for each in (mesh, None)
     ]
     (split,), (whole,) = (jax.tree.leaves(tree) for tree in found)

@@ -8,7 +8,7 @@ import pytest
 from jax.sharding import AbstractMesh
 
 from avits_jax.catalogue.verifiers import FAMILIES, MINI
-from avits_jax.generators.javisdit.networks import Networks
+from avits_jax.generators.javisdit.config import Networks
 from avits_jax.parallel.sharding import param_shardings
 from tools import full_size
 

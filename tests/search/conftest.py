@@ -10,14 +10,13 @@ import pytest
 from avits_jax.aggregation import zscore_history
 from avits_jax.search import (
     BeamOptions,
-    EvoOptions,
-    PrunedOptions,
     SMCOptions,
-    ZeroOrderOptions,
     beam_cost,
     beam_search,
     best_of_n,
     best_of_n_cost,
+    draft_best_of_n,
+    draft_best_of_n_cost,
     evosearch,
     evosearch_cost,
     pruned_best_of_n,
@@ -32,35 +31,35 @@ AGGREGATOR = zscore_history([0.7, 0.3])
 
 
 class Case(NamedTuple):
-    """One search with its settings, and how it bounds its memory."""
+    """One search with its settings."""
 
     search: Callable[..., Any]
     cost: Callable[..., Any]
     settings: dict[str, Any]
-    options: type | None = None
 
-    def chunked(self, size: int) -> "Case":
-        """Return this case working on `size` candidates at a time."""
-        if self.options is None:
-            return self._replace(settings=self.settings | {"candidate_batch": size})
-        kept = self.settings.get("options") or self.options()
-        fields = {name: getattr(kept, name) for name in kept.__dataclass_fields__}
-        options = self.options(**fields | {"candidate_batch": size})
-        return self._replace(settings=self.settings | {"options": options})
+    def but(self, **settings) -> "Case":
+        """Return this case with other settings."""
+        return self._replace(settings=self.settings | settings)
+
+    def for_toy(self, toy) -> dict[str, Any]:
+        """Return the settings; a search of drafts takes the toy's."""
+        drafts = self.search is draft_best_of_n
+        return self.settings | ({"draft": toy.generator.drafts[0]} if drafts else {})
 
     def bind(self, toy, aggregator=AGGREGATOR) -> Callable[..., Any]:
         """Return ``(params, key, cond, state) -> SearchOutput``, not compiled."""
-        return functools.partial(
-            self.search,
-            generator=toy.generator,
-            verifiers=toy.verifiers,
-            aggregator=aggregator,
-            **self.settings,
-        )
+        parts = {
+            "generator": toy.generator,
+            "verifiers": toy.verifiers,
+            "aggregator": aggregator,
+        }
+        return functools.partial(self.search, **(parts | self.for_toy(toy)))
 
     def predicted_cost(self, toy) -> Any:
         """Return the predicted cost."""
-        return self.cost(toy.generator, len(toy.verifiers), **self.settings)
+        settings = {k: v for k, v in self.for_toy(toy).items() if k != "keep_latents"}
+        guides = sum(verifier.guides for verifier in toy.verifiers)
+        return self.cost(toy.generator, guides, **settings)
 
 
 CASES = {
@@ -69,7 +68,6 @@ CASES = {
         evosearch,
         evosearch_cost,
         {"schedule": (0, 3), "population_sizes": (4, 5, 3)},
-        EvoOptions,
     ),
     "smc": Case(
         smc,
@@ -79,7 +77,6 @@ CASES = {
             "resample_steps": (1, 4),
             "options": SMCOptions(strength=3.0),
         },
-        SMCOptions,
     ),
     "beam_search": Case(
         beam_search,
@@ -89,19 +86,19 @@ CASES = {
             "num_children": 3,
             "options": BeamOptions(branch_steps=(2,)),
         },
-        BeamOptions,
     ),
     "zero_order": Case(
         zero_order,
         zero_order_cost,
         {"num_candidates": 3, "num_iterations": 3},
-        ZeroOrderOptions,
     ),
     "pruned_best_of_n": Case(
         pruned_best_of_n,
         pruned_cost,
         {"num_candidates": 7, "rungs": ((1, 4), (3, 2))},
-        PrunedOptions,
+    ),
+    "draft_best_of_n": Case(
+        draft_best_of_n, draft_best_of_n_cost, {"num_candidates": 5, "num_kept": 2}
     ),
 }
 

@@ -49,7 +49,7 @@ def test_chunks_change_nothing(case, compiled, toy_extra, counter):
     """Uneven chunks give the same results at the same cost, and cost what they say."""
     arguments = toy_extra.params, jax.random.key(3), toy_extra.cond
     whole = compiled(case)(*arguments)
-    case = case.chunked(2)
+    case = case.but(candidate_batch=2)
     chunked = jax.jit(case.bind(counter.toy(toy_extra)))(*arguments)
     _close(_without_costs(chunked), _without_costs(whole))
     assert (chunked.nfe, chunked.verifier_calls) == (whole.nfe, whole.verifier_calls)

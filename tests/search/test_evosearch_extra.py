@@ -20,7 +20,8 @@ def evolve(toy, **options):
         aggregator=weighted([1.0, 1.0]),
         schedule=(1,),
         population_sizes=(5, 5),
-        options=EvoOptions(redenoise_elites=True, keep_latents=True, **options),
+        options=EvoOptions(redenoise_elites=True, **options),
+        keep_latents=True,
     )
     output = jax.jit(search)(toy.params, KEY, toy.cond)
     prior = np.asarray(output.latents.extra["prior"])

@@ -41,7 +41,8 @@ def _run(toy, **options):
         aggregator=weighted([0.5, 0.5]),
         num_candidates=4,
         resample_steps=(0,),
-        options=SMCOptions(keep_latents=True, **options),
+        options=SMCOptions(**options),
+        keep_latents=True,
     )
     return jax.jit(search)(toy.params, jax.random.key(0), toy.cond, None)
 

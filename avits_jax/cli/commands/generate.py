@@ -2,9 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
-
-import tyro
+from typing import cast
 
 from avits_jax.cli.checks import (
     check_out,
@@ -12,35 +10,13 @@ from avits_jax.cli.checks import (
     check_search,
     default_out,
 )
-from avits_jax.cli.options import ConfigFile, OutFolder, PolicyOptions, SearchOptions
+from avits_jax.cli.options import GenerateOptions as Options
 from avits_jax.cli.policy_flags import check_policy
+from avits_jax.types import Media
 
 EXAMPLE = (
     'avits generate "a red circle bounces three times with a bell" --out runs/first'
 )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Options(SearchOptions, PolicyOptions):
-    """Generate candidates for a prompt, and keep the one that the verifiers choose.
-
-    Writes a run folder: best.mp4, results.json, report.html, config.toml, previews/.
-    """
-
-    prompt: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PROMPT")]
-    """What to show and to hear."""
-    out: OutFolder = None
-    """Run folder to write."""
-    force: bool = False
-    """Replace a run folder that exists."""
-    keep_candidates: bool = False
-    """Write every candidate's clip, too."""
-    config: ConfigFile = None
-    """Defaults for these flags: a preset, or a file such as a run's config.toml."""
-    compilation_cache: bool = True
-    """Whether compiled programs are kept for the next run."""
-    step_progress: bool = False
-    """Show a bar of denoising steps; puts a callback into the program."""
 
 
 def run(options: Options) -> int:
@@ -61,12 +37,14 @@ def run(options: Options) -> int:
 
     program.use_compilation_cache(options.compilation_cache)
     chosen = aggregators.choose_aggregator(options)
-    backend.check_names(options.model, options.everyone, options.random_weights)
+    names = backend.resolve_names(
+        options.model, options.everyone, options.random_weights
+    )
     with stage(f"Loading {options.model}", "Loaded"):
-        loaded = backend.load(options, options.everyone)
+        loaded = backend.load(options, names)
         policy = choose_policy(options, options, loaded.generator)
         cond = backend.encode(loaded, options.prompt)
-    tell_labels(loaded.random, loaded.notices)
+    tell_labels(names.drawn, names.notices)
     outcome = program.run_search(
         loaded, cond, chosen, policy, options, options.step_progress
     )
@@ -84,8 +62,8 @@ def run(options: Options) -> int:
                 folder,
                 made,
                 resolved,
-                outcome.output.best,
-                outcome.media,
+                outcome.found.output.best,
+                cast(Media, outcome.found.output.media),  # kept: one prompt
                 keep_candidates=options.keep_candidates,
             )
     table.print_candidates(made)

@@ -23,13 +23,13 @@ def run(options: Options) -> int:
     """Run the command; return its exit status."""
     from rich.console import Console
 
-    from avits_jax import generators, verifiers
+    from avits_jax.catalogue import generators, verifiers
     from avits_jax.cli.config import presets
 
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console = Console(highlight=False, markup=False, width=_FILE_WIDTH)
-    models, judges = generators.available(), verifiers.available()
+    models, judges = generators.infos(), verifiers.infos()
     _print_groups("MODELS", models, console)
     _print_groups("VERIFIERS: NAME, or NAME[@CHECKPOINT][:MODE]", judges, console)
     console.print(
