@@ -25,6 +25,7 @@ from avits_jax.search import (
     SMCOptions,
     beam_search,
     best_of_n,
+    draft_best_of_n,
     evosearch,
     pruned_best_of_n,
     smc,
@@ -124,18 +125,43 @@ OTHERS = {
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_searches_are_those_of_one_device_and_move_no_clip(toy_extra, name):
     search, settings = OTHERS[name]
-    mesh = make_mesh(model=2)
-    run, params = jit_search(
-        search, toy_extra.params, mesh, **settings_of(toy_extra, **settings)
+    assert_same_and_no_clip_moves(toy_extra, search, **settings)
+
+
+def test_drafts_are_spread_as_well(toy_extra, build_toy):
+    draft = build_toy(3, with_extra=True).generator
+    sizes = {"num_candidates": 16, "num_kept": 8}
+    assert_same_and_no_clip_moves(toy_extra, draft_best_of_n, draft=draft, **sizes)
+
+
+def test_a_verifier_that_only_watches_does_so_on_a_mesh(toy_extra):
+    watcher = toy_extra.verifiers[0]._replace(guides=False)
+    toy = toy_extra._replace(
+        verifiers=(*toy_extra.verifiers, watcher),
+        params=Params(
+            toy_extra.params.generator,
+            (*toy_extra.params.verifiers, 2 * toy_extra.params.verifiers[0]),
+        ),
+        cond=toy_extra.cond._replace(
+            verifiers=(*toy_extra.cond.verifiers, toy_extra.cond.verifiers[0])
+        ),
     )
-    arguments = params, *replicate((KEY, toy_extra.cond, STATE), mesh)
+    output = assert_same_and_no_clip_moves(toy, best_of_n, num_candidates=16)
+    np.testing.assert_allclose(output.rewards[:, 2], 2 * output.rewards[:, 0], 1e-5)
+
+
+def assert_same_and_no_clip_moves(toy, search, **settings):
+    mesh = make_mesh(model=2)
+    run, params = jit_search(search, toy.params, mesh, **settings_of(toy, **settings))
+    arguments = params, *replicate((KEY, toy.cond, STATE), mesh)
     compiled = run.trace(*arguments).lower().compile()
     output = to_host(compiled(*arguments))
-    assert_same(output, on_one_device(toy_extra, search, **settings))
+    assert_same(output, on_one_device(toy, search, **settings))
     clip = output.best.video.shape
     for each in collectives(compiled.as_text()):
         for _, shape in each.shapes:
             assert shape == clip or shape[-len(clip) :] != clip, each
+    return output
 
 
 @pytest.mark.parametrize("batch", [None, 16])
