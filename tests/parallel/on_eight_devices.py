@@ -129,9 +129,17 @@ def test_other_searches_are_those_of_one_device_and_move_no_clip(toy_extra, name
 
 
 def test_drafts_are_spread_as_well(toy_extra, build_toy):
-    draft = build_toy(3, with_extra=True).generator
+    rows, cheap = [], build_toy(3, with_extra=True).generator
+
+    def step(params, keys, candidates, i, cond):
+        rows.append(len(keys))
+        return cheap.step(params, keys, candidates, i, cond)
+
+    draft = cheap._replace(step=step)
     sizes = {"num_candidates": 16, "num_kept": 8}
     assert_same_and_no_clip_moves(toy_extra, draft_best_of_n, draft=draft, **sizes)
+    # Two on each of eight devices; then all of them on one.
+    assert set(rows) == {2, 16}
 
 
 def test_a_verifier_that_only_watches_does_so_on_a_mesh(toy_extra):
