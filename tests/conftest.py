@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
-from jaxtyping import install_import_hook
 
 # Before anything of the package is imported: annotations are checked in every call.
-install_import_hook("avits_jax", "annotation_checker.checker")
+jaxtyping.install_import_hook("avits_jax", "annotation_checker.checker")
 
 from avits_jax.sampling import flow_step, linear_sigmas, noise_like  # noqa: E402
 from avits_jax.types import (  # noqa: E402
@@ -211,6 +211,14 @@ class Counter:
 def counter() -> Counter:
     """A fresh counter."""
     return Counter()
+
+
+@pytest.fixture
+def unchecked():
+    """Leave arguments unchecked, where the package itself shall refuse wrong ones."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture

@@ -69,11 +69,11 @@ def _run(generator, eta):
         latents = sde_step(candidates.latents, clean, noise, now, after)
         return candidates._replace(latents=latents), noise
 
-    noises = []
+    noises, moved = [], start
     for i in range(STEPS):
-        start_or_next, noise = step(start if i == 0 else start_or_next, jnp.int32(i))
+        moved, noise = step(moved, jnp.int32(i))
         noises.append(np.asarray(noise, np.float64))
-    return start.latents, start_or_next.latents, noises
+    return start.latents, moved.latents, noises
 
 
 def _vp_loop(z, abar, clean_and_noise, noises):

@@ -92,7 +92,7 @@ def test_prompts_under_vmap_are_prompts_in_a_loop():
     assert np.abs(together.video[0] - together.video[1]).max() > 0.01
 
 
-def test_pairs_of_rows_see_what_the_original_sees_of_one_candidate():
+def test_pairs_of_rows_see_what_the_original_sees_of_one_candidate(unchecked):
     def rows(count):
         shape = (3, count, 5, 2, 8)
         return {"video": np.arange(np.prod(shape)).reshape(shape)}
@@ -177,11 +177,12 @@ def test_masked_updates_differ_only_where_frames_enter():
     masks = Latents(jnp.array([[0.0, 0.5, 1.0]]), jnp.array([[1.0, 1.0]]))
     z = Latents(jnp.ones((1, 3, 1, 1, 1)), jnp.ones((1, 2, 1, 1)))
     noise = jax.tree.map(lambda x: 3 * x, z)
+    step = jnp.float32(0.1)
     active = active_frames(masks, 0.4)
     entered = enter_frames(z, noise, masks, 0.4, 0.6)
     still = jax.tree.map(jnp.zeros_like, z)
-    mended = guidance.masked_update(z, entered, still, active, 0.1)
-    dropped = guidance.masked_update(z, entered, still, active, 0.1, "reference")
+    mended = guidance.masked_update(z, entered, still, active, step)
+    dropped = guidance.masked_update(z, entered, still, active, step, "reference")
     np.testing.assert_allclose(mended.video[0, :, 0, 0, 0], [1.0, 1.8, 1.0], rtol=1e-6)
     np.testing.assert_array_equal(dropped.video, z.video)
 
@@ -247,7 +248,7 @@ def test_in_bfloat16_what_matters_is_float32():
         ({"precision": "half"}, "'half'.*reference"),
     ],
 )
-def test_unknown_options_are_refused(options, message):
+def test_unknown_options_are_refused(unchecked, options, message):
     clip = sizes.clip_sizes(240, 426, 51)
     with pytest.raises(ValueError, match=message):
         javis.javisdit(PUBLISHED, clip, **options)
