@@ -71,9 +71,12 @@ class Generator(NamedTuple):
         prepare: ``(params, cond) -> cond``, what a prompt fixes for all candidates and
             steps (text states, keys and values, say); every search calls it once, and
             gives the result to the other functions. None: ``cond`` is used as it is.
-        text: ``(params_text, ids) -> states``, the text encoder on its own, so that its
-            weights need not lie in memory during a search; ``encode`` gives the ids and
-            ``prepare`` takes the states in their place. None: there is no such encoder.
+        text: ``(params_text, cond) -> cond``, the text encoder on its own: takes the
+            ids that ``encode`` gives and returns what ``prepare`` accepts in their
+            place, so that the encoder's weights need not lie in memory during a search;
+            see `avits_jax.text.prompt.precompute_text`. None: there is none.
+        text_part: where ``params_text`` lie in the weights, the name of a field or key
+            of ``params``; ``()`` may stand there when states are given. "": nowhere.
         rules: how the weights are split over a mesh whose devices share them, pairs
             (pattern of a parameter's path, dimension), see `parallel.sharding`. None:
             every device holds all of them.
@@ -92,6 +95,7 @@ class Generator(NamedTuple):
     encode: Callable[[str], PyTree] | None = None
     prepare: Callable[[PyTree, PyTree], PyTree] | None = None
     text: Callable[[PyTree, PyTree], PyTree] | None = None
+    text_part: str = ""
     rules: Rules | None = None
     drafts: tuple["Generator", ...] = ()
     flops_per_evaluation: float | None = None

@@ -16,7 +16,7 @@ FAD_SCALE = 10_000.0
 
 
 def _checked(
-    real: Float[np.ndarray, "M D"], generated: Float[np.ndarray, "N E"]
+    real: Float[np.ndarray, "M D"], generated: Float[np.ndarray, "N D"]
 ) -> tuple[Float[np.ndarray, "M D"], Float[np.ndarray, "N D"]]:
     for name, value in (("real", real), ("generated", generated)):
         if value.ndim != 2 or len(value) < 2:
@@ -40,7 +40,7 @@ def _root(matrix: Float[np.ndarray, "D D"]) -> Float[np.ndarray, "D D"]:
 
 
 def frechet_distance(
-    real: Float[np.ndarray, "M D"], generated: Float[np.ndarray, "N E"]
+    real: Float[np.ndarray, "M D"], generated: Float[np.ndarray, "N D"]
 ) -> float:
     """Return the Frechet distance of two Gaussians fitted to features (FVD on I3D).
 
@@ -67,7 +67,7 @@ def frechet_distance(
 
 
 def polynomial_mmd(
-    real: Float[np.ndarray, "M D"], generated: Float[np.ndarray, "N E"]
+    real: Float[np.ndarray, "M D"], generated: Float[np.ndarray, "N D"]
 ) -> float:
     """Return the unbiased squared MMD with the kernel ``(x.y / D + 1)^3`` (KVD).
 

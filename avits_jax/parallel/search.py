@@ -124,7 +124,8 @@ def shard_search(
             where a network is entered. With ``("candidate",)`` the devices of a model
             group work on the same candidates, each with its part of the weights, and
             exchange activations as XLA sees fit: for weights that no device can hold.
-        **settings: the search's other keyword arguments.
+        **settings: the search's other keyword arguments; a generator among them, a
+            draft, is spread likewise.
 
     Returns:
         ``(params, key, cond, state) -> SearchOutput``; may be vmapped over prompts.
@@ -132,11 +133,14 @@ def shard_search(
         candidate axis stay spread where the devices divide it.
     """
     edge = _Edge(mesh, population)
+    settings["generator"] = generator
     bound = functools.partial(
         search,
-        generator=_spread_generator(generator, edge),
         verifiers=_spread_verifiers(verifiers, edge),
-        **settings,
+        **{
+            name: _spread_generator(each, edge) if isinstance(each, Generator) else each
+            for name, each in settings.items()
+        },
     )
 
     def run(params: Params, key: Any, cond: Any, state: PyTree = None) -> SearchOutput:

@@ -39,8 +39,6 @@ def param_shardings(
 ) -> PyTree:
     """Return a tree like `params` of shardings, as `rules` state them.
 
-    Rules of a part that is left out, ``()`` in its place, do not count.
-
     Args:
         params: one network's weights, arrays or their shapes.
         mesh: see `make_mesh`.
@@ -92,9 +90,9 @@ def search_shardings(
         mesh: see `make_mesh`.
         rules: `Params` of rules, those of the generator and of each verifier in order:
             they alone decide. None: weights that lie on the mesh already stay as they
-            lie, and the others follow the rules of `generator` and `verifiers`.
-        generator: the generator; None: nothing has rules, and what does not lie on the
-            mesh is copied to every device.
+            lie. The others follow the rules of `generator` and `verifiers` where the
+            model axis is more than one device, and are copied to every device else.
+        generator: the generator; None: nothing has rules.
         verifiers: the verifiers, in the order of their weights.
 
     Raises:
@@ -104,7 +102,7 @@ def search_shardings(
     keep = rules is None
     if rules is None:
         rules = Params((), ((),) * len(params.verifiers))
-        if generator is not None:
+        if generator is not None and mesh.shape[MODEL] > 1:
             own = tuple(each.rules or () for each in verifiers)
             rules = Params(generator.rules or (), own)
     if len(rules.verifiers) != len(params.verifiers):

@@ -36,10 +36,11 @@ trees, see `sampling.schedules`, where picture and sound have schedules of their
 import math
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
-from jaxtyping import Array, Int
+import numpy as np
+from jaxtyping import Array, Int, Shaped
 
 from avits_jax.sampling.denoise import euler
 from avits_jax.sampling.schedules import check_sigmas, levels_at
@@ -49,6 +50,8 @@ from avits_jax.types import Candidates, Generator, Keys, Media, PyTree
 # Below this abar, float32 leaves of ``(z - sb noise) / sa`` only rounding errors.
 _LEAST_ABAR = 1e-12
 
+# One entry a step: numbers, or trees of them; or a NumPy array of numbers.
+PerStep: TypeAlias = Sequence[PyTree] | Shaped[np.ndarray, " T"]
 Prediction = Callable[..., PyTree]
 Decode = Callable[[PyTree, Candidates], Media]
 
@@ -107,11 +110,11 @@ _EDM = _Form(
 
 def from_epsilon(
     predict: Prediction,
-    abar: Sequence[PyTree],
+    abar: PerStep,
     *,
     latents: PyTree,
     decode: Decode,
-    timesteps: Sequence[PyTree] | None = None,
+    timesteps: PerStep | None = None,
     **fields: Any,
 ) -> Generator:
     """Make a generator of a network that predicts the noise of a DDPM.
@@ -127,7 +130,7 @@ def from_epsilon(
             ``[N, ...]`` arrays; ``z`` is in the model's own scale, ``timestep`` is that
             of the step (a scalar array, traced).
         abar: the product of ``1 - beta`` up to the timestep of each step, rising, in
-            [1e-12, 1); Python floats, or prefix trees of them.
+            [1e-12, 1); numbers, or prefix trees of them.
         latents: shapes and dtypes of one candidate's latents, a tree of
             `jax.ShapeDtypeStruct` (or arrays).
         decode: ``(params, candidates) -> Media``; final latents are in the model's
@@ -144,7 +147,7 @@ def from_epsilon(
 
     Example:
         >>> generator = from_epsilon(
-        ...     unet, abar[timesteps].tolist(), timesteps=timesteps.tolist(),
+        ...     unet, abar[timesteps], timesteps=timesteps,
         ...     latents=jax.ShapeDtypeStruct((4, 16, 32, 32), jnp.float32),
         ...     decode=decode, fps=8.0)
     """
@@ -156,11 +159,11 @@ def from_epsilon(
 
 def from_velocity(
     predict: Prediction,
-    abar: Sequence[PyTree],
+    abar: PerStep,
     *,
     latents: PyTree,
     decode: Decode,
-    timesteps: Sequence[PyTree] | None = None,
+    timesteps: PerStep | None = None,
     **fields: Any,
 ) -> Generator:
     """Make a generator of a network with diffusers' "v_prediction".
@@ -191,11 +194,11 @@ def from_velocity(
 
 def from_edm(
     denoiser: Prediction,
-    sigmas: Sequence[PyTree],
+    sigmas: PerStep,
     *,
     latents: PyTree,
     decode: Decode,
-    timesteps: Sequence[PyTree] | None = None,
+    timesteps: PerStep | None = None,
     **fields: Any,
 ) -> Generator:
     """Make a generator of an EDM denoiser ``D(z; sigma)``, ``z = x + sigma noise``.
@@ -226,7 +229,7 @@ def from_edm(
 
 
 def _checked(
-    name: str, levels: Sequence[PyTree], within: Callable[[float], bool], accepted: str
+    name: str, levels: PerStep, within: Callable[[float], bool], accepted: str
 ) -> tuple[PyTree, ...]:
     """Return the levels as floats once each lies where it should.
 
@@ -245,10 +248,10 @@ def _generator(
     levels: tuple[PyTree, ...],
     latents: PyTree,
     decode: Decode,
-    timesteps: Sequence[PyTree] | None,
+    timesteps: PerStep | None,
     fields: dict[str, Any],
 ) -> Generator:
-    told = range(len(levels)) if timesteps is None else timesteps
+    told = tuple(range(len(levels)) if timesteps is None else timesteps)
     if len(told) != len(levels):
         raise ValueError(
             f"timesteps must hold one entry per step ({len(levels)}), got {len(told)}"

@@ -63,7 +63,7 @@ def noise_like(keys: Keys, latents: PyTree) -> PyTree:
     """
     leaves, treedef = jax.tree.flatten(latents)
 
-    def draw(index: int, leaf: Array) -> Array:
+    def draw(index: int, leaf: Array | jax.ShapeDtypeStruct) -> Array:
         def one(key: Array) -> Array:
             key = jax.random.fold_in(key, index)
             return jax.random.normal(key, leaf.shape[1:], leaf.dtype)

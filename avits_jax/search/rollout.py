@@ -10,11 +10,12 @@ from avits_jax.sampling.denoise import denoise, step_keys
 from avits_jax.sampling.mapped import vary_alike
 from avits_jax.sampling.schedules import levels_at
 from avits_jax.sampling.steps import flow_step, noise_like, sde_step
-from avits_jax.search.cost import Cost, evaluation_cost
+from avits_jax.search.cost import Cost, evaluation_cost, with_evaluations
 from avits_jax.search.evaluate import Problem, finish, judge
 from avits_jax.types import (
     Aggregator,
     Candidates,
+    Generator,
     Keys,
     PyTree,
     SearchOutput,
@@ -136,14 +137,19 @@ def final_output(
 
 
 def scored_cost(
-    num_verifiers: int, num_scored: int, nfe: int, *, keep_media: bool
+    generator: Generator,
+    num_verifiers: int,
+    num_scored: int,
+    nfe: int,
+    *,
+    keep_media: bool,
 ) -> Cost:
     """Return the cost of `nfe` evaluations and of `num_scored` clips.
 
     The winner is decoded once more unless its clip was kept.
     """
     cost = evaluation_cost(num_verifiers, num_scored, winner_again=not keep_media)
-    return cost._replace(nfe=nfe)
+    return with_evaluations(cost, generator, nfe)
 
 
 def _carry(problem: Problem, population: Candidates, *others: PyTree) -> Candidates:

@@ -171,4 +171,4 @@ def zero_order_cost(
     check_fraction("rate", options.rate)
     num = num_candidates * num_iterations
     nfe = rollout_nfe(generator, num)
-    return scored_cost(num_verifiers, num, nfe, keep_media=keep_media)
+    return scored_cost(generator, num_verifiers, num, nfe, keep_media=keep_media)

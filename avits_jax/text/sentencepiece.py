@@ -21,7 +21,7 @@ def read_unigram(data: bytes) -> tuple[list[tuple[str, float]], bytes | None]:
         data: content of ``spiece.model``.
 
     Raises:
-        ValueError: it is no SentencePiece model of the unigram kind.
+        ValueError: it is not a SentencePiece model of the unigram kind.
     """
     pieces: list[tuple[str, float]] = []
     character_map = None
@@ -36,7 +36,7 @@ def read_unigram(data: bytes) -> tuple[list[tuple[str, float]], bytes | None]:
             elif field == _NORMALIZER:
                 character_map = dict(_fields(value)).get(2) or None
     except (IndexError, TypeError, struct.error, UnicodeDecodeError):
-        raise ValueError("it is no SentencePiece model") from None
+        raise ValueError("it is not a SentencePiece model") from None
     if not pieces:
         raise ValueError("it holds no pieces")
     return pieces, character_map

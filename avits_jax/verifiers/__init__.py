@@ -335,7 +335,7 @@ def _check_settings(requests: Sequence[Request], settings: Mapping[str, Any]) ->
         if name not in known:
             listed = ", ".join(sorted(known)) or "none"
             raise ValueError(
-                f"{name!r} is no setting of these verifiers (they have: {listed})"
+                f"{name!r} is not a setting of these verifiers (they have: {listed})"
             )
 
 

@@ -103,6 +103,14 @@ def test_what_lies_on_the_mesh_stays_and_the_rest_follows_the_parts_rules():
     assert shard_shapes(place_params(params, mesh)) == [(8, 8), (2, 8), ()]
 
 
+def test_rules_say_nothing_where_no_devices_share():
+    """So that weights of other names, a wrapped generator's, can be copied."""
+    other, parts = Params({"own": jnp.ones((8, 8))}, (jnp.ones(3),)), toy_parts()
+    assert shard_shapes(place_params(other, make_mesh(), **parts)) == [(8, 8), (3,)]
+    with pytest.raises(ValueError, match="no parameter matches.*there"):
+        place_params(other, make_mesh(model=2), **parts)
+
+
 def test_given_rules_alone_decide():
     mesh = make_mesh(model=4)
     params = toy_params(mesh, PartitionSpec("model"))

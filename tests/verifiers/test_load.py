@@ -93,7 +93,7 @@ def test_checkpoints_are_looked_for_where_the_user_says(monkeypatch, tmp_path):
 
 def test_settings_reach_their_family_and_others_are_refused():
     """Fewer frames are another score; a verifier without the setting refuses it."""
-    with pytest.raises(ValueError, match="'frame_rate' is no setting.*have: none"):
+    with pytest.raises(ValueError, match="'frame_rate' is not a setting.*have: none"):
         verifiers.load(["av_align"], fps=24, sample_rate=16_000, frame_rate=8)
     with pytest.raises(ValueError, match="frame_rate must be positive, got -1"):
         verifiers.load(["javis_score@tiny"], fps=24, sample_rate=16_000, frame_rate=-1)

@@ -62,7 +62,7 @@ def is_steady(rewards: np.ndarray, learning_rate: float, learned: np.ndarray) ->
         noise = 1 + 1e-7 * rng.standard_normal(rewards.shape)
         for dtype in (torch.float32, torch.float64):
             again = learn(rewards * noise, learning_rate, dtype)
-            if not np.allclose(learned, again, **CLOSE):
+            if not np.allclose(learned, again, CLOSE["rtol"], CLOSE["atol"]):
                 return False
     return True
 

@@ -29,6 +29,7 @@ _PRECISIONS: dict[str, schedule.Precision] = {
 def run_warp(golden: Golden) -> dict:
     """Warped timesteps of many sizes."""
     tolerance = golden.info["tolerance"]["float32_args"]
+    times = np.asarray(golden.inputs["t"])
     results = {}
     for name, precision in _PRECISIONS.items():
         ratios = [
@@ -37,7 +38,7 @@ def run_warp(golden: Golden) -> dict:
             )
             for height, width, frames in golden.inputs["height_width_frames"]
         ]
-        rows = [schedule.warp(golden.inputs["t"], ratio) for ratio in ratios]
+        rows = [schedule.warp(times, ratio) for ratio in ratios]
         results[f"t_{name}"] = Expect(np.stack(rows), **tolerance)
     return results
 
@@ -132,7 +133,12 @@ class _Run:
         if active is None:
             active = Latents(*(jnp.ones(x.shape[:2], bool) for x in latents))
         return guidance.masked_update(
-            latents, entered, velocities, active, falls[index], "reference"
+            latents,
+            entered,
+            velocities,
+            active,
+            jnp.float32(falls[index]),
+            "reference",
         )
 
     def _note(self, prefix: str, entered, timestep, active, rows) -> None:

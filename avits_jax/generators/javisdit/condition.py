@@ -94,6 +94,27 @@ def make_condition(
     )
 
 
+def with_states(params_t5: PyTree, graphs: Networks, cond: Prompt) -> Prompt:
+    """Return the prompt with T5's states in the place of its ids; with states, itself.
+
+    Args:
+        params_t5: weights of T5; ``()`` for states.
+        graphs: static graphs of the networks.
+        cond: the prompt.
+
+    Raises:
+        ValueError: token ids were given, but no weights of T5.
+    """
+    if not jnp.issubdtype(cond.text.dtype, jnp.integer):
+        return cond
+    if not jax.tree.leaves(params_t5):
+        raise ValueError(
+            "cond.text holds token ids, but there are no weights of T5 (params.t5 is "
+            "empty); give T5 states, or load T5"
+        )
+    return cond._replace(text=text_states(params_t5, graphs, cond.text, cond.text_mask))
+
+
 def prepare(params: Networks, graphs: Networks, cond: Prompt) -> Condition:
     """Run both text encoders and make what the denoising steps read.
 
@@ -103,16 +124,6 @@ def prepare(params: Networks, graphs: Networks, cond: Prompt) -> Condition:
         cond: the prompt.
 
     Raises:
-        ValueError: token ids were given, but no weights of T5.
+        ValueError: see `with_states`.
     """
-    text = cond.text
-    if jnp.issubdtype(text.dtype, jnp.integer):
-        if not jax.tree.leaves(params.t5):
-            raise ValueError(
-                "cond.text holds token ids, but there are no weights of T5 (params.t5 "
-                "is empty); give T5 states, or load T5"
-            )
-        text = text_states(params.t5, graphs, text, cond.text_mask)
-    return make_condition(
-        params, graphs, text, cond.text_mask, cond.prior_ids, cond.given
-    )
+    return make_condition(params, graphs, *with_states(params.t5, graphs, cond))

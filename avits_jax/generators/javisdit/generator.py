@@ -20,6 +20,7 @@ from avits_jax.generators.javisdit.condition import (
     make_condition,
     prepare,
     text_states,
+    with_states,
 )
 from avits_jax.generators.javisdit.config import Networks
 from avits_jax.generators.javisdit.guidance import ClipInfo, Latents, MaskUpdate
@@ -41,7 +42,7 @@ from avits_jax.sampling.chunks import over_candidates
 from avits_jax.sampling.masks import Frames, previous_level, settle, start_from
 from avits_jax.sampling.schedules import levels_at
 from avits_jax.sampling.steps import noise_like
-from avits_jax.types import Candidates, Generator, Keys, Media
+from avits_jax.types import Candidates, Generator, Keys, Media, PyTree
 
 __all__ = [
     "Condition",
@@ -135,6 +136,9 @@ def javisdit(
     def prepare_prompt(params: Networks, cond: Prompt) -> Condition:
         return prepare(params, graphs, cond)
 
+    def text(params_text: PyTree, cond: Prompt) -> Prompt:
+        return with_states(params_text, graphs, cond)
+
     def init(params: Networks, keys: Keys, cond: Condition) -> Candidates:
         count = len(keys)
         empty = (
@@ -214,6 +218,8 @@ def javisdit(
         encode=encode,
         prepare=prepare_prompt,
         rules=MODEL.split,
+        text=text,
+        text_part="t5",
     )
 
 

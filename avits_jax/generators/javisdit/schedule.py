@@ -27,7 +27,7 @@ def warp_ratio(
     num_frames: int,
     precision: Precision = "float32",
     short_clips: ShortClips = "mended",
-) -> np.floating:
+) -> np.generic:
     """Return how far noise levels are pushed up: ``sqrt(pixels / 512^2) sqrt(f)``.
 
     ``f`` is ``num_frames // 17 * 5``, and 1 for less than 17 frames.
@@ -61,7 +61,7 @@ def warp_ratio(
 
 
 def warp(
-    timesteps: Float[np.ndarray, " T"], ratio: np.floating
+    timesteps: Float[np.ndarray, " T"], ratio: np.generic
 ) -> Float[np.ndarray, " T"]:
     """Return ``r u / (1 + (r - 1) u)`` of ``u = t / 1000``, times 1000, in float32."""
     u = np.asarray(timesteps, np.float32) / np.float32(NUM_TIMESTEPS)

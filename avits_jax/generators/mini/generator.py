@@ -11,6 +11,7 @@ from jaxtyping import Array, Int
 from avits_jax.generators.mini.config import MiniConfig
 from avits_jax.generators.mini.modeling import (
     HOP,
+    LEVEL_FEATURES,
     N_FFT,
     NUM_BINS,
     NUM_TOKENS,
@@ -116,7 +117,21 @@ def mini(
         sample_rate=world.SAMPLE_RATE,
         encode=tokenize,
         rules=RULES,
+        flops_per_evaluation=evaluation_flops(config),
     )
+
+
+def evaluation_flops(config: MiniConfig) -> float:
+    """Return the operations of one evaluation of one candidate, in matrix products.
+
+    Its text is left out: it is read once a step for all candidates.
+    """
+    width, tokens = config.width, 2 * NUM_TOKENS
+    attention = 4 * width**2 + 2 * tokens * width
+    mlp = 8 * width**2
+    ends = 2 * NUM_TOKENS * (config.video_latent + config.audio_latent) * width
+    condition = (config.text_width + LEVEL_FEATURES + width + 6 * width) * width
+    return 2.0 * (config.depth * tokens * (attention + mlp) + ends + condition)
 
 
 def _clean(model, latents: PyTree, sigma: Array, words: Int[Array, "P L"]) -> PyTree:

@@ -123,7 +123,7 @@ def _scales(height: int, width: int, config: FlowConfig) -> tuple[float, ...]:
 
 def pyramid(
     gray: Float[Array, "H W"], config: FlowConfig
-) -> tuple[Float[Array, "5 h w"], ...]:
+) -> tuple[Float[Array, "5 _ _"], ...]:
     """Return one frame's quadratics at every scale, coarsest first.
 
     Args:
@@ -213,8 +213,8 @@ def _solve(equations: Float[Array, "5 H W"], winsize: int) -> Float[Array, "2 H 
 
 
 def flow_between(
-    first: Sequence[Float[Array, "5 h w"]],
-    second: Sequence[Float[Array, "5 h w"]],
+    first: Sequence[Float[Array, "5 _ _"]],
+    second: Sequence[Float[Array, "5 _ _"]],
     config: FlowConfig,
 ) -> Float[Array, "H W 2"]:
     """Return the motion (x right, y down) in pixels between two frames' pyramids."""

@@ -101,7 +101,7 @@ def still_frames(num_frames: int, fps: float, frame_rate: float) -> np.ndarray:
 
 def global_clips(
     levels: Float[Array, "*B F H W 3"], pairs: np.ndarray, side: int
-) -> Float[Array, "*B 15 2 side side 3"]:
+) -> Float[Array, "*B K 2 side side 3"]:
     """Crop pairs of frames three times along the long side.
 
     Grey levels in [0, 255]; short side to ``side``, bilinear without antialias. Clips

@@ -68,7 +68,7 @@ class Mode(NamedTuple):
     keep_end: bool = True
 
 
-def _mono(audio: Audio, sample_rate: int) -> Float[Array, "N 1 S"]:
+def _mono(audio: Audio, sample_rate: int) -> Float[Array, "N 1 s"]:
     mixed = jnp.mean(audio, 1, keepdims=True)
     return resample(mixed, sample_rate, sound.SAMPLE_RATE)
 

@@ -18,7 +18,7 @@ def _unit(x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
     return x / jnp.maximum(norm, _EPSILON)
 
 
-def cosine(a: Float[Array, "*B D"], b: Float[Array, "*B D"]) -> Float[Array, "*B"]:
+def cosine(a: Float[Array, "*#B D"], b: Float[Array, "*#B D"]) -> Float[Array, "*#B"]:
     """Return the cosine of vectors' angle; a norm below 1e-6 counts as 1e-6.
 
     With the mean of several clip embeddings this is AVIB (video, audio), TAIB (text,

@@ -42,7 +42,7 @@ def test_a_real_clip_becomes_its_latents():
     _, params, graphs, clip = tiny()
     video = jax.nn.sigmoid(_normal(5, 16, 24, 3))
     audio = 0.1 * _normal(3000)
-    masks = np.zeros(clip.video_latent[0]), np.full(clip.audio_latent[0], 0.25)
+    masks = jnp.zeros(clip.video_latent[0]), jnp.full(clip.audio_latent[0], 0.25)
 
     def run(params, video, audio):
         masked = {"video_mask": masks[0], "audio_mask": masks[1]}
@@ -70,14 +70,14 @@ def test_a_real_clip_becomes_its_latents():
         ({"video": jnp.ones((3, 16, 24, 3))}, "3 frames.*expected 5 frames"),
         ({"video": jnp.ones((5, 16, 16, 3))}, r"\[16, 16\]; expected"),
         ({"audio": jnp.ones(100)}, r"\(100,\).*1024"),
-        ({"video_mask": np.ones(3)}, r"video_mask has shape \(3,\); expected \(2,\)"),
+        ({"video_mask": jnp.ones(3)}, r"video_mask has shape \(3,\); expected \(2,\)"),
     ],
 )
 def test_clips_that_do_not_fit_are_refused(change, message):
     _, params, graphs, clip = tiny()
     masks = {
-        "video_mask": np.ones(clip.video_latent[0]),
-        "audio_mask": np.ones(clip.audio_latent[0]),
+        "video_mask": jnp.ones(clip.video_latent[0]),
+        "audio_mask": jnp.ones(clip.audio_latent[0]),
     }
     arguments = {"video": None, "audio": None} | masks | change
     with pytest.raises(ValueError, match=message):
@@ -138,7 +138,7 @@ def test_given_frames_go_through_the_steps_as_in_the_original():
                 frames.entered,
                 guidance.guide(pairs, info["cfg_scale"]),
                 frames.active,
-                falls[i],
+                jnp.float32(falls[i]),
                 "reference",
             )
         final = stored(golden.outputs, "{}", row)

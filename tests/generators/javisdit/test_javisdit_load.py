@@ -81,7 +81,7 @@ def test_what_is_not_on_offer_is_refused(options, message):
         avits.generators.load("javisdit-tiny", **options)
 
 
-def test_parts_are_read_at_their_dtype_and_constants_in_float32(tmp_path):
+def test_parts_are_read_at_their_dtype_and_constants_in_float32(tmp_path, unchecked):
     """Two parts are written for real; the three others are left out."""
 
     class Two(NamedTuple):
