@@ -90,13 +90,12 @@ def test_weights_are_counted_before_they_are_read(
 
 
 def test_drawn_weights_are_counted_by_their_shapes(monkeypatch, tmp_path):
-    def load(name, *, dtype, random_weights):
-        assert random_weights
-        return None, {"kernel": jnp.zeros((50_000, 50_000), dtype)}
+    def shapes(name, *, families, dtype):
+        return None, {"kernel": jax.ShapeDtypeStruct((50_000, 50_000), dtype)}
 
     toy = Info("toy", "toy", "", tmp_path / "none")
     monkeypatch.setattr(known_models, "infos", lambda *_: [toy])
-    monkeypatch.setattr(generators, "load", load)
+    monkeypatch.setattr(generators, "shapes", shapes)
     monkeypatch.setattr(memory, "device_memory", lambda: Memory(10**9, True))
     names = resolve("toy", (), random_weights=True)
     with pytest.raises(CliError, match=r"about 10.0 GB of memory \(toy 10.0 GB\)"):
