@@ -97,7 +97,7 @@ def _read(home: Path, names: tuple[str, ...], kind: str) -> "Tokenizer":
 
 
 def _build(home: Path, names: tuple[str, ...], kind: str) -> "Tokenizer":
-    """Build a tokenizer from its vocabulary; transformers knows how kinds split text."""
+    """Build a tokenizer from its vocabulary; transformers knows how each splits."""
     transformers = _transformers()
     if kind == "t5":
         # From the file itself transformers builds it with another library alone.

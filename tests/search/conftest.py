@@ -31,11 +31,13 @@ class Compiled:
 
     def __init__(self, case: Case, toy) -> None:
         self.function = case.bind(toy)
-        self.jitted = jax.jit(chex.assert_max_traces(self._traced, n=1))
 
-    def _traced(self, *arguments):
-        with jax.debug_key_reuse(True):
-            return self.function(*arguments)
+        def traced(*arguments):
+            with jax.debug_key_reuse(True):
+                return self.function(*arguments)
+
+        traced.__name__ = case.search.__name__  # traces are counted by name
+        self.jitted = jax.jit(chex.assert_max_traces(traced, n=1))
 
     def __call__(self, params, key, cond, state=None):
         # Always with a state: None would be a second program.
