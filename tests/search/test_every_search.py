@@ -45,7 +45,8 @@ def test_steps_may_cost_differently(case, toy, counter):
     generator = toy.generator._replace(
         nfe_per_step=(1, 2, 2, 4, 1, 3), flops_per_evaluation=1e12
     )
-    toy = toy._replace(generator=generator)
+    drafts = [each._replace(flops_per_evaluation=1e12) for each in generator.drafts]
+    toy = toy._replace(generator=generator._replace(drafts=tuple(drafts)))
     search = jax.jit(case.bind(counter.toy(toy)))
     output = search(toy.params, jax.random.key(0), toy.cond, None)
     _check_cost(case, toy, counter, output)
