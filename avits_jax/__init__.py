@@ -3,7 +3,7 @@
 Pure functions for sampling, verification, reward weighting and search; see README.md.
 """
 
-from avits_jax import generators, verifiers
+from avits_jax import generators, sampling, verifiers
 from avits_jax.aggregation import (
     ArwState,
     arw,
@@ -17,6 +17,7 @@ from avits_jax.aggregation import (
     zscore_candidate,
     zscore_history,
 )
+from avits_jax.sampling import from_edm, from_epsilon, from_velocity
 from avits_jax.search import (
     BeamOptions,
     Cost,
@@ -96,6 +97,9 @@ __all__ = [
     "evosearch",
     "evosearch_cost",
     "evosearch_within",
+    "from_edm",
+    "from_epsilon",
+    "from_velocity",
     "generators",
     "largest_within",
     "level_mutation",
@@ -106,6 +110,7 @@ __all__ = [
     "pruned_cost",
     "rank",
     "reference_mutation",
+    "sampling",
     "sigmas",
     "smc",
     "smc_cost",

@@ -11,6 +11,9 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 PyTree = Any
 
+Rules = tuple[tuple[str, int], ...]
+"""Sharding rules: pairs (pattern of a parameter's path, dimension that is split)."""
+
 Keys = Key[Array, " N"]
 Scores = Float[Array, " N"]
 Rewards = Float[Array, "N V"]
@@ -68,12 +71,15 @@ class Generator(NamedTuple):
         prepare: ``(params, cond) -> cond``, what a prompt fixes for all candidates and
             steps (text states, keys and values, say); every search calls it once, and
             gives the result to the other functions. None: ``cond`` is used as it is.
-        text: ``(params_text, ids) -> states``, the text tower on its own, so that its
-            weights need not lie in memory during a search; ``encode`` gives the ids and
-            ``prepare`` takes the states in their place. None: there is no such tower.
-        rules: how the weights are split over a mesh, see `avits_jax.parallel.Rules`: a
-            tuple of rules, or a tree of such tuples whose structure is a prefix of the
-            weights'. None: every device holds all of them.
+        text: ``(params_text, cond) -> cond``, the text encoder on its own: takes the
+            ids that ``encode`` gives and returns what ``prepare`` accepts in their
+            place, so that the encoder's weights need not lie in memory during a search;
+            see `avits_jax.text.prompt.precompute_text`. None: there is none.
+        text_part: where ``params_text`` lie in the weights, the name of a field or key
+            of ``params``; ``()`` may stand there when states are given. "": nowhere.
+        rules: how the weights are split over a mesh whose devices share them, pairs
+            (pattern of a parameter's path, dimension), see `parallel.sharding`. None:
+            every device holds all of them.
         drafts: cheaper generators of the same clips: the same params and keys, and
             candidate ``n`` is a draft of the same clip.
     """
@@ -89,13 +95,14 @@ class Generator(NamedTuple):
     encode: Callable[[str], PyTree] | None = None
     prepare: Callable[[PyTree, PyTree], PyTree] | None = None
     text: Callable[[PyTree, PyTree], PyTree] | None = None
-    rules: PyTree = None
+    text_part: str = ""
+    rules: Rules | None = None
     drafts: tuple["Generator", ...] = ()
     flops_per_evaluation: float | None = None
 
     @property
     def num_steps(self) -> int:
-        """Number of denoising steps."""
+        """Return the number of denoising steps."""
         return len(self.sigmas) - 1
 
     def evaluations(self, start: int = 0, stop: int | None = None) -> int:
@@ -144,7 +151,7 @@ class Verifier(NamedTuple):
     encode: Callable[[str], PyTree] | None = None
     shared_pass: SharedPass | None = None
     output: str = ""
-    rules: PyTree = None
+    rules: Rules | None = None
     range: tuple[float, float] | None = None
     prior: tuple[float, float] | None = None
     guides: bool = True

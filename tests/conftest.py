@@ -13,16 +13,22 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
-from jaxtyping import install_import_hook
 
-# Annotations of the core are checked wherever a test calls it.
-with install_import_hook(
-    ["avits_jax.sampling", "avits_jax.search"], "core_checker.checker"
-):
-    from avits_jax.sampling import flow_step, linear_sigmas, noise_like
-    from avits_jax.types import Candidates, Cond, Generator, Media, Params, Verifier
+# Before anything of the package is imported: annotations are checked in every call.
+jaxtyping.install_import_hook("avits_jax", "annotation_checker.checker")
+
+from avits_jax.sampling import flow_step, linear_sigmas, noise_like  # noqa: E402
+from avits_jax.types import (  # noqa: E402
+    Candidates,
+    Cond,
+    Generator,
+    Media,
+    Params,
+    Verifier,
+)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -157,16 +163,16 @@ class Counter:
     def __init__(self) -> None:
         self.nfe = self.decodes = self.verifier_calls = 0
 
-    def counted(self, function, field: str, population, per_candidate: int = 1):
+    def counted(self, function, field: str, population, each=lambda *args: 1):
         """Return `function` adding to `field`; ``population(*args)`` has axis N."""
 
         def wrapped(*args):
             num = jax.tree.leaves(population(*args))[0].shape[0]
 
-            def add() -> None:
-                setattr(self, field, getattr(self, field) + num * per_candidate)
+            def add(per_candidate) -> None:
+                setattr(self, field, getattr(self, field) + num * int(per_candidate))
 
-            jax.debug.callback(add)
+            jax.debug.callback(add, each(*args))
             return function(*args)
 
         return wrapped
@@ -174,9 +180,15 @@ class Counter:
     def generator(self, generator: Generator) -> Generator:
         """Return `generator` counting its network evaluations and decodes."""
         nfe = generator.nfe_per_step
+        steps = (nfe,) * generator.num_steps if isinstance(nfe, int) else nfe
+
+        def spent(*args):
+            """The step number stands before the prompt."""
+            return jnp.asarray(steps)[args[-2]]
+
         return generator._replace(
-            step=self.counted(generator.step, "nfe", lambda p, k, c, *_: c, nfe),
-            predict=self.counted(generator.predict, "nfe", lambda p, c, *_: c, nfe),
+            step=self.counted(generator.step, "nfe", lambda p, k, c, *_: c, spent),
+            predict=self.counted(generator.predict, "nfe", lambda p, c, *_: c, spent),
             decode=self.counted(generator.decode, "decodes", lambda p, c: c),
             drafts=tuple(map(self.generator, generator.drafts)),
         )
@@ -203,6 +215,14 @@ class Counter:
 def counter() -> Counter:
     """A fresh counter."""
     return Counter()
+
+
+@pytest.fixture
+def unchecked():
+    """Leave arguments unchecked, where the package itself shall refuse wrong ones."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ CONFIGS = {
     "vqa_score": VQAScoreConfig(),
 }
 # Ids of the caption's prompt under the published tokenizers, with one of the video or
-# picture, and what their number is padded to. The stand-ins cut texts otherwise.
+# picture, and what their number is padded to. Dummy tokenizers cut texts otherwise.
 PROMPT_IDS = {
     "video_reward": (836, tokens.PAD_MULTIPLE),
     "vqa_score": (71, vqa_score.PAD_MULTIPLE),

@@ -22,7 +22,7 @@ from avits_jax.networks.imagebind import config as imagebind_config
 from avits_jax.networks.imagebind import params as imagebind_params
 from avits_jax.networks.t5.modeling import T5Config
 from avits_jax.nn.pictures import normalise, to_levels
-from avits_jax.text.dummy import stand_in
+from avits_jax.text.dummy import dummy
 from avits_jax.types import Media, PyTree, Scores
 from avits_jax.verifiers.clap import config as clap_config
 from avits_jax.verifiers.clap import features
@@ -135,8 +135,8 @@ def _imagebind(
 
 def _clap(model, config, media, fps, **settings) -> dict[str, Scores]:
     del fps
-    ids = jnp.asarray(stand_in("roberta", config.text.vocab_size)(PROMPT))
-    # A golden's tower hears less than 10 s.
+    ids = jnp.asarray(dummy("roberta", config.text.vocab_size)(PROMPT))
+    # A golden's encoder hears less than 10 s.
     most = (config.audio.folds * config.audio.image_size - 1) * _CLAP_HOP
     score = clap_program.score_clips(
         model,
@@ -161,7 +161,7 @@ def _desync(model, config, media, fps, **settings) -> dict[str, Scores]:
 
 def _vqa(model, config, media, fps, **settings) -> dict[str, Scores]:
     del fps
-    tokenize = stand_in("t5", config.t5.vocab_size)
+    tokenize = dummy("t5", config.t5.vocab_size)
     question = vqa_preprocess.question_ids(tokenize, PROMPT, config.image_token)
     ids, answer = map(jnp.asarray, question)
     settings = {"frame_batch": _BATCH, **settings}
@@ -191,7 +191,7 @@ def _video_reward(
     patches, rows, columns = _patches(levels, config.vision)
     tokens = patches.shape[1] * rows * columns // config.vision.merge_size**2
     quality, motion, alignment = config.reward_tokens
-    caption = stand_in("qwen2", config.vocab_size)(PROMPT)
+    caption = dummy("qwen2", config.vocab_size)(PROMPT)
     caption += [0] * (num_ids - len(caption) - 3)
     ids = [*[config.video_token] * tokens, quality, motion, *caption, alignment]
     prompts = jnp.broadcast_to(jnp.asarray(ids), (len(levels), len(ids)))
@@ -212,9 +212,9 @@ FAMILIES = {
         golden="imagebind_tiny",
         published=imagebind_config.ImageBindConfig(),
         deep=imagebind_config.ImageBindConfig(
-            vision=imagebind_config.TowerConfig(96, 32, 4),
-            audio=imagebind_config.TowerConfig(96, 12, 4, extra_key=True),
-            text=imagebind_config.TowerConfig(96, 24, 4),
+            vision=imagebind_config.EncoderConfig(96, 32, 4),
+            audio=imagebind_config.EncoderConfig(96, 12, 4, extra_key=True),
+            text=imagebind_config.EncoderConfig(96, 24, 4),
             embed_dim=64,
             image_size=56,
             vocab_size=97,

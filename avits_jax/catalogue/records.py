@@ -1,28 +1,16 @@
 """What is known of each model and verifier, for listings and error messages."""
 
 import difflib
+import importlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from avits_jax.files.resources import data_folder
 
-
-class Download(NamedTuple):
-    """A public file, or a folder of files, that a conversion reads.
-
-    Attributes:
-        what: file or folder, as the repository names it.
-        repository: where it is published.
-        gigabytes: size of the download.
-        licence: of the weights, as far as it is known.
-    """
-
-    what: str
-    repository: str
-    gigabytes: float
-    licence: str
+if TYPE_CHECKING:
+    from avits_jax.weights.model import Download, Model
 
 
 class Info(NamedTuple):
@@ -31,28 +19,40 @@ class Info(NamedTuple):
     Attributes:
         name: as on the command line.
         description: what it does.
-        needs: weights that must be fetched and converted first, or "nothing".
         licence: of the weights.
         folder: of its checkpoint; None where it has no weights.
-        downloads: what the conversion reads.
+        module: dotted path of the module whose ``MODEL`` lists what is fetched and what
+            its user must know of the licence; "" where nothing is fetched.
         convert: name of the model for tools/convert.py.
-        notice: what its user must know of its licence, or "".
         random: it has random weights, always.
     """
 
     name: str
     description: str
-    needs: str
     licence: str
     folder: Path | None
-    downloads: tuple[Download, ...] = ()
+    module: str = ""
     convert: str = ""
-    notice: str = ""
     random: bool = False
 
     @property
+    def downloads(self) -> tuple["Download", ...]:
+        """What the conversion reads."""
+        return self._model.downloads if self.module else ()
+
+    @property
+    def notice(self) -> str:
+        """What its user must know of its licence, or ""."""
+        return self._model.notice if self.module else ""
+
+    @property
+    def _model(self) -> "Model":
+        # Networks are imported when they are asked for: listing mini needs none.
+        return importlib.import_module(self.module).MODEL
+
+    @property
     def present(self) -> bool:
-        """There is nothing to fetch, or its checkpoint is there."""
+        """Tell whether nothing is to fetch, or the checkpoint is there."""
         if self.folder is None:
             return True
         return any(
@@ -61,7 +61,7 @@ class Info(NamedTuple):
 
     @property
     def missing(self) -> str:
-        """What to do about missing weights: files, sizes, licences, command."""
+        """Say what to do about missing weights: files, sizes, licences, command."""
         files = "; ".join(
             f"{each.what} of {each.repository} ({each.gigabytes:g} GB, {each.licence})"
             for each in self.downloads
@@ -75,12 +75,12 @@ class Info(NamedTuple):
 
 
 def shipped(path: str) -> Path:
-    """Folder of a checkpoint that comes with the package."""
+    """Return the folder of a checkpoint that comes with the package."""
     return data_folder("checkpoints") / path
 
 
 def converted(name: str) -> Path:
-    """Folder of a checkpoint that its user has converted, there or not.
+    """Return the folder of a checkpoint that its user has converted, there or not.
 
     Looked for in the folder that AVITS_CHECKPOINTS names, in ./checkpoints, and beside
     the shipped checkpoints.

@@ -17,15 +17,13 @@ class Policy(NamedTuple):
     """A search as the flags ask for it.
 
     Attributes:
-        search: the function, its sizes and options bound; takes the problem,
-            ``keep_media`` and ``keep_latents``.
-        with_media: the same, returning every candidate's clip.
+        search: the function, its sizes and options bound; takes the problem, and what
+            bounds and keeps it in memory.
         cost: what it spends on a prompt.
         plan: its sizes, as JSON values.
     """
 
     search: Callable[..., SearchOutput]
-    with_media: Callable[..., SearchOutput]
     cost: Cost
     plan: dict[str, Any]
 
@@ -36,10 +34,10 @@ class _Plan(NamedTuple):
     sizes: dict[str, Any]
     options: Any = None
 
-    def arguments(self, shared: SearchOptions) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of the function and of its cost."""
         own = {} if self.options is None else {"options": self.options}
-        return self.sizes | own | {"candidate_batch": shared.candidate_batch}
+        return self.sizes | own
 
 
 def choose_policy(
@@ -59,17 +57,16 @@ def choose_policy(
 
     def cost(num_candidates: int) -> Cost:
         plan = _plan(options, generator, num_candidates)
-        return plan.cost(generator, num_verifiers, **plan.arguments(shared))
+        batch = {"candidate_batch": shared.candidate_batch}
+        return plan.cost(generator, num_verifiers, **plan.arguments(), **batch)
 
     with as_cli_error(f"--search {options.search}: "):
         num = shared.num_candidates
         if options.max_nfe is not None:
             num = search.largest_within(options.max_nfe, cost)
         plan = _plan(options, generator, num)
-        bound = functools.partial(plan.function, **plan.arguments(shared))
-        media = functools.partial(bound, keep_media=True)
-        sizes = plan.sizes | {"candidate_batch": shared.candidate_batch}
-        return Policy(bound, media, cost(num), sizes)
+        bound = functools.partial(plan.function, **plan.arguments())
+        return Policy(bound, cost(num), plan.sizes)
 
 
 def _plan(options: PolicyOptions, generator: Generator, num_candidates: int) -> _Plan:

@@ -45,7 +45,7 @@ def read_prompts(
     path = Path(path)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise ValueError(f"{path} is no prompts file: use {', '.join(_READERS)}")
+        raise ValueError(f"{path} is not a prompts file: use {', '.join(_READERS)}")
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit}")
     if not path.is_file():

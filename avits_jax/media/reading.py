@@ -124,7 +124,7 @@ def _is_cover_art(stream: Any) -> bool:
 
 
 def _length(file: Any, video: Any) -> float:
-    """Declared length in seconds; 0 where the file does not say."""
+    """Return the declared length in seconds; 0 where the file does not say."""
     if video.duration:
         return float(video.duration * video.time_base)
     return file.duration / 1e6 if file.duration else 0.0
@@ -136,7 +136,7 @@ def _nominal_rate(video: Any) -> float:
 
 
 def _declared_end(audio: Any) -> float:
-    """Declared end of the sound in seconds, without the last coded block's padding."""
+    """Return the sound's declared end in seconds, without the last block's padding."""
     if not audio.duration:
         return math.inf
     return float(((audio.start_time or 0) + audio.duration) * audio.time_base)
@@ -186,7 +186,7 @@ def _decoded(file: Any, *streams: Any) -> Iterator[list[Any] | None]:
 
 
 def _time(frame: Any, earlier: list[Any]) -> float:
-    """Presentation time in seconds; a frame without one follows the last."""
+    """Return the presentation time in seconds; a frame without one follows the last."""
     if frame.pts is not None:
         return float(frame.pts * frame.time_base)
     if not earlier:
@@ -198,7 +198,7 @@ def _time(frame: Any, earlier: list[Any]) -> float:
 
 
 def _square_size(frame: Any, video: Any) -> tuple[int, int]:
-    """Width and height of a frame once its pixels are square."""
+    """Return width and height of a frame once its pixels are square."""
     aspect = video.sample_aspect_ratio or Fraction(1)
     return max(1, round(frame.width * float(aspect))), frame.height
 
@@ -211,7 +211,7 @@ def _picture(frame: Any, time: float, size: tuple[int, int]) -> _Picture:
 
 
 def _samples(frame: Any) -> np.ndarray:
-    """Samples as ``[C, S]`` float32 in [-1, 1]."""
+    """Return samples as ``[C, S]`` float32 in [-1, 1]."""
     raw = frame.to_ndarray()
     if not frame.format.is_planar:
         raw = raw.reshape(-1, frame.layout.nb_channels).T
@@ -244,7 +244,7 @@ def _constant_rate(
 
 
 def _drift(times: np.ndarray, rate: float) -> float:
-    """Largest distance in seconds from a constant rate."""
+    """Return the largest distance in seconds from a constant rate."""
     return float(np.abs(times - np.arange(len(times)) / rate).max())
 
 

@@ -32,7 +32,7 @@ def resize(
 
 
 def _axis_weights(size: int, count: int, step: float) -> np.ndarray:
-    """Weights ``[count, size]`` of ``count`` cells of ``step`` pixels, centred."""
+    """Return weights ``[count, size]`` of centred cells of ``step`` pixels."""
     start = (size - count * step) / 2
     pixels = np.arange(size)
     if step >= 1:

@@ -2,6 +2,9 @@
 
 They judge a whole set of clips at once, so they take no part in a search. float64 is
 needed: with fewer samples than features the square root lifts float32 noise.
+
+Upstream: JavisVerse/JavisDiT at b505b37, eval/javisbench/src/fvd/fvd.py
+(frechet_distance, in float32 there) and eval/javisbench/src/utils.py (polynomial_mmd).
 """
 
 import numpy as np
@@ -30,7 +33,7 @@ def _checked(
 
 
 def _root(matrix: Float[np.ndarray, "D D"]) -> Float[np.ndarray, "D D"]:
-    """Square root of a symmetric positive semi-definite matrix."""
+    """Return the square root of a symmetric positive semi-definite matrix."""
     left, values, right = np.linalg.svd(matrix)
     rooted = np.where(values < _ROOT_FLOOR, values, np.sqrt(values))
     return (left * rooted) @ right
@@ -39,7 +42,7 @@ def _root(matrix: Float[np.ndarray, "D D"]) -> Float[np.ndarray, "D D"]:
 def frechet_distance(
     real: Float[np.ndarray, "M D"], generated: Float[np.ndarray, "N D"]
 ) -> float:
-    """Frechet distance of two Gaussians fitted to features (FVD on I3D logits).
+    """Return the Frechet distance of two Gaussians fitted to features (FVD on I3D).
 
     ``|ma - mb|^2 + tr(Sa + Sb) - 2 tr sqrt(sqrt(Sa) Sb sqrt(Sa))`` with unbiased
     covariances. FAD is this on AudioCLIP features times `FAD_SCALE`.
@@ -66,7 +69,9 @@ def frechet_distance(
 def polynomial_mmd(
     real: Float[np.ndarray, "M D"], generated: Float[np.ndarray, "N D"]
 ) -> float:
-    """Unbiased squared maximum mean discrepancy, kernel ``(x.y / D + 1)^3`` (KVD).
+    """Return the unbiased squared MMD with the kernel ``(x.y / D + 1)^3`` (KVD).
+
+    MMD is the maximum mean discrepancy.
 
     Raises:
         ValueError: if a set has fewer than two rows or the widths differ.

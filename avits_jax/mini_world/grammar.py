@@ -85,7 +85,7 @@ WORDS = ("", *MEANINGS, *_FILLERS)
 
 
 def help_text() -> str:
-    """What mini understands, in a few lines, with three examples."""
+    """Say what mini understands, in a few lines, with three examples."""
     lists = [
         f"a color ({', '.join(COLORS)})",
         f"a shape ({', '.join(SHAPES)})",
@@ -139,7 +139,7 @@ def parse(prompt: str) -> Attributes:
 
 
 def tokenize(prompt: str) -> Int[np.ndarray, " L"]:
-    """Word ids of a prompt, padded with 0 to MAX_WORDS; raises as `parse` does."""
+    """Return a prompt's word ids, padded with 0 to MAX_WORDS; raise as `parse` does."""
     parse(prompt)
     ids = np.zeros(MAX_WORDS, np.int32)
     words = _split(prompt)

@@ -48,7 +48,7 @@ class Verdict(NamedTuple):
 
     @property
     def right(self) -> bool:
-        """The clip is entirely right."""
+        """Tell whether the clip is entirely right."""
         return all(self)
 
 
@@ -82,7 +82,7 @@ def _background() -> Float[np.ndarray, "H 1 3"]:
 
 
 def _watch(video: Float[np.ndarray, "F H W 3"]):
-    """Colour, shape and impact times of the largest object in each frame."""
+    """Return colour, shape and impact times of the largest object in each frame."""
     above = slice(0, int(world.FLOOR))
     change = (video - _background())[:, above]
     found = [_object(frame) for frame in change]
@@ -97,7 +97,7 @@ def _watch(video: Float[np.ndarray, "F H W 3"]):
 
 
 def _object(change: Float[np.ndarray, "H W 3"]):
-    """Mean colour, filled share of its box, and centre row of a frame's object."""
+    """Return mean colour, filled share of its box, and centre row of an object."""
     strength = np.abs(change).max(-1)
     peak = strength.max()
     nothing = (np.full(3, np.nan), np.nan, np.nan)
@@ -121,14 +121,14 @@ def _object(change: Float[np.ndarray, "H W 3"]):
 
 
 def _nearest_color(change: Float[np.ndarray, "3"]) -> int:
-    """Index of the palette colour whose difference from the wall points alike."""
+    """Return the palette colour whose difference from the wall points alike."""
     palette = world.RGB - (world.BACKGROUND_TOP + world.BACKGROUND_BOTTOM) / 2
     cosine = palette @ change / np.linalg.norm(palette, axis=1)
     return int(np.argmax(cosine))
 
 
 def _impacts(rows: Float[np.ndarray, " F"]) -> tuple[float, ...]:
-    """Times at which the object turns from falling to rising near the floor."""
+    """Return when the object turns from falling to rising near the floor."""
     frames = np.arange(len(rows))
     known = ~np.isnan(rows)
     rows = np.interp(frames, frames[known], rows[known])
@@ -143,13 +143,13 @@ def _impacts(rows: Float[np.ndarray, " F"]) -> tuple[float, ...]:
 
 
 def _envelope(audio: Float[np.ndarray, " S"]) -> Float[np.ndarray, " T"]:
-    """Root-mean-square level in 10 ms windows, every 5 ms."""
+    """Return the root-mean-square level in 10 ms windows, every 5 ms."""
     power = np.convolve(audio**2, np.full(160, 1 / 160), mode="same")
     return np.sqrt(power[::_ENVELOPE_HOP])
 
 
 def _listen(audio: Float[np.ndarray, " S"]):
-    """Sound and onset times."""
+    """Return sound and onset times."""
     level = _envelope(audio)
     if level.max() < _SILENCE:
         return -1, ()
@@ -160,7 +160,7 @@ def _listen(audio: Float[np.ndarray, " S"]):
 
 
 def _onsets(level: Float[np.ndarray, " T"]) -> list[int]:
-    """Samples at which the level jumps: against its maximum 15 to 50 ms before."""
+    """Return samples at which the level jumps over its maximum 15 to 50 ms before."""
     before = ndimage.maximum_filter1d(np.pad(level, (10, 0))[: len(level)], 8, origin=3)
     jump = np.maximum(level - before, 0)
     peaks, _ = signal.find_peaks(np.pad(jump, 1), height=0.2 * level.max(), distance=36)

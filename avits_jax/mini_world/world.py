@@ -106,13 +106,13 @@ def sample_scene(key: Key[Array, ""]) -> Scene:
 
 
 def impact_times(scene: Scene) -> Float[Array, "4"]:
-    """Times of the impacts in seconds; entries from ``impacts`` on are 1e3."""
+    """Return the impacts' times in seconds; entries from ``impacts`` on are 1e3."""
     index = jnp.arange(4)
     return jnp.where(index < scene.impacts, scene.first + index * scene.gap, 1e3)
 
 
 def _height(scene: Scene, time: Float[Array, " F"]) -> Float[Array, " F"]:
-    """Height above the floor in pixels: one parabola between neighbouring impacts."""
+    """Return the height above the floor in pixels: parabolas between impacts."""
     apex = 9.0 + 8.0 * jnp.minimum(1.0, (scene.gap - 0.4) / 0.9)
     phase = (time - scene.first) / scene.gap
     u = phase - jnp.floor(phase)
@@ -120,7 +120,7 @@ def _height(scene: Scene, time: Float[Array, " F"]) -> Float[Array, " F"]:
 
 
 def _signed_distance(scene: Scene, x, y) -> Float[Array, "F H W"]:
-    """Distance to the shape's edge in pixels, negative inside; origin at its foot."""
+    """Return the distance to the edge in pixels, negative inside, from its foot."""
     r = scene.radius
     side = 0.90 * r
     outer = 1.30 * r  # circumradius of the triangle
@@ -149,7 +149,7 @@ def render_frames(
 
 
 def _strike(scene: Scene, noise: Float[Array, " S"]) -> Float[Array, " S"]:
-    """One impact of the scene's material, starting at sample 0, peak about 1."""
+    """Render one impact of the scene's material from sample 0 on, peak about 1."""
     t = jnp.arange(NUM_SAMPLES) / SAMPLE_RATE
     tau = 2 * jnp.pi * scene.pitch
 
@@ -174,7 +174,7 @@ def _strike(scene: Scene, noise: Float[Array, " S"]) -> Float[Array, " S"]:
 
 
 def render_audio(key: Key[Array, ""], scene: Scene) -> Float[Array, " S"]:
-    """Sound of the scene at 16 kHz, [-1, 1]; ``key`` draws drum and cymbal noise."""
+    """Render the sound at 16 kHz, [-1, 1]; ``key`` draws drum and cymbal noise."""
     strike = _strike(scene, jax.random.normal(key, (NUM_SAMPLES,)))
     starts = jnp.round(impact_times(scene) * SAMPLE_RATE).astype(jnp.int32)
     starts = jnp.clip(starts, 0, NUM_SAMPLES)
@@ -188,7 +188,7 @@ def render_audio(key: Key[Array, ""], scene: Scene) -> Float[Array, " S"]:
 
 
 def frame_times() -> Float[np.ndarray, " F"]:
-    """Middle of each frame in seconds, the instant that it shows."""
+    """Return the middle of each frame in seconds, the instant that it shows."""
     return ((np.arange(NUM_FRAMES) + 0.5) / FPS).astype(np.float32)
 
 

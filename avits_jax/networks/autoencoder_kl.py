@@ -2,6 +2,10 @@
 
 Rombach et al., "High-Resolution Image Synthesis with Latent Diffusion Models", CVPR
 2022. Arrays are batch-first and channels-last.
+
+Upstream: huggingface/diffusers, src/diffusers/models/autoencoders/autoencoder_kl.py
+(AutoencoderKL) and vae.py beside it (Encoder, Decoder), src/diffusers/models/resnet.py
+(ResnetBlock2D).
 """
 
 from dataclasses import dataclass
@@ -15,6 +19,7 @@ from avits_jax.nn.convolution import upsample_nearest
 from avits_jax.nn.gaussian import Gaussian, split_moments
 
 Image = Float[Array, "B H W C"]
+Changed = Float[Array, "B h w c"]  # of other sizes than the input
 _EPSILON = 1e-6
 
 
@@ -42,7 +47,7 @@ class AutoencoderKLConfig:
 def group_norm(
     channels: int, groups: int, rngs: nnx.Rngs, epsilon: float = _EPSILON
 ) -> nnx.GroupNorm:
-    """GroupNorm with its statistics in float32, by the two-pass formula."""
+    """Make a GroupNorm with its statistics in float32, by the two-pass formula."""
     return nnx.GroupNorm(
         channels, groups, epsilon=epsilon, use_fast_variance=False, rngs=rngs
     )
@@ -63,7 +68,7 @@ class ResnetBlock(nnx.Module):
         same = inward == outward
         self.shortcut = None if same else _conv(inward, outward, rngs, size=1)
 
-    def __call__(self, x: Image) -> Image:
+    def __call__(self, x: Image) -> Changed:
         h = self.conv1(jax.nn.silu(self.norm1(x)))
         h = self.conv2(jax.nn.silu(self.norm2(h)))
         return h + (x if self.shortcut is None else self.shortcut(x))
@@ -99,7 +104,7 @@ class Middle(nnx.Module):
 
 
 def _resampler(channels: int, direction: str | None, rngs: nnx.Rngs):
-    """Convolution that halves the size, or the one that follows its doubling."""
+    """Make the convolution that halves the size, or the one that follows doubling."""
     if direction == "down":
         margins = ((0, 1), (0, 1))
         return nnx.Conv(
@@ -128,7 +133,7 @@ class Level(nnx.Module):
         )
         self.resample = _resampler(outward, resample, rngs)
 
-    def __call__(self, x: Image) -> Image:
+    def __call__(self, x: Image) -> Changed:
         for resnet in self.resnets:
             x = resnet(x)
         if self.resample is None:
@@ -153,7 +158,7 @@ class Encoder(nnx.Module):
         self.norm_out = group_norm(widths[-1], groups, rngs)
         self.conv_out = _conv(widths[-1], 2 * config.latent_channels, rngs)
 
-    def __call__(self, x: Image) -> Image:
+    def __call__(self, x: Image) -> Changed:
         x = self.conv_in(x)
         for level in self.levels:
             x = level(x)
@@ -177,7 +182,7 @@ class Decoder(nnx.Module):
         self.norm_out = group_norm(widths[-1], groups, rngs)
         self.conv_out = _conv(widths[-1], config.out_channels, rngs)
 
-    def __call__(self, z: Image) -> Image:
+    def __call__(self, z: Image) -> Changed:
         x = self.middle(self.conv_in(z))
         for level in self.levels:
             x = level(x)
@@ -195,9 +200,9 @@ class AutoencoderKL(nnx.Module):
         self.decoder = Decoder(config, rngs=rngs)
 
     def encode(self, images: Image) -> Gaussian:
-        """Images ``[B, H, W, C]`` to the distribution of their latents."""
+        """Encode images ``[B, H, W, C]`` as the distribution of their latents."""
         return split_moments(self.quant(self.encoder(images)))
 
     def decode(self, latents: Float[Array, "B h w D"]) -> Image:
-        """Latents ``[B, h, w, D]`` to images."""
+        """Decode latents ``[B, h, w, D]`` to images."""
         return self.decoder(self.post_quant(latents))

@@ -1,4 +1,9 @@
-"""HiFi-GAN vocoder: mel spectrogram to waveform (Kong et al., arXiv 2010.05646)."""
+"""HiFi-GAN vocoder: mel spectrogram to waveform (Kong et al., arXiv 2010.05646).
+
+Upstream: huggingface/transformers,
+src/transformers/models/speecht5/modeling_speecht5.py (SpeechT5HifiGan). A transposed
+convolution is a convolution over a dilated input here.
+"""
 
 from dataclasses import dataclass
 from functools import reduce
@@ -41,11 +46,11 @@ class HifiGanConfig:
 
     @property
     def hop(self) -> int:
-        """Samples per mel row."""
+        """Return how many samples a mel row stands for."""
         return int(np.prod(self.upsample_rates))
 
     def num_samples(self, rows: int) -> int:
-        """Length of the waveform of ``rows`` mel rows; a little over ``rows * hop``."""
+        """Return the waveform's length; a little over ``rows * hop``."""
         length = rows
         stages = zip(self.upsample_rates, self.upsample_kernels, strict=True)
         for rate, kernel in stages:
@@ -64,7 +69,7 @@ class Upsample(nnx.Module):
         self.kernel = nnx.Param(init(rngs.params(), (kernel, inward, outward)))
         self.bias = nnx.Param(jnp.zeros((outward,)))
 
-    def __call__(self, x: Signal) -> Signal:
+    def __call__(self, x: Signal) -> Float[Array, "B t c"]:
         kernel = self.kernel[...].astype(x.dtype)
         size = kernel.shape[0]
         margin = size - 1 - (size - self.rate) // 2
@@ -136,7 +141,7 @@ class HifiGan(nnx.Module):
         self.conv_out = nnx.Conv(channels, 1, (7,), padding=3, rngs=rngs)
 
     def __call__(self, mel: Float[Array, "B T M"]) -> Float[Array, "B S"]:
-        """Mel rows to samples in [-1, 1], ``config.num_samples(T)`` of them."""
+        """Turn T mel rows into ``config.num_samples(T)`` samples in [-1, 1]."""
         x = (mel - self.mean[...]) / self.scale[...] if self.config.normalize else mel
         x = self.conv_in(x)
         width = len(self.config.resblock_kernels)

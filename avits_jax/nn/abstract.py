@@ -1,7 +1,7 @@
 """Networks by shapes alone."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import jax
 from flax import nnx
@@ -9,7 +9,7 @@ from flax import nnx
 from avits_jax.types import PyTree
 
 
-class _OneKey:
+class _OneKey(nnx.Rngs):
     """Random streams of a network whose numbers nobody sees: one key for all.
 
     While a network is traced, the counters of `nnx.Rngs` cost time that grows with the
@@ -17,10 +17,11 @@ class _OneKey:
     """
 
     def __init__(self) -> None:
-        self._key = jax.random.key(0)
+        """Have no streams, hence no counters."""
 
     def params(self) -> Any:
-        return self._key
+        """Return the only key."""
+        return jax.random.key(0)
 
 
 def abstract(make: Callable[[nnx.Rngs], nnx.Module]) -> tuple[nnx.GraphDef, PyTree]:
@@ -33,6 +34,6 @@ def abstract(make: Callable[[nnx.Rngs], nnx.Module]) -> tuple[nnx.GraphDef, PyTr
         Its static graph, and its parameters as nested dicts of `jax.ShapeDtypeStruct`;
         ``nnx.merge(graph, params)`` of a tree like that is the network.
     """
-    network = nnx.eval_shape(lambda: make(cast(nnx.Rngs, _OneKey())))
+    network = nnx.eval_shape(lambda: make(_OneKey()))
     graph, state = nnx.split(network)
     return graph, nnx.to_pure_dict(state)

@@ -6,7 +6,7 @@ from jaxtyping import Array, Bool, Float
 
 
 def _fused_fits(query: Array) -> bool:
-    """True where there is cuDNN, and its fused attention takes these arrays."""
+    """Tell whether there is cuDNN, and its fused attention takes these arrays."""
     narrow = query.dtype in (jnp.bfloat16, jnp.float16)
     head = query.shape[-1]
     return jax.default_backend() == "gpu" and narrow and head % 8 == 0 and head <= 128
@@ -14,19 +14,19 @@ def _fused_fits(query: Array) -> bool:
 
 def attend(
     query: Float[Array, "B Q H D"],
-    key: Float[Array, "B K H D"],
-    value: Float[Array, "B K H D"],
+    key: Float[Array, "B K G D"],
+    value: Float[Array, "B K G D"],
     mask: Bool[Array, "#B #H #Q K"] | None = None,
 ) -> Float[Array, "B Q H D"]:
-    """Softmax attention at scale 1/sqrt(D), the softmax in float32.
+    """Apply softmax attention at scale 1/sqrt(D), the softmax in float32.
 
     cuDNN's fused kernel is used for half-precision arrays of a shape that it takes, in
     programs for a CUDA GPU that are made where there is one; XLA's own elsewhere.
 
     Args:
         query: ``[B, Q, H, D]``.
-        key: ``[B, K, H, D]``.
-        value: ``[B, K, H, D]``.
+        key: ``[B, K, G, D]``; G divides H, and neighbouring queries share a head.
+        value: ``[B, K, G, D]``.
         mask: True where a query may look at a key; broadcast to ``[B, H, Q, K]``.
 
     Returns:

@@ -7,20 +7,20 @@ from jaxtyping import Array, Complex, Float
 
 
 def _frames(num_samples: int, n_fft: int, hop: int, xp=jnp):
-    """Sample index of every frame's every sample, after padding n_fft // 2 in front."""
+    """Return indices of every frame's samples, after padding n_fft // 2 in front."""
     starts = xp.arange(num_samples // hop) * hop + hop // 2
     return starts[:, None] + xp.arange(n_fft)[None]
 
 
 def _window(n_fft: int) -> np.ndarray:
-    """Periodic Hann window."""
+    """Return a periodic Hann window."""
     return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
 
 
 def stft(
     audio: Float[Array, "*B S"], n_fft: int, hop: int
-) -> Complex[Array, "*B T n_fft//2+1"]:
-    """Short-time Fourier transform with a Hann window.
+) -> Complex[Array, "*B T {n_fft}//2+1"]:
+    """Apply the short-time Fourier transform with a Hann window.
 
     Frame t is centred on sample ``hop * t + hop // 2``, so that ``S // hop`` frames
     tile the clip evenly; the clip is padded with zeros at both ends.
@@ -33,7 +33,10 @@ def stft(
 def istft(
     spectrum: Complex[Array, "*B T K"], n_fft: int, hop: int, num_samples: int
 ) -> Float[Array, "*B S"]:
-    """Least-squares inverse of `stft`: overlap-add over the summed squared window."""
+    """Invert `stft` in the least-squares sense.
+
+    Frames are added up and divided by the sum of the squared windows.
+    """
     window = _window(n_fft)
     framed = jnp.fft.irfft(spectrum, n=n_fft) * window
     length = num_samples + n_fft + hop
@@ -76,7 +79,7 @@ def griffin_lim(
 def mel_filters(
     num_mels: int, n_fft: int, sample_rate: int, low: float = 40.0
 ) -> Float[np.ndarray, "K M"]:
-    """Triangular filters evenly spaced on the HTK mel scale up to Nyquist."""
+    """Return triangles evenly spaced on the HTK mel scale up to Nyquist."""
     mel = np.linspace(
         2595 * np.log10(1 + low / 700),
         2595 * np.log10(1 + sample_rate / 2 / 700),

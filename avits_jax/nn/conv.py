@@ -34,7 +34,7 @@ class Conv(nnx.Module):
         self.kernel = nnx.Param(init(rngs.params(), (*size, inputs, outputs)))
         self.bias = nnx.Param(jnp.zeros(outputs))
 
-    def __call__(self, x: Float[Array, "B *space C"]) -> Float[Array, "B *space O"]:
+    def __call__(self, x: Float[Array, "B *space C"]) -> Float[Array, "B *out O"]:
         kernel = self.kernel[...]
         size, stride = kernel.shape[:-2], self.stride
         space = x.shape[1:-1]
@@ -53,7 +53,7 @@ class Conv(nnx.Module):
         return columns @ kernel.reshape(-1, kernel.shape[-1]) + self.bias[...]
 
     def _window(self, offset: tuple[int, ...], out: list[int]) -> list[slice]:
-        """Positions that one kernel tap reads."""
+        """Return the positions that one kernel tap reads."""
         last = np.multiply(np.subtract(out, 1), self.stride)
         return [
             slice(start, start + int(end) + 1, self.stride)

@@ -1,4 +1,7 @@
-"""Convolutions that flax does not have as they are needed here."""
+"""Convolutions that flax does not have as they are needed here.
+
+Upstream: `CausalConv3d` is of hpcaitech/Open-Sora, opensora/models/vae/vae_temporal.py.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -6,6 +9,8 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 Video = Float[Array, "B T H W C"]
+Filtered = Float[Array, "B t H W D"]
+Kernel = Float[Array, "K Kh Kw C D"]
 
 
 def upsample_nearest(x: Float[Array, "B H W C"]) -> Float[Array, "B 2*H 2*W C"]:
@@ -13,8 +18,8 @@ def upsample_nearest(x: Float[Array, "B H W C"]) -> Float[Array, "B 2*H 2*W C"]:
     return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
 
 
-def _conv3d(x: Video, kernel: Float[Array, "K Kh Kw C D"], stride: int) -> Video:
-    """Convolution whose time axis is padded already."""
+def _conv3d(x: Video, kernel: Kernel, stride: int) -> Filtered:
+    """Convolve an array whose time axis is padded already."""
     margins = [(size // 2, size // 2) for size in kernel.shape[1:3]]
     return jax.lax.conv_general_dilated(
         x,
@@ -25,10 +30,8 @@ def _conv3d(x: Video, kernel: Float[Array, "K Kh Kw C D"], stride: int) -> Video
     )
 
 
-def _shifted_conv2d(
-    x: Video, kernel: Float[Array, "K Kh Kw C D"], stride: int
-) -> Video:
-    """`_conv3d` as a sum of 2-D convolutions of shifted frames; faster on CPU."""
+def _shifted_conv2d(x: Video, kernel: Kernel, stride: int) -> Filtered:
+    """Return `_conv3d` as a sum of 2-D convolutions of shifted frames, fast on CPUs."""
     length = (x.shape[1] - kernel.shape[0]) // stride + 1
     total = None
     for offset, slab in enumerate(kernel):
@@ -67,8 +70,8 @@ class CausalConv3d(nnx.Module):
         )
         self.bias = nnx.Param(jnp.zeros((out_channels,))) if use_bias else None
 
-    def __call__(self, x: Video) -> Video:
-        """``[B, T, H, W, C]`` to ``[B, T / stride, H, W, D]``."""
+    def __call__(self, x: Video) -> Filtered:
+        """Convolve ``[B, T, H, W, C]`` to ``[B, T / stride, H, W, D]``."""
         kernel = self.kernel[...].astype(x.dtype)
         front = kernel.shape[0] - self.stride
         x = jnp.pad(x, ((0, 0), (front, 0), (0, 0), (0, 0), (0, 0)))

@@ -18,5 +18,5 @@ class Embedding(nnx.Module):
         self.embedding = nnx.Param(values)
 
     def __call__(self, ids: Int[Array, "*B"]) -> Float[Array, "*B D"]:
-        """Rows of the table; ids out of range give the nearest row."""
+        """Look up rows of the table; ids out of range give the nearest row."""
         return jnp.take(self.embedding[...], ids, axis=0, mode="clip")

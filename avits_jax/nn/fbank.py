@@ -3,6 +3,9 @@
 `kaldi_fbank` serves encoders trained on Kaldi features (ImageBind, AST, Synchformer);
 `stft_power` with `slaney_filters` serves those trained on librosa-like ones (CLAP,
 onset detection).
+
+Upstream: pytorch/audio, src/torchaudio/compliance/kaldi.py (fbank), and
+librosa/librosa, librosa/filters.py (mel).
 """
 
 from functools import lru_cache
@@ -19,7 +22,7 @@ _KALDI_FLOOR = float(np.finfo(np.float32).eps)
 def framed(
     audio: Float[Array, "*B S"], length: int, hop: int
 ) -> Float[Array, "*B T length"]:
-    """Overlapping frames that lie wholly inside the signal."""
+    """Cut overlapping frames that lie wholly inside the signal."""
     count = 1 + (audio.shape[-1] - length) // hop
     index = np.arange(count)[:, None] * hop + np.arange(length)[None]
     return audio[..., index]
@@ -34,7 +37,10 @@ def _power(frames: Float[Array, "*B T n"], n_fft: int) -> Float[Array, "*B T K"]
 def kaldi_filters(
     num_mels: int, n_fft: int, sample_rate: int, low: float, high: float
 ) -> Float[np.ndarray, "K M"]:
-    """Kaldi's triangles for n_fft/2 bins, straight on the mel axis, not normalised."""
+    """Return Kaldi's triangles, straight on the mel axis, not normalised.
+
+    There are n_fft / 2 bins, without the one at half the rate.
+    """
 
     def mel(hertz):
         return 1127.0 * np.log(1.0 + np.asarray(hertz, np.float64) / 700.0)
@@ -54,7 +60,7 @@ def kaldi_fbank(
     low: float = 20.0,
     high: float | None = None,
 ) -> Float[Array, "*B T M"]:
-    """Log-mel energies as Kaldi computes them with a Hann window and no dither.
+    """Return log-mel energies as Kaldi does with a Hann window and no dither.
 
     Frames of 25 ms every 10 ms, wholly inside the signal; each loses its mean, is
     pre-emphasised by 0.97 (its first sample against itself), windowed by a symmetric
@@ -89,9 +95,10 @@ def kaldi_fbank(
 def stft_power(
     audio: Float[Array, "*B S"], n_fft: int, hop: int, *, pad_mode: str
 ) -> Float[Array, "*B T K"]:
-    """Power spectrogram with a periodic Hann window; frame t is centred on ``t * hop``.
+    """Return the power spectrogram; frame t is centred on ``t * hop``.
 
-    ``pad_mode`` fills the half windows at the ends: "reflect" or "constant" (zeros).
+    The window is a periodic Hann window. ``pad_mode`` fills the half windows at the
+    ends: "reflect" or "constant" (zeros).
     """
     pad = [(0, 0)] * (audio.ndim - 1) + [(n_fft // 2, n_fft // 2)]
     frames = framed(jnp.pad(audio, pad, mode=pad_mode), n_fft, hop)
@@ -100,7 +107,7 @@ def stft_power(
 
 
 def _slaney_hertz(mel: np.ndarray) -> np.ndarray:
-    """Slaney's scale: 15 mel per kHz up to 1 kHz, then 27 mel per factor 6.4."""
+    """Return Hz on Slaney's scale: 15 mel per kHz up to 1, then 27 per factor 6.4."""
     log_step = np.log(6.4) / 27.0
     return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp(log_step * (mel - 15)))
 
@@ -115,7 +122,7 @@ def _slaney_mel(hertz: float) -> float:
 def slaney_filters(
     num_mels: int, n_fft: int, sample_rate: int, low: float, high: float
 ) -> Float[np.ndarray, "K M"]:
-    """Slaney's triangles, straight on the Hz axis and of unit area."""
+    """Return Slaney's triangles, straight on the Hz axis and of unit area."""
     edges = _slaney_hertz(
         np.linspace(_slaney_mel(low), _slaney_mel(high), num_mels + 2)
     )
@@ -127,5 +134,5 @@ def slaney_filters(
 
 
 def decibels(power: Float[Array, "*B"], *, floor: float = 1e-10) -> Float[Array, "*B"]:
-    """``10 log10(max(power, floor))``."""
+    """Return ``10 log10(max(power, floor))``."""
     return 10.0 * jnp.log10(jnp.maximum(power, floor))

@@ -20,11 +20,11 @@ class Gaussian(NamedTuple):
     log_variance: Float[Array, "*S"]
 
     def sample(self, noise: Float[Array, "*S"]) -> Float[Array, "*S"]:
-        """Value at the standard normal draw ``noise``."""
+        """Return the value at the standard normal draw ``noise``."""
         return self.mean + jnp.exp(0.5 * self.log_variance) * noise
 
 
-def split_moments(moments: Float[Array, "*B 2*D"]) -> Gaussian:
-    """Gaussian whose mean and log-variance are the halves of the last axis."""
+def split_moments(moments: Float[Array, "*B M"]) -> Gaussian:
+    """Return the Gaussian whose moments are the halves of the last axis."""
     mean, log_variance = jnp.split(moments, 2, axis=-1)
     return Gaussian(mean, jnp.clip(log_variance, *_LOG_VARIANCE_RANGE))

@@ -5,20 +5,14 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-
-def attend(
-    query: Float[Array, "B Q H D"],
-    key: Float[Array, "B K H D"],
-    value: Float[Array, "B K H D"],
-    mask: Bool[Array, "B K"] | None = None,
-) -> Float[Array, "B Q H D"]:
-    """Softmax attention; positions where ``mask`` is False are not looked at."""
-    bias = None if mask is None else mask[:, None, None, :]
-    return jax.nn.dot_product_attention(query, key, value, mask=bias)
+from avits_jax.nn.attention import attend
 
 
 class SelfAttention(nnx.Module):
-    """Multi-head self-attention with one fused projection."""
+    """Multi-head self-attention with one fused projection.
+
+    Positions where ``mask`` is False are not looked at.
+    """
 
     def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs):
         self.heads = heads
@@ -31,7 +25,8 @@ class SelfAttention(nnx.Module):
         batch, length, width = x.shape
         shape = (batch, length, 3, self.heads, width // self.heads)
         q, k, v = jnp.moveaxis(self.qkv(x).reshape(shape), 2, 0)
-        return self.out(attend(q, k, v, mask).reshape(x.shape))
+        seen = None if mask is None else mask[:, None, None]
+        return self.out(attend(q, k, v, seen).reshape(x.shape))
 
 
 class Mlp(nnx.Module):
@@ -75,7 +70,7 @@ class TextEncoder(nnx.Module):
         self.norm = nnx.LayerNorm(width, rngs=rngs)
 
     def __call__(self, words: Int[Array, "B L"]) -> Float[Array, "B D"]:
-        """``words`` are padded with 0; padding alone gives a zero vector."""
+        """Encode ``words`` padded with 0; padding alone gives a zero vector."""
         mask = words > 0
         x = self.embed(words) + self.position[...]
         for block in self.blocks:
@@ -86,7 +81,7 @@ class TextEncoder(nnx.Module):
 
 
 def sinusoid(time: Float[Array, " B"], width: int) -> Float[Array, "B width"]:
-    """Sinusoidal embedding of noise levels in [0, 1]."""
+    """Return a sinusoidal embedding of noise levels in [0, 1]."""
     freqs = jnp.exp(jnp.linspace(0.0, jnp.log(1000.0), width // 2))
     angle = time[:, None] * freqs
     return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], -1)

@@ -7,8 +7,8 @@ from jaxtyping import Array, Float
 
 def patchify(
     images: Float[Array, "*B H W C"], patch: int, stride: int | None = None
-) -> Float[Array, "*B P patch*patch*C"]:
-    """Square patches row by row, each flattened as (y, x, channel).
+) -> Float[Array, "*B P {patch}*{patch}*C"]:
+    """Cut square patches row by row, each flattened as (y, x, channel).
 
     Args:
         images: height, width and channels last.
@@ -38,13 +38,13 @@ def patchify(
 
 
 def _windows(length: int, size: int, stride: int) -> np.ndarray:
-    """Indices ``[count, size]`` of the windows along one axis."""
+    """Return indices ``[count, size]`` of the windows along one axis."""
     starts = np.arange(0, length - size + 1, stride)
     return starts[:, None] + np.arange(size)
 
 
 def patch_kernel(weight: np.ndarray) -> np.ndarray:
-    """Weight ``[out, in, *window]`` of a patch convolution as a matrix for `patchify`.
+    """Turn a patch convolution's ``[out, in, *window]`` into `patchify`'s matrix.
 
     The window may have a leading time axis, which then varies slowest.
     """

@@ -10,7 +10,7 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 def to_levels(
     video: Float[Array, "*B 3"], *, truncate: bool = False
 ) -> Float[Array, "*B 3"]:
-    """Pictures in [0, 1] to whole grey levels in [0, 255], kept as floats.
+    """Turn pictures in [0, 1] into whole grey levels in [0, 255], kept as floats.
 
     Args:
         video: values outside [0, 1] are clipped.
@@ -25,6 +25,6 @@ def normalise(
     mean: tuple[float, float, float] = CLIP_MEAN,
     std: tuple[float, float, float] = CLIP_STD,
 ) -> Float[Array, "*B 3"]:
-    """Grey levels in [0, 255] to ``(levels / 255 - mean) / std``."""
+    """Normalise grey levels in [0, 255]: ``(levels / 255 - mean) / std``."""
     dtype = levels.dtype
     return (levels / 255.0 - jnp.asarray(mean, dtype)) / jnp.asarray(std, dtype)

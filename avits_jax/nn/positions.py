@@ -1,4 +1,8 @@
-"""Sinusoidal positions and embeddings of numbers, and rotary positions of pairs."""
+"""Sinusoidal positions and embeddings of numbers, and rotary positions of pairs.
+
+Upstream: hpcaitech/Open-Sora, opensora/models/layers/blocks.py (PositionEmbedding2D,
+TimestepEmbedder).
+"""
 
 import jax.numpy as jnp
 import ml_dtypes
@@ -9,7 +13,7 @@ _PERIOD = 10_000.0
 
 
 def _waves(position: np.ndarray, num_waves: int, rounded: bool = False) -> np.ndarray:
-    """``[sin, cos]`` of positions at ``num_waves`` frequencies falling from 1."""
+    """Return ``[sin, cos]`` of positions at ``num_waves`` frequencies from 1 down."""
     power = np.arange(num_waves, dtype=np.float32) / np.float32(num_waves)
     period = (_PERIOD ** power.astype(np.float64)).astype(np.float32)
     frequency = np.float32(1) / period
@@ -22,7 +26,7 @@ def _waves(position: np.ndarray, num_waves: int, rounded: bool = False) -> np.nd
 def positions_1d(
     length: int, width: int, *, rounded: bool = False
 ) -> Float[np.ndarray, "L D"]:
-    """Sinusoids of 0, 1, ..., ``length - 1``: sines, then cosines.
+    """Return sinusoids of 0, 1, ..., ``length - 1``: sines, then cosines.
 
     ``rounded`` rounds the frequencies to bfloat16.
     """
@@ -38,7 +42,7 @@ def positions_2d(
     *,
     rounded: bool = False,
 ) -> Float[np.ndarray, "H W D"]:
-    """Sinusoids of a grid: the column in the first half of ``width``, then the row.
+    """Return a grid's sinusoids: the column in the first half, then the row.
 
     A coordinate is ``index / scale * base / n``, with ``n`` the grid's size along its
     axis.
@@ -63,7 +67,7 @@ def positions_2d(
 
 
 def embed_number(value: Float[Array, "*B"], width: int) -> Float[Array, "*B D"]:
-    """Cosines, then sines, of a number at ``width / 2`` frequencies, in float32."""
+    """Return a number's cosines, then sines, at ``width / 2`` frequencies; float32."""
     steps = np.arange(width // 2, dtype=np.float32)
     # At 1000 radians the rounding of the exponent shows; networks were trained with it.
     power = np.float32(-np.log(_PERIOD)) * steps / np.float32(width // 2)

@@ -1,4 +1,7 @@
-"""Change a waveform's sampling rate by windowed-sinc interpolation, in-graph."""
+"""Change a waveform's sampling rate by windowed-sinc interpolation, in-graph.
+
+Upstream: pytorch/audio, src/torchaudio/functional/functional.py (resample).
+"""
 
 import math
 from functools import lru_cache
@@ -14,7 +17,7 @@ _ROLLOFF = 0.99
 
 @lru_cache(maxsize=16)
 def _filters(source: int, target: int) -> tuple[np.ndarray, int]:
-    """One filter per output phase ``[target, taps]``, and the taps before a sample."""
+    """Return a filter per output phase ``[target, taps]``, and taps before a sample."""
     cutoff = min(source, target) * _ROLLOFF
     margin = math.ceil(_ZEROS * source / cutoff)
     taps = np.arange(-margin, margin + source) / source

@@ -3,6 +3,8 @@
 A resize is separable and linear, so each axis is one small constant matrix. That maps
 onto matrix units, works under jit with no gather, and lets one function cover bilinear
 and bicubic, with and without antialias, half-pixel and corner-aligned.
+
+Upstream: python-pillow/Pillow, src/libImaging/Resample.c, for kernels with antialias.
 """
 
 from collections.abc import Callable
@@ -17,7 +19,7 @@ Kernel = Callable[[np.ndarray], np.ndarray]
 
 
 def triangle(x: np.ndarray) -> np.ndarray:
-    """Bilinear kernel."""
+    """Return the bilinear kernel."""
     return np.maximum(0.0, 1.0 - np.abs(x))
 
 
@@ -29,12 +31,12 @@ def _cubic(x: np.ndarray, a: float) -> np.ndarray:
 
 
 def cubic_pil(x: np.ndarray) -> np.ndarray:
-    """Bicubic kernel with a = -0.5: PIL, and torch with antialias."""
+    """Return the bicubic kernel with a = -0.5: PIL, and torch with antialias."""
     return _cubic(x, -0.5)
 
 
 def cubic_torch(x: np.ndarray) -> np.ndarray:
-    """Bicubic kernel with a = -0.75: torch without antialias, and OpenCV."""
+    """Return the bicubic kernel with a = -0.75: torch without antialias, and OpenCV."""
     return _cubic(x, -0.75)
 
 
@@ -46,7 +48,7 @@ def resize_matrix(
     antialias: bool = False,
     align_corners: bool = False,
 ) -> Float[np.ndarray, "target source"]:
-    """Weights that take ``source`` samples to ``target`` samples along one axis.
+    """Return weights that take ``source`` to ``target`` samples along one axis.
 
     With ``antialias`` the kernel widens when shrinking and is renormalised at the
     border, as in PIL. Without it the border sample is repeated, as in torch and OpenCV.
@@ -114,7 +116,7 @@ def round_levels(x: Float[Array, "*B"]) -> Float[Array, "*B"]:
 def resize_levels(
     x: Float[Array, "*B H W C"], size: tuple[int, int]
 ) -> Float[Array, "*B P Q C"]:
-    """Bicubic antialiased resize of grey levels in [0, 255], as PIL does it on uint8.
+    """Resize grey levels in [0, 255] by antialiased bicubic, as PIL does on uint8.
 
     PIL works along rows first and rounds to whole levels after each axis; its integer
     weights may still differ by one level from ours. (Pillow 13 starts with the columns
@@ -127,7 +129,7 @@ def resize_levels(
 
 
 def short_side(height: int, width: int, side: int) -> tuple[int, int]:
-    """Size whose short side is ``side``, aspect kept, the long side rounded down."""
+    """Return a size of short side ``side``, aspect kept, the long one rounded down."""
     if height <= width:
         return side, side * width // height
     return side * height // width, side

@@ -1,12 +1,16 @@
-"""Rotary positions: pairs (i, i + D/2) of a head turn by position times frequency."""
+"""Rotary positions: pairs (i, i + D/2) of a head turn by position times frequency.
+
+Upstream: huggingface/transformers,
+src/transformers/models/qwen2_vl/modeling_qwen2_vl.py.
+"""
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 
-def rotary_frequencies(width: int, theta: float) -> Float[np.ndarray, " width/2"]:
-    """``theta ** (-2 i / width)`` for i = 0 ... width / 2 - 1, in float32."""
+def rotary_frequencies(width: int, theta: float) -> Float[np.ndarray, " {width}//2"]:
+    """Return ``theta ** (-2 i / width)`` for i = 0 ... width / 2 - 1, in float32."""
     powers = np.arange(0, width, 2, dtype=np.float32) / np.float32(width)
     return (np.float32(1) / np.float32(theta) ** powers).astype(np.float32)
 

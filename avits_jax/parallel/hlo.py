@@ -54,12 +54,12 @@ class Collective(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        """Bytes of one execution."""
+        """Return the bytes of one execution."""
         return sum(array_bytes(dtype, shape) for dtype, shape in self.shapes)
 
     @property
     def total_bytes(self) -> int:
-        """Bytes of all executions."""
+        """Return the bytes of all executions."""
         return self.bytes * self.times
 
 

@@ -69,7 +69,7 @@ def format_number(value: Any, signed: bool = False) -> str:
 
 
 def _view(folder: Path, results: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything the template shows."""
+    """Return everything the template shows."""
     rows = ranked_rows(results)
     verifiers = results["verifiers"]
     history = results.get("sigma_history") or []
@@ -153,14 +153,14 @@ def _data_uri(path: Path, kind: str) -> str | None:
 
 
 def _preview_lines(clip: Mapping[str, Any]) -> list[str]:
-    """The stretch of time that each line of a preview shows."""
+    """Return the stretch of time that each line of a preview shows."""
     _, count = line_layout(clip["frames"])
     step = clip["frames"] / clip["fps"] / count
     return [f"{i * step:.3g} to {(i + 1) * step:.3g} s" for i in range(count)]
 
 
 def _settings(results: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Titled groups of names and values for the settings tables."""
+    """Return titled groups of names and values for the settings tables."""
     clip = results["clip"]
     run = {
         "model": results["model"],

@@ -69,7 +69,7 @@ def write_previews(
 
 
 def line_layout(num_frames: int) -> tuple[int, int]:
-    """Frames per line and number of lines in a preview of ``num_frames`` frames."""
+    """Return frames per line and number of lines in a preview of a clip."""
     if num_frames < 2 * FRAMES_PER_LINE:
         return min(num_frames, FRAMES_PER_LINE), 1
     return FRAMES_PER_LINE, _MAX_LINES
@@ -78,7 +78,7 @@ def line_layout(num_frames: int) -> tuple[int, int]:
 def mel_spectrogram(
     audio: Float[np.ndarray, " S"], sample_rate: int, seconds: float
 ) -> Float[np.ndarray, "B T"]:
-    """Power in decibels over mel-spaced bands, low bands first.
+    """Return power in decibels over mel-spaced bands, low bands first.
 
     Args:
         audio: mono, in [-1, 1].
@@ -99,7 +99,7 @@ def mel_spectrogram(
 
 
 def _mel_bands(window: int, sample_rate: int, count: int) -> np.ndarray:
-    """Triangular weights ``[count, bins]``, never narrower than one frequency bin."""
+    """Return triangles ``[count, bins]``, never narrower than one frequency bin."""
     top = 2595 * math.log10(1 + sample_rate / 2 / 700)
     edges = 700 * (10 ** (np.linspace(0, top, count + 2) / 2595) - 1)
     bin_width = sample_rate / window

@@ -195,4 +195,4 @@ def beam_cost(
     nfe = sum(rollout_nfe(generator, children, step, step + 1) for step in ahead)
     nfe += rollout_nfe(generator, num_beams)
     scored = children * len(starts) + num_beams
-    return scored_cost(num_verifiers, scored, nfe, keep_media=keep_media)
+    return scored_cost(generator, num_verifiers, scored, nfe, keep_media=keep_media)

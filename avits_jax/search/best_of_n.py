@@ -6,7 +6,13 @@ from typing import Any
 from avits_jax.sampling.chunks import over_candidates
 from avits_jax.sampling.denoise import denoise
 from avits_jax.search.checks import check_batch, check_count
-from avits_jax.search.cost import Cost, evaluation_cost, largest_within, rollout_nfe
+from avits_jax.search.cost import (
+    Cost,
+    evaluation_cost,
+    largest_within,
+    rollout_nfe,
+    with_evaluations,
+)
 from avits_jax.search.evaluate import Finished, Problem, finish, pose, seen
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key
 from avits_jax.search.memory import Memory
@@ -130,8 +136,7 @@ def best_of_n_cost(
     check_batch(candidate_batch)
     again = _chunked(num_candidates, candidate_batch) and not keep_media
     cost = evaluation_cost(num_verifiers, num_candidates, winner_again=again)
-    nfe = rollout_nfe(generator, num_candidates)
-    return cost._replace(nfe=nfe)
+    return with_evaluations(cost, generator, rollout_nfe(generator, num_candidates))
 
 
 def best_of_n_candidates(max_nfe: int, generator: Generator) -> int:

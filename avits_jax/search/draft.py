@@ -140,4 +140,9 @@ def draft_best_of_n_cost(
         )
     nfe = rollout_nfe(draft, num_candidates) + rollout_nfe(generator, num_kept)
     scored = num_candidates + num_kept
-    return scored_cost(num_verifiers, scored, nfe, keep_media=keep_media)
+    cost = scored_cost(generator, num_verifiers, scored, nfe, keep_media=keep_media)
+    own, rough = generator.flops_per_evaluation, draft.flops_per_evaluation
+    if own is None or rough is None:
+        return cost._replace(flops=None)
+    drafted = rollout_nfe(draft, num_candidates)
+    return cost._replace(flops=drafted * rough + (nfe - drafted) * own)

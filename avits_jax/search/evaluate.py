@@ -208,6 +208,7 @@ def finish(
         nfe=jnp.int32(cost.nfe),
         decodes=jnp.int32(cost.decodes),
         verifier_calls=jnp.int32(cost.verifier_calls),
+        flops=None if cost.flops is None else jnp.float32(cost.flops),
         latents=together.candidates,
         media=together.media,
     )

@@ -289,7 +289,9 @@ def evosearch_cost(
         rollout_nfe(generator, num, step)
         for num, step in zip(worked, (0, *steps), strict=True)
     )
-    return scored_cost(num_verifiers, sum(worked), nfe, keep_media=keep_media)
+    return scored_cost(
+        generator, num_verifiers, sum(worked), nfe, keep_media=keep_media
+    )
 
 
 def evosearch_within(

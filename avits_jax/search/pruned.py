@@ -146,4 +146,6 @@ def pruned_cost(
         scored += alive
         alive, reached = num_kept, step + 1
     nfe += rollout_nfe(generator, alive, reached)
-    return scored_cost(num_verifiers, scored + alive, nfe, keep_media=keep_media)
+    return scored_cost(
+        generator, num_verifiers, scored + alive, nfe, keep_media=keep_media
+    )

@@ -234,4 +234,4 @@ def smc_cost(
         raise ValueError(f"strength must be above 0, got {options.strength}")
     nfe = rollout_nfe(generator, num_candidates)
     scored = num_candidates * (len(resample_steps) + 1)
-    return scored_cost(num_verifiers, scored, nfe, keep_media=keep_media)
+    return scored_cost(generator, num_verifiers, scored, nfe, keep_media=keep_media)

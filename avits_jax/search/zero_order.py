@@ -59,11 +59,12 @@ def zero_order(
     """Improve the initial noise step by step; return the best clip ever seen.
 
     Iteration 0 denoises N independent noises. Every further one denoises N neighbours
-    ``sqrt(1 - rate^2) z + rate noise`` of the pivot, the best noise among the last
-    pivot and its neighbours (Ma et al. 2025, "Inference-Time Scaling for Diffusion
-    Models beyond Scaling Denoising Steps", sec. 3.1, with neighbours that stay
-    Gaussian). The pivot itself is not denoised again. Iterations are one
-    `jax.lax.scan`: compile time does not grow with their number.
+    ``sqrt(1 - rate^2) z + rate s noise`` of the pivot, the best noise among the last
+    pivot and its neighbours; ``s`` is the first noise level, most often 1 (Ma et al.
+    2025, "Inference-Time Scaling for Diffusion Models beyond Scaling Denoising Steps",
+    sec. 3.1, with neighbours that stay Gaussian). The pivot itself is not denoised
+    again. Iterations are one `jax.lax.scan`: compile time does not grow with their
+    number.
 
     Args:
         params: `Params` or a pair of the generator's weights and one tree per verifier.
@@ -118,7 +119,8 @@ def zero_order(
         noise_keys = candidate_keys(
             stream_key(key, Stream.MUTATION, iteration), num_candidates
         )
-        neighbours = _neighbours(noise_keys, pivot, options.rate)
+        first_level = generator.sigmas[0]
+        neighbours = _neighbours(noise_keys, pivot, options.rate, first_level)
         carry = neighbours, pivot, pivot_rewards, state
         return carry, finished
 
@@ -133,12 +135,18 @@ def zero_order(
     return finish(problem, [finished], scores, state, cost)
 
 
-def _neighbours(keys: Keys, pivot: Candidates, rate: float) -> Candidates:
+def _neighbours(
+    keys: Keys, pivot: Candidates, rate: float, first_level: PyTree
+) -> Candidates:
     num = keys.shape[0]
     copies = take(pivot, jnp.zeros(num, jnp.int32))
     noise = noise_like(keys, copies.latents)
     kept = (1 - rate**2) ** 0.5
-    latents = linear_combination((kept, rate), copies.latents, noise)
+
+    def move(sigma: float, z: PyTree, fresh: PyTree) -> PyTree:
+        return linear_combination((kept, rate * sigma), z, fresh)
+
+    latents = jax.tree.map(move, first_level, copies.latents, noise)
     return copies._replace(latents=latents)
 
 
@@ -163,4 +171,4 @@ def zero_order_cost(
     check_fraction("rate", options.rate)
     num = num_candidates * num_iterations
     nfe = rollout_nfe(generator, num)
-    return scored_cost(num_verifiers, num, nfe, keep_media=keep_media)
+    return scored_cost(generator, num_verifiers, num, nfe, keep_media=keep_media)

@@ -2,6 +2,10 @@
 
 The cleaning is DeepFloyd IF's, applied twice; the same string goes to both text
 encoders.
+
+Upstream: deep-floyd/IF, deepfloyd_if/modules/t5.py (clean_caption), which
+JavisVerse/JavisDiT at b505b37 has in javisdit/models/text_encoder/t5.py; the suffix is
+of its javisdit/utils/inference_utils.py (append_score_to_prompts).
 """
 
 import html
@@ -113,7 +117,7 @@ def _replace(text: str, rules: tuple[tuple[str, str], ...]) -> str:
 
 
 def clean_caption(text: str) -> str:
-    """Lower-case a caption and take out links, markup, numbers of articles and such."""
+    """Take links, markup, article numbers and such out of a caption; lower-case it."""
     text = _replace(unquote_plus(text).strip().lower(), _LINKS)
     text = _replace(_without_tags(text), _SYMBOLS)
     if len(_JOINERS.findall(text)) > 3:
@@ -136,7 +140,7 @@ def with_scores(
 def prepare_prompt(
     prompt: str, aesthetic: float | None = 6.5, motion: float | None = None
 ) -> str:
-    """The string that both text encoders get: suffix added, cleaned twice.
+    """Return the string that both text encoders get: suffix added, cleaned twice.
 
     Args:
         prompt: what to show and to hear.

@@ -2,6 +2,9 @@
 
 The merges are CLIP's own (MIT), shipped beside this file, since ImageBind's weights
 bring none.
+
+Upstream: openai/CLIP, clip/simple_tokenizer.py, and facebookresearch/ImageBind,
+imagebind/models/multimodal_preprocessors.py (SimpleTokenizer).
 """
 
 import gzip
@@ -22,7 +25,7 @@ _SUFFIX = "</w>"
 
 
 def _byte_names() -> list[str]:
-    """Printable stand-ins of all bytes: first those that are printable themselves."""
+    """Return a printable name for each byte: first those that are printable."""
     shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
     hidden = (byte for byte in range(256) if byte not in shown)
     return [chr(b) for b in shown] + [chr(256 + i) for i, _ in enumerate(hidden)]
@@ -53,10 +56,10 @@ def clean(text: str) -> str:
 def encode(
     text: str, length: int = 77, *, keep_end: bool = True
 ) -> Int[np.ndarray, " length"]:
-    """Token ids of a text: start, words, end, then zeros.
+    """Tokenize a text: start, words, end, then zeros.
 
     A text that is too long is cut. The original cuts off the end token as well, so that
-    the tower reads its result at the start token and every long text embeds alike;
+    the encoder reads its result at the start token and every long text embeds alike;
     ``keep_end=False`` repeats that. Names of special tokens are plain text here.
 
     Args:

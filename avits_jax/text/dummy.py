@@ -34,7 +34,7 @@ _LAYOUT: dict[str, tuple[int, int, tuple[int, ...], tuple[int, ...]]] = {
 }
 
 
-def stand_in(kind: str, vocab_size: int) -> Callable[[str], list[int]]:
+def dummy(kind: str, vocab_size: int) -> Callable[[str], list[int]]:
     """Return a tokenizer that needs no files: each piece of a word gets some id.
 
     The same piece always gets the same id, about as many ids come out as of the real
@@ -56,7 +56,7 @@ def stand_in(kind: str, vocab_size: int) -> Callable[[str], list[int]]:
     words = vocab_size - first - reserved
     if words < 1:
         raise ValueError(
-            f"vocab_size of a {kind} stand-in must be at least "
+            f"vocab_size of a {kind} dummy tokenizer must be at least "
             f"{first + reserved + 1}, got {vocab_size}"
         )
     special: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""What makes a clip fail: numbers that are none, too little to look at or to hear."""
+"""What makes a clip fail: NaN, infinity, too little to look at or to hear."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,14 @@ from avits_jax.types import Media
 
 
 def broken(x: Float[Array, "N ..."]) -> Bool[Array, " N"]:
-    """Candidates that hold NaN or infinity anywhere, heeded by the network or not."""
+    """Mark candidates that hold NaN or infinity anywhere, whether it is read or not."""
     return jnp.any(~jnp.isfinite(x), tuple(range(1, x.ndim)))
 
 
 def failed_as_nan(
     x: Float[Array, "N ..."], *failed: Bool[Array, " N"]
 ) -> Float[Array, "N ..."]:
-    """Scores, or embeddings, with NaN where any of the flags is set."""
+    """Return scores, or embeddings, with NaN where any of the flags is set."""
     for flags in failed:
         x = jnp.where(flags.reshape(-1, *[1] * (x.ndim - 1)), jnp.nan, x)
     return x
@@ -33,6 +33,19 @@ def check_frames(names: Sequence[str], media: Media, least: int = 1) -> None:
         wanted = "1 frame" if least == 1 else f"{least} frames"
         raise ValueError(
             f"{', '.join(names)}: a clip must have at least {wanted}, got {count}"
+        )
+
+
+def check_pixels(name: str, video: Float[Array, "N F H W C"]) -> None:
+    """Refuse clips without a frame or a pixel.
+
+    Raises:
+        ValueError: it names the verifier and the shape of the video.
+    """
+    if 0 in video.shape[1:]:
+        raise ValueError(
+            f"{name} needs at least one frame with pixels, got video of shape "
+            f"{video.shape}"
         )
 
 

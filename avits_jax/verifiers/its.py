@@ -12,7 +12,7 @@ INT16_PEAK = 32_767.0
 
 
 def its_levels(video: Float[Array, "*B F H W C"]) -> Float[Array, "*B F H W C"]:
-    """Whole grey levels in [0, 255] of a clip whose range is guessed.
+    """Return whole grey levels in [0, 255] of a clip whose range is guessed.
 
     Any value below 0 or above 1.1 means [-1, 1], otherwise [0, 1]: a clip in [-1, 1]
     that happens to hold no negative value comes out too bright.
@@ -26,7 +26,7 @@ def its_levels(video: Float[Array, "*B F H W C"]) -> Float[Array, "*B F H W C"]:
 
 
 def its_samples(audio: Float[Array, "*B C S"]) -> Float[Array, "*B C S"]:
-    """Whole 16-bit samples of a waveform.
+    """Return whole 16-bit samples of a waveform.
 
     Audio whose peak is above 1, however slightly, is taken to hold 16-bit samples
     already and is only truncated: it becomes silence but for a few -1 and 1.

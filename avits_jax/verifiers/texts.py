@@ -43,7 +43,7 @@ def shorten(
 def pad_end(
     ids: Sequence[int], multiple: int, padding: int
 ) -> Int[np.ndarray, " length"]:
-    """Ids as int32, padded at their end to a multiple of a length.
+    """Pad int32 ids at their end to a multiple of a length.
 
     A program is compiled for one length of prompt, so that prompts of about the same
     length share it.

@@ -1,4 +1,9 @@
-"""Where the short clips lie that a verifier cuts out of a longer recording."""
+"""Where the short clips lie that a verifier cuts out of a longer recording.
+
+Upstream: facebookresearch/pytorchvideo, pytorchvideo/data/clip_sampling.py
+(ConstantClipsPerVideoSampler), as facebookresearch/ImageBind uses it in
+imagebind/data.py.
+"""
 
 from fractions import Fraction
 

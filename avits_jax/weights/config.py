@@ -9,10 +9,10 @@ Config = TypeVar("Config")
 
 
 def config_values(config: Any) -> dict[str, Any]:
-    """Plain values of a configuration, nested like it; tuples become lists.
+    """Return a configuration's plain values, nested like it; tuples become lists.
 
     Example:
-        >>> config_values(TowerConfig(8, 2, 2))
+        >>> config_values(EncoderConfig(8, 2, 2))
         {'width': 8, 'depth': 2, 'heads': 2, 'extra_key': False}
     """
     return {

@@ -27,17 +27,17 @@ class WeightsError(ValueError):
 
 
 def _linear(weight: np.ndarray) -> np.ndarray:
-    """``[out, in]`` to ``[in, out]``."""
+    """Turn ``[out, in]`` into ``[in, out]``."""
     return np.swapaxes(weight, -1, -2)
 
 
 def _conv(weight: np.ndarray) -> np.ndarray:
-    """``[out, in, *window]`` to ``[*window, in, out]``."""
+    """Turn ``[out, in, *window]`` into ``[*window, in, out]``."""
     return np.moveaxis(weight, (1, 0), (-2, -1))
 
 
 def _conv_transpose(weight: np.ndarray) -> np.ndarray:
-    """``[in, out, *window]`` to ``[*window, in, out]``, the window reversed.
+    """Turn ``[in, out, *window]`` into ``[*window, in, out]``, the window reversed.
 
     That is the kernel of the equivalent convolution over a dilated input.
     """
@@ -45,12 +45,12 @@ def _conv_transpose(weight: np.ndarray) -> np.ndarray:
 
 
 def _pointwise(weight: np.ndarray) -> np.ndarray:
-    """``[out, in, 1, ...]`` to ``[in, out]``."""
+    """Turn ``[out, in, 1, ...]`` into ``[in, out]``."""
     return weight.reshape(weight.shape[:2]).T
 
 
 def _weight_norm(scale: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    """``scale * direction / |direction|``, the norm taken over all axes but the first.
+    """Return ``scale * direction / |direction|``, normed over axes but the first.
 
     ``torch.nn.utils.weight_norm`` with ``dim=0``.
     """
@@ -98,12 +98,12 @@ class Rule:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Patterns of all source keys."""
+        """Return the patterns of all source keys."""
         return (self.source,) if isinstance(self.source, str) else self.source
 
     @property
     def stacked(self) -> tuple[str, ...]:
-        """Captures that number stacked axes, outermost first."""
+        """Return the captures that number stacked axes, outermost first."""
         kept = re.findall(r"{(\w+)}", self.target)
         found = re.findall(r"{(\w+)}", self.sources[0])
         return tuple(name for name in found if name not in kept)
@@ -143,13 +143,14 @@ class Leaf:
 
     @property
     def stack(self) -> tuple[int, ...]:
+        """Return the lengths of the stacked axes; () where nothing is stacked."""
         if not self.rule.stacked:
             return ()
         axes = zip(*(piece.position for piece in self.pieces), strict=True)
         return tuple(1 + max(axis) for axis in axes)
 
     def slices(self, source: Mapping[str, Any]) -> Iterable[tuple[Any, np.ndarray]]:
-        """Converted slices with their index, one at a time."""
+        """Yield converted slices with their index, one at a time."""
         for piece in self.pieces:
             arrays = [np.asarray(source[key]) for key in piece.keys]
             yield piece.position, self.rule.convert(arrays)
@@ -168,22 +169,25 @@ class Plan(NamedTuple):
 
 
 def linear(source: str, target: str, **kwargs) -> tuple[Rule, ...]:
-    """Rules of a torch Linear: ``weight`` to ``kernel``, transposed, and ``bias``."""
+    """Return a torch Linear's rules: ``weight`` to ``kernel``, transposed, ``bias``."""
     return _layer(source, target, "kernel", "linear", **kwargs)
 
 
 def conv(source: str, target: str, **kwargs) -> tuple[Rule, ...]:
-    """Rules of a torch convolution of any rank: ``weight`` to ``kernel``, ``bias``."""
+    """Return the rules of a torch convolution of any rank.
+
+    ``weight`` becomes ``kernel``, ``bias`` stays.
+    """
     return _layer(source, target, "kernel", "conv", **kwargs)
 
 
 def norm(source: str, target: str, **kwargs) -> tuple[Rule, ...]:
-    """Rules of an affine norm: ``weight`` to ``scale``, and ``bias``."""
+    """Return the rules of an affine norm: ``weight`` to ``scale``, and ``bias``."""
     return _layer(source, target, "scale", "copy", **kwargs)
 
 
 def embedding(source: str, target: str) -> tuple[Rule, ...]:
-    """Rule of a lookup table: ``weight`` to ``embedding``."""
+    """Return the rule of a lookup table: ``weight`` to ``embedding``."""
     return (Rule(f"{source}.weight", f"{target}.embedding"),)
 
 
@@ -197,7 +201,7 @@ def _layer(source, target, name, transform, **kwargs) -> tuple[Rule, ...]:
 def prefixed(
     rules: Iterable[Rule], source: str = "", target: str = ""
 ) -> tuple[Rule, ...]:
-    """The same rules with something put before every source and every target."""
+    """Put something before every source and every target of rules."""
     return tuple(
         replace(
             rule,
@@ -209,7 +213,7 @@ def prefixed(
 
 
 def path_of(path: Sequence[Any]) -> str:
-    """Dotted form of a jax key path; the ``value`` of an nnx variable is left out."""
+    """Return the dotted form of a jax key path, without an nnx variable's ``value``."""
     parts = []
     for entry in path:
         part = getattr(entry, "key", getattr(entry, "name", getattr(entry, "idx", "")))
@@ -225,7 +229,7 @@ def path_of(path: Sequence[Any]) -> str:
 
 @cache
 def _compiled(pattern: str, stacked: tuple[str, ...]) -> re.Pattern[str]:
-    """Regular expression of a dotted pattern; stacked captures are numbers."""
+    """Return a dotted pattern's regular expression; stacked captures are numbers."""
     text = ""
     for literal, name in re.findall(r"([^{]*)(?:{(\w+)})?", pattern):
         text += re.escape(literal)
@@ -278,7 +282,7 @@ def _add_rule(
 def _check_leaf(
     path: str, leaf: Leaf, source: Mapping[str, Any], expected: tuple[int, ...]
 ) -> list[str]:
-    """Problems of one leaf: gaps in its numbering and slices of the wrong shape."""
+    """Return one leaf's problems: gaps in its numbering, slices of the wrong shape."""
     leaf.pieces.sort(key=lambda piece: piece.position)
     stack = leaf.stack
     present = {piece.position for piece in leaf.pieces}
@@ -403,7 +407,7 @@ def load(
 
 
 def shapes_of(entries: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
-    """State dict without values, from a manifest's ``key -> [shape, dtype]``."""
+    """Return a state dict without values, of a manifest's ``key -> [shape, dtype]``."""
     return {
         key: jax.ShapeDtypeStruct(tuple(shape), np.dtype(dtype))
         for key, (shape, dtype) in entries.items()

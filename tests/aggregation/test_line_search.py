@@ -14,7 +14,7 @@ def loss(log_vars):
     return jnp.sum(0.5 * jnp.exp(-log_vars) * TARGET + 0.5 * log_vars)
 
 
-def search(first_step, active=True):
+def search(first_step, active=True, trials=25):
     """Search from `START` down the gradient; return start, best trial and its cost."""
     value, grad = jax.value_and_grad(loss)(START)
     direction = -grad / jnp.linalg.norm(grad)
@@ -25,7 +25,8 @@ def search(first_step, active=True):
 
     start = Trial(jnp.float32(0), value, grad @ direction, grad)
     scale = jnp.max(jnp.abs(direction))
-    return start, *strong_wolfe(evaluate, start, first_step, scale, jnp.asarray(active))
+    active, trials = jnp.asarray(active), jnp.asarray(trials, jnp.int32)
+    return start, *strong_wolfe(evaluate, start, first_step, scale, active, trials)
 
 
 def test_wolfe_conditions_hold_from_any_first_step():

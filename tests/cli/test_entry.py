@@ -39,10 +39,10 @@ def test_generate_help_shows_defaults(capsys):
     assert "--num-candidates" in printed and "(default: 16)" in printed
 
 
-def test_list_names_models_verifiers_and_presets(toy_backend, capsys):
+def test_list_names_models_verifiers_and_presets(capsys):
     assert main(["list"]) == 0
     printed = capsys.readouterr().out
-    for word in ("toy", "green", "no weights needed", "mini-fast"):
+    for word in ("javisdit-tiny", "clap", "no weights needed", "mini-fast", "shift"):
         assert word in printed
 
 

@@ -46,7 +46,7 @@ def test_pieces_give_what_the_whole_gives(size):
 
 
 def test_no_piece_is_refused():
-    with pytest.raises(ValueError, match="size is 0"):
+    with pytest.raises(ValueError, match="size must be at least 1, got 0"):
         in_batches(lambda b: b, jnp.ones(3), 0)
 
 

@@ -1,4 +1,4 @@
-"""Runs on_eight_devices.py where there are eight devices: in a process of its own.
+"""Runs *on_eight_devices.py where there are eight devices: in a process of its own.
 
 The number of (virtual) CPU devices is fixed when JAX starts, and the other tests want
 one.
@@ -16,7 +16,7 @@ def test_on_eight_virtual_devices():
     flags = "--xla_force_host_platform_device_count=8"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [*command, str(HERE / "on_eight_devices.py")],
+        [*command, *map(str, sorted(HERE.glob("*on_eight_devices.py")))],
         env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
         cwd=HERE.parents[1],
         capture_output=True,

@@ -21,7 +21,7 @@ def test_best_of_n_budget(toy):
     """Six steps of two evaluations: 12 a candidate."""
     assert best_of_n_candidates(12, toy.generator) == 1
     assert best_of_n_candidates(12 * 17 - 1, toy.generator) == 16
-    assert best_of_n_cost(toy.generator, 2, 16) == (192, 16, 32)
+    assert best_of_n_cost(toy.generator, 2, 16) == (192, 16, 32, None)
     with pytest.raises(ValueError, match="max_nfe must be at least 12, .* got 11"):
         best_of_n_candidates(11, toy.generator)
 

@@ -1,4 +1,4 @@
-"""Tokenizers from published files, and their stand-ins."""
+"""Tokenizers from published files, and dummy ones."""
 
 import pytest
 from tokenizer_files import (
@@ -100,7 +100,7 @@ def test_cut_sentencepiece_files_are_refused(tmp_path):
 
 
 def test_unknown_kinds_are_refused(tmp_path):
-    for make in (tokenizers.load, tokenizers.stand_in):
+    for make in (tokenizers.load, tokenizers.dummy):
         with pytest.raises(ValueError, match="kind must be one of .*'gpt'"):
             make(tmp_path, "gpt") if make is tokenizers.load else make("gpt", 100)
 
@@ -113,26 +113,26 @@ def test_unknown_kinds_are_refused(tmp_path):
         ("qwen2", [], [], range(0, 23)),
     ],
 )
-def test_stand_ins_give_ids_of_words(kind, start, end, words):
-    tokenize = tokenizers.stand_in(kind, 40)
+def test_dummies_give_ids_of_words(kind, start, end, words):
+    tokenize = tokenizers.dummy(kind, 40)
     ids = tokenize("A dog barks, twice — at 3 o'clock.")
     assert ids[: len(start)] == start and ids[len(ids) - len(end) :] == end
     inner = ids[len(start) : len(ids) - len(end)]
     assert 8 < len(inner) < 25 and set(inner) <= set(words)
-    again = tokenizers.stand_in(kind, 40)("A dog")
+    again = tokenizers.dummy(kind, 40)("A dog")
     assert again[: len(again) - len(end)] == ids[: len(again) - len(end)]
     assert tokenize("a red dog") != tokenize("a blue dog")
 
 
-def test_stand_in_has_the_published_ids_of_special_tokens():
-    tokenize = tokenizers.stand_in("qwen2", 151_660)
+def test_a_dummy_has_the_published_ids_of_special_tokens():
+    tokenize = tokenizers.dummy("qwen2", 151_660)
     assert tokenize("".join(SPECIAL)) == list(range(151_643, 151_660))
-    small = tokenizers.stand_in("qwen2", 18)
+    small = tokenizers.dummy("qwen2", 18)
     assert small("a<|TA_reward|>") == [0, 17]
 
 
 @pytest.mark.parametrize(("kind", "least"), [("t5", 4), ("roberta", 6), ("qwen2", 18)])
-def test_stand_ins_need_room_for_a_word(kind, least):
-    assert tokenizers.stand_in(kind, least)("dog")
+def test_dummies_need_room_for_a_word(kind, least):
+    assert tokenizers.dummy(kind, least)("dog")
     with pytest.raises(ValueError, match=f"at least {least}, got {least - 1}"):
-        tokenizers.stand_in(kind, least - 1)
+        tokenizers.dummy(kind, least - 1)

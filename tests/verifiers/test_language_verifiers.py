@@ -56,8 +56,8 @@ def test_rewards_are_finite_and_differ(rewards):
 
 
 def test_one_network_is_one_pass(loaded):
-    towers = [verifier.shared_pass for verifier in loaded[0]]
-    assert towers[0] is towers[1] is towers[2] is not towers[3]
+    passes = [verifier.shared_pass for verifier in loaded[0]]
+    assert passes[0] is passes[1] is passes[2] is not passes[3]
     trees = loaded[1]
     assert trees[0] is trees[1] is trees[2] is not trees[3]
     assert [verifier.name for verifier in loaded[0]] == list(NAMES)

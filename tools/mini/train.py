@@ -26,8 +26,8 @@ POOL_SEED, NUM_CLIPS, NUM_LEVELS = 1, 40_960, 6_144
 BUILDS = {
     "video_autoencoder": partial(modeling.VideoAutoencoder, stages.CONFIG),
     "audio_autoencoder": partial(modeling.AudioAutoencoder, stages.CONFIG),
-    "mini_tv": partial(judges.TextMatcher, judges.VideoTower),
-    "mini_ta": partial(judges.TextMatcher, judges.AudioTower),
+    "mini_tv": partial(judges.TextMatcher, judges.VideoEncoder),
+    "mini_ta": partial(judges.TextMatcher, judges.AudioEncoder),
     "transformer": partial(modeling.MiniTransformer, stages.CONFIG),
     "mini_av": judges.Synchrony,
 }

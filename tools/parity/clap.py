@@ -1,4 +1,4 @@
-"""CLAP's towers and features against their goldens."""
+"""CLAP's encoders and features against their goldens."""
 
 from typing import Any
 
@@ -51,7 +51,7 @@ def config_of(info: dict[str, Any]) -> ClapConfig:
 
 
 def run_audio(model: Clap, mel: jax.Array) -> dict[str, Any]:
-    """Every stage of the audio tower."""
+    """Every stage of the audio encoder."""
     audio = model.audio
     x = audio.patches(mel)
     results = {
@@ -76,7 +76,7 @@ def run_audio(model: Clap, mel: jax.Array) -> dict[str, Any]:
 
 
 def run_text(model: Clap, ids: jax.Array, mask: jax.Array) -> dict[str, Any]:
-    """Every stage of the text tower."""
+    """Every stage of the text encoder."""
     hidden = model.text.hidden(ids, mask)
     return {
         "text_hidden": hidden,
@@ -86,8 +86,8 @@ def run_text(model: Clap, ids: jax.Array, mask: jax.Array) -> dict[str, Any]:
 
 
 @register("clap_*", holds=("input_features", "input_ids", "attention_mask"))
-def run_towers(golden: Golden) -> dict[str, Expect]:
-    """Every stored stage of both towers, and the score."""
+def run_encoders(golden: Golden) -> dict[str, Expect]:
+    """Every stored stage of both encoders, and the score."""
     arrays, stated = golden.arrays, golden.info["tol_float32"]
     graph, like = names.build(config_of(golden.info))
     params = weights.load(golden.weights, like, names.RULES, names.IGNORED)
@@ -103,9 +103,9 @@ def run_towers(golden: Golden) -> dict[str, Expect]:
     results = run(params)
     text, audio = results["text_embeds"], results["audio_embeds"]
     results["clap_score"] = jnp.sum(text * audio, -1)
-    for tower, left, right in (("audio", audio, text), ("text", text, audio)):
-        scale = np.exp(golden.weights[f"logit_scale_{tower[0]}"])
-        results[f"logits_per_{tower}"] = scale * (left @ right.T)
+    for encoder, left, right in (("audio", audio, text), ("text", text, audio)):
+        scale = np.exp(golden.weights[f"logit_scale_{encoder[0]}"])
+        results[f"logits_per_{encoder}"] = scale * (left @ right.T)
     final = ("text_embeds", "audio_embeds", "clap_score")
     return {
         name: Expect(

@@ -72,7 +72,7 @@ def run_model(model: Synchformer, arrays: dict[str, Any]) -> dict[str, Any]:
 
 @register("synchformer_*", holds=("video_segments", "audio_segments"))
 def run_synchformer(golden: Golden) -> dict[str, Expect]:
-    """Features of both towers, logits and metric."""
+    """Features of both encoders, logits and metric."""
     graph, like = build(config_of(golden.info["constructor"]))
     params = weights.load(golden.weights, like, SYNCHFORMER_RULES, SYNCHFORMER_IGNORED)
     arrays = golden.arrays

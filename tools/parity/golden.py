@@ -7,8 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import load_file
+
+_SAME_IN_JAX = ("float32", "int32", "bool")
 
 
 @dataclass(frozen=True)
@@ -29,25 +32,28 @@ class Golden:
         return json.loads((self.folder / f"{self.name}.json").read_text("utf-8"))
 
     @cached_property
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Everything in NAME.io.npz, by its stored name; empty where there is none."""
+    def arrays(self) -> dict[str, Any]:
+        """Everything in NAME.io.npz, by its stored name; empty where there is none.
+
+        What JAX holds as it is stored is a JAX array, the rest a NumPy array.
+        """
         path = self.folder / f"{self.name}.io.npz"
         if not path.exists():
             return {}
         with np.load(path) as stored:
-            return {key: stored[key] for key in stored.files}
+            return {key: _for_jax(stored[key]) for key in stored.files}
 
     @property
-    def inputs(self) -> dict[str, np.ndarray]:
+    def inputs(self) -> dict[str, Any]:
         """Arrays stored as ``in.X``, by X."""
         return self.under("in.")
 
     @property
-    def outputs(self) -> dict[str, np.ndarray]:
+    def outputs(self) -> dict[str, Any]:
         """Arrays stored as ``out.X``, by X."""
         return self.under("out.")
 
-    def under(self, prefix: str) -> dict[str, np.ndarray]:
+    def under(self, prefix: str) -> dict[str, Any]:
         """Arrays whose name starts with ``prefix``, without it."""
         return strip_prefix(self.arrays, prefix)
 
@@ -65,6 +71,10 @@ class Golden:
             if field in self.info:
                 return self.info[field]
         raise KeyError(f"{self.name}.json holds neither state_dict nor tensors")
+
+
+def _for_jax(array: np.ndarray) -> Any:
+    return jnp.asarray(array) if array.dtype in _SAME_IN_JAX else array
 
 
 def strip_prefix(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:

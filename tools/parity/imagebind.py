@@ -1,4 +1,4 @@
-"""ImageBind towers against their goldens."""
+"""ImageBind encoders against their goldens."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from avits_jax.networks.imagebind import params as names
-from avits_jax.networks.imagebind.config import ImageBindConfig, TowerConfig
+from avits_jax.networks.imagebind.config import EncoderConfig, ImageBindConfig
 from avits_jax.networks.imagebind.modeling import ImageBind
 from avits_jax.weights import name_map as weights
 from tools.parity.checks import Expect
@@ -19,8 +19,8 @@ from tools.parity.registry import register
 def config_of(sizes: dict[str, Any]) -> ImageBindConfig:
     """Our configuration of the reference's constructor arguments."""
 
-    def tower(name: str, extra_key: bool = False) -> TowerConfig:
-        return TowerConfig(
+    def encoder(name: str, extra_key: bool = False) -> EncoderConfig:
+        return EncoderConfig(
             sizes[f"{name}_embed_dim"],
             sizes[f"{name}_num_blocks"],
             sizes[f"{name}_num_heads"],
@@ -28,9 +28,9 @@ def config_of(sizes: dict[str, Any]) -> ImageBindConfig:
         )
 
     return ImageBindConfig(
-        vision=tower("vision"),
-        audio=tower("audio", extra_key=True),
-        text=tower("text"),
+        vision=encoder("vision"),
+        audio=encoder("audio", extra_key=True),
+        text=encoder("text"),
         embed_dim=sizes["out_embed_dim"],
         image_size=sizes["img_size"],
         patch_size=sizes["kernel_size"][1],
@@ -58,7 +58,7 @@ def fold(x: jax.Array) -> jax.Array:
 
 
 def run_model(model: ImageBind, arrays: dict[str, jax.Array]) -> dict[str, Any]:
-    """All stages of the three towers, several clips of one item averaged."""
+    """All stages of the three encoders, several clips of one item averaged."""
     # The reference has time before height and channels before time.
     frames = arrays["frames_in"].transpose(0, 2, 3, 1)[:, None]
     clips = fold(arrays["clips_in"]).transpose(0, 2, 3, 4, 1)
@@ -78,7 +78,7 @@ def run_model(model: ImageBind, arrays: dict[str, jax.Array]) -> dict[str, Any]:
         "vision_tokens": vision.tokens(clips),
         "audio_tokens": audio.tokens(mel),
         "text_tokens": text.tokens(ids),
-        **{f"{tower}_trunk_out": value for tower, value in hidden.items()},
+        **{f"{encoder}_trunk_out": value for encoder, value in hidden.items()},
         "vision_head_out": vision.project(hidden["vision"]),
         "audio_head_out": audio.project(hidden["audio"]),
         "text_head_out": text.project(hidden["text"], ids),
@@ -89,8 +89,8 @@ def run_model(model: ImageBind, arrays: dict[str, jax.Array]) -> dict[str, Any]:
 
 
 @register("imagebind_*", holds=("frames_in", "clips_in", "audio_in", "text_in"))
-def run_towers(golden: Golden) -> dict[str, Expect]:
-    """Every stored stage of the three towers."""
+def run_encoders(golden: Golden) -> dict[str, Expect]:
+    """Every stored stage of the three encoders."""
     graph, state = nnx.split(load(golden))
     arrays, stated = golden.arrays, golden.info["tol_float32"]
     inputs = {name: jnp.asarray(x) for name, x in arrays.items() if "_in" in name}

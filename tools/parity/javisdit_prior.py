@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from avits_jax.generators.javisdit.params import PRIOR_IGNORED, PRIOR_RULES
 from avits_jax.generators.javisdit.prior import PriorConfig, PriorEncoder
-from avits_jax.networks.imagebind.config import ImageBindConfig, TowerConfig
+from avits_jax.networks.imagebind.config import EncoderConfig, ImageBindConfig
 from avits_jax.nn.abstract import abstract
 from avits_jax.nn.gaussian import split_moments
 from tools.parity.golden import Golden
@@ -19,12 +19,12 @@ from tools.parity.registry import register
 def prior_config(config: Mapping[str, Any]) -> PriorConfig:
     """Our configuration from the original's."""
     text = config["imagebind_text"]
-    tower = TowerConfig(
+    encoder = EncoderConfig(
         text["text_embed_dim"], text["text_num_blocks"], text["text_num_heads"]
     )
     return PriorConfig(
         imagebind=ImageBindConfig(
-            text=tower,
+            text=encoder,
             embed_dim=text["out_embed_dim"],
             vocab_size=text["vocab_size"],
             context_length=text["context_length"],
@@ -53,7 +53,7 @@ def load_prior(golden: Golden) -> PriorEncoder:
 
 @register("stib_prior_*", holds=("in.ib_tokens", "in.text_hidden"))
 def run_prior(golden: Golden) -> dict:
-    """Text tower, prior head, and both together, with a given draw."""
+    """Text encoder, prior head, and both together, with a given draw."""
     model = load_prior(golden)
 
     def run(model, ids, hidden, noise):

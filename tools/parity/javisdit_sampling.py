@@ -11,6 +11,8 @@ from avits_jax.generators.javisdit import guidance, schedule, sizes
 from avits_jax.generators.javisdit.audio_vae import AudioVaeConfig
 from avits_jax.generators.javisdit.guidance import ClipInfo, Latents
 from avits_jax.generators.javisdit.modeling import Transformer
+from avits_jax.generators.javisdit.schedule import NUM_TIMESTEPS
+from avits_jax.sampling import masks
 from tools.parity.checks import Expect
 from tools.parity.golden import Golden
 from tools.parity.javisdit_transformer import load_transformer
@@ -27,6 +29,7 @@ _PRECISIONS: dict[str, schedule.Precision] = {
 def run_warp(golden: Golden) -> dict:
     """Warped timesteps of many sizes."""
     tolerance = golden.info["tolerance"]["float32_args"]
+    times = np.asarray(golden.inputs["t"])
     results = {}
     for name, precision in _PRECISIONS.items():
         ratios = [
@@ -35,7 +38,7 @@ def run_warp(golden: Golden) -> dict:
             )
             for height, width, frames in golden.inputs["height_width_frames"]
         ]
-        rows = [schedule.warp(golden.inputs["t"], ratio) for ratio in ratios]
+        rows = [schedule.warp(times, ratio) for ratio in ratios]
         results[f"t_{name}"] = Expect(np.stack(rows), **tolerance)
     return results
 
@@ -120,18 +123,22 @@ class _Run:
             noise = self.latents(
                 *(f"add_noise.step{index}.{stream}" for stream in Latents._fields)
             )
-            previous = jnp.float32(levels[index - 1] if index else 1000)
-            active = guidance.active_frames(self.masks, timestep)
-            entered = guidance.enter_frames(
-                latents, noise, self.masks, timestep, previous
-            )
+            previous = jnp.float32(levels[index - 1] if index else NUM_TIMESTEPS)
+            sigma, before = timestep / NUM_TIMESTEPS, previous / NUM_TIMESTEPS
+            active = masks.active_frames(self.masks, sigma)
+            entered = masks.enter_frames(latents, noise, self.masks, sigma, before)
         rows = self.predict(self.state, entered, timestep, self.context, active)
         velocities = guidance.guide(rows, self.info["cfg_scale"])
         self._note(f"step{index}.", entered, timestep, active, rows)
         if active is None:
             active = Latents(*(jnp.ones(x.shape[:2], bool) for x in latents))
         return guidance.masked_update(
-            latents, entered, velocities, active, falls[index], "reference"
+            latents,
+            entered,
+            velocities,
+            active,
+            jnp.float32(falls[index]),
+            "reference",
         )
 
     def _note(self, prefix: str, entered, timestep, active, rows) -> None:

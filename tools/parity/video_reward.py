@@ -41,7 +41,7 @@ from tools.parity.stored import against, named, stated_stride
 def config_of(sizes: dict[str, Any], reward_tokens, vocab_size=None):
     """Our configuration of the reference's constructor arguments."""
     vision = sizes["vision_config"]
-    tower = VisionConfig(
+    encoder = VisionConfig(
         depth=vision["depth"],
         width=vision["embed_dim"],
         num_heads=vision["num_heads"],
@@ -51,7 +51,7 @@ def config_of(sizes: dict[str, Any], reward_tokens, vocab_size=None):
         merge_size=vision["spatial_merge_size"],
     )
     return VideoRewardConfig(
-        vision=tower,
+        vision=encoder,
         vocab_size=vocab_size or sizes["vocab_size"],
         hidden_size=sizes["hidden_size"],
         intermediate_size=sizes["intermediate_size"],
@@ -65,19 +65,19 @@ def config_of(sizes: dict[str, Any], reward_tokens, vocab_size=None):
     )
 
 
-def split_clips(arrays: dict[str, Any]) -> list[tuple[np.ndarray, int, int]]:
+def split_clips(arrays: dict[str, Any]) -> list[tuple[jax.Array, int, int]]:
     """Patches ``[1, T, P, K]`` of each clip, with its rows and columns."""
     grids = [tuple(map(int, grid)) for grid in arrays["video_grid_thw"]]
     ends = np.cumsum([t * h * w for t, h, w in grids])[:-1]
-    parts = np.split(arrays["pixel_values_videos"], ends)
+    parts = jnp.split(arrays["pixel_values_videos"], ends)
     return [
         (part.reshape(1, t, h * w, -1), h, w)
         for part, (t, h, w) in zip(parts, grids, strict=True)
     ]
 
 
-def run_tower(model: VideoReward, clips) -> tuple[dict[str, Any], jax.Array]:
-    """Stages of the vision tower, and its tokens padded to one length."""
+def run_encoder(model: VideoReward, clips) -> tuple[dict[str, Any], jax.Array]:
+    """Stages of the vision encoder, and its tokens padded to one length."""
     embedded, hidden, tokens = [], [], []
     for patches, rows, columns in clips:
         embedded.append(model.vision.embed(patches))
@@ -99,7 +99,7 @@ def run_tower(model: VideoReward, clips) -> tuple[dict[str, Any], jax.Array]:
 
 def run_model(model: VideoReward, arrays: dict[str, Any]) -> dict[str, Any]:
     """Every stage."""
-    stages, video = run_tower(model, split_clips(arrays))
+    stages, video = run_encoder(model, split_clips(arrays))
     ids = arrays["input_ids"]
     hidden = model.hidden(ids, video)
     raw = model.read(hidden, ids)

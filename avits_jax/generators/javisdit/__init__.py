@@ -31,7 +31,7 @@ draws noise for all frames at every step, used or     mended: drawn for given cl
 not, and unused null priors                           only, from the candidate's key
 uses ReLU in the decoder of the priors where GELU     kept: trained so
 was meant
-does not mask padding in ImageBind's tower            kept: trained so
+does not mask padding in ImageBind's encoder            kept: trained so
 has a noise warp of 0 for 2 to 16 frames              mended: 1
 rounds sizes, timesteps and the frequencies of        mended;
 positions to bfloat16 when it runs in it              ``precision="reference"``

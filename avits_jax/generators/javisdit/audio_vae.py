@@ -1,6 +1,10 @@
 """AudioLDM2's sound autoencoder: latents to mel spectrogram to waveform, and back.
 
 Liu et al., "AudioLDM 2", arXiv 2308.05734.
+
+Upstream: JavisVerse/JavisDiT at b505b37, javisdit/models/vae_audio/audioldm2.py
+(AudioLDM2); the spectrogram is that of javisdit/datasets/audio_utils.py
+(AudioLDM2MelTransform).
 """
 
 from dataclasses import dataclass
@@ -41,7 +45,7 @@ class AudioVaeConfig:
 
     @property
     def factor(self) -> int:
-        """Mel rows per latent row, and mel bands per latent column."""
+        """Return mel rows per latent row, which is mel bands per latent column."""
         return 2 ** (len(self.vae.block_channels) - 1)
 
 
@@ -53,14 +57,14 @@ class AudioVae(nnx.Module):
         self.vae = AutoencoderKL(config.vae, rngs=rngs)
         self.vocoder = HifiGan(config.vocoder, rngs=rngs)
 
-    def decode_mel(self, latents: Float[Array, "B t m D"]) -> Float[Array, "B 4*t 4*m"]:
-        """Scaled latents to a log mel spectrogram."""
+    def decode_mel(self, latents: Float[Array, "B t m D"]) -> Float[Array, "B T M"]:
+        """Decode scaled latents to a log mel spectrogram."""
         return self.vae.decode(latents / self.config.scaling_factor)[..., 0]
 
     def decode(
         self, latents: Float[Array, "B t m D"], num_samples: int | None = None
     ) -> Float[Array, "B S"]:
-        """Scaled latents to samples in [-1, 1], in float32 whatever the weights' dtype.
+        """Decode scaled latents to float32 samples in [-1, 1], whatever the weights.
 
         Args:
             latents: ``[B, t, m, D]``, time before mel.
@@ -83,16 +87,16 @@ class AudioVae(nnx.Module):
         return waveform[:, :num_samples]
 
     def encode_mel(self, mel: Float[Array, "B T M"]) -> Gaussian:
-        """Log mel spectrogram to the distribution of its latents, not yet scaled."""
+        """Encode a log mel spectrogram as the distribution of its unscaled latents."""
         return self.vae.encode(mel[..., None])
 
     @property
     def shortest(self) -> int:
-        """Samples that a waveform must have at least to be encoded."""
+        """Return how many samples a waveform must have at least to be encoded."""
         return _N_FFT
 
     def encode(self, audio: Float[Array, "B S"]) -> Float[Array, "B t m D"]:
-        """Waveform to scaled latents, the means of their distribution.
+        """Encode a waveform as scaled latents, the means of their distribution.
 
         The spectrogram is that of HiFi-GAN and AudioLDM: magnitudes of windows of 1024
         samples every ``hop``, reflected at the ends, Slaney's filters from 0 Hz to half

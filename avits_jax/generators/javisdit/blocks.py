@@ -3,6 +3,12 @@
 Tokens are ``[B, T, S, D]``: video has T latent frames of S patches, audio T time steps
 of S mel bands. Norms, softmax, modulation and gates are computed in float32; matrix
 products in the dtype of the tokens.
+
+Upstream: JavisVerse/JavisDiT at b505b37, javisdit/models/layers/blocks.py
+(LlamaRMSNorm, MultiHeadCrossAttention, BiMultiHeadAttention, T2IFinalLayer),
+javisdit/models/stdit/stdit3.py (STDiT3Block, here `SelfBlock`) and
+javisdit/models/stdit/vastdit3.py (CrossSTDiT3Block, here `PriorBlock`, and
+CrossModalityBiAttentionBlock, here `Exchange`).
 """
 
 from typing import NamedTuple
@@ -17,6 +23,7 @@ from avits_jax.nn.attention import attend
 from avits_jax.nn.positions import rotate_pairs
 
 Tokens = Float[Array, "B T S D"]
+AudioTokens = Float[Array, "B Ta Sa D"]  # beside video tokens
 # Shift, scale and gate rows for every sample, and for every frame or for all alike.
 Modulation = Float[Array, "B #T M D"]
 # One vector for every sample, and for every frame or for all alike.
@@ -37,7 +44,7 @@ class KeyValue(NamedTuple):
 
 
 def normalise(x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
-    """LayerNorm without weights, in and to float32."""
+    """Apply LayerNorm without weights, in and to float32."""
     x = x.astype(jnp.float32)
     x = x - jnp.mean(x, -1, keepdims=True)
     return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + _EPSILON)
@@ -50,7 +57,7 @@ def modulate(x: Tokens, rows: Modulation, first: int) -> Tokens:
 
 
 def add_gated(x: Tokens, update: Tokens, gate: Condition) -> Tokens:
-    """``x + gate update``, formed in float32."""
+    """Add a gated update in float32: ``x + gate update``."""
     wide = gate[:, :, None] * update.astype(jnp.float32)
     return (x.astype(jnp.float32) + wide).astype(x.dtype)
 
@@ -60,7 +67,7 @@ def cross_attend(
     context: KeyValue,
     mask: Bool[Array, "R K"] | None = None,
 ) -> Float[Array, "B Q H D"]:
-    """Attention to a context of R rows, which may be fewer than the samples.
+    """Attend to a context of R rows, which may be fewer than the samples.
 
     Sample b looks at row ``b % R``.
 
@@ -84,7 +91,7 @@ def cross_attend(
 def shared_attend(
     query: Float[Array, "B Q H D"], context: KeyValue
 ) -> Float[Array, "B Q H D"]:
-    """Attention to a context of R rows, each shared by ``B / R`` neighbouring samples.
+    """Attend to a context of R rows, each shared by ``B / R`` neighbouring samples.
 
     The queries of neighbours look at their row as one sequence: no key is repeated.
 
@@ -134,7 +141,7 @@ class CrossAttention(nnx.Module):
         self.out = nnx.Linear(width, width, rngs=rngs)
 
     def prepare(self, context: Float[Array, "R K D"]) -> KeyValue:
-        """Keys and values of a context; they do not change over denoising steps."""
+        """Return keys and values of a context; no denoising step changes them."""
         both = self.key_value(context)
         both = both.reshape(*both.shape[:2], 2, self.heads, -1)
         return KeyValue(both[:, :, 0], both[:, :, 1])
@@ -146,12 +153,12 @@ class CrossAttention(nnx.Module):
     def __call__(
         self, x: Tokens, context: KeyValue, mask: Bool[Array, "R K"] | None = None
     ) -> Tokens:
-        """See `cross_attend`."""
+        """Attend to a context, see `cross_attend`."""
         mixed = cross_attend(self._queries(x), context, mask)
         return self.out(mixed.reshape(x.shape))
 
     def to_shared(self, x: Tokens, context: KeyValue) -> Tokens:
-        """See `shared_attend`."""
+        """Attend to a shared context, see `shared_attend`."""
         mixed = shared_attend(self._queries(x), context)
         return self.out(mixed.reshape(x.shape))
 
@@ -199,7 +206,10 @@ class SelfBlock(nnx.Module):
         text: KeyValue,
         text_mask: Bool[Array, "R K"] | None,
     ) -> Tokens:
-        """``shared`` holds shift, scale and gate of the attention, then of the MLP."""
+        """Apply the block.
+
+        ``shared`` holds shift, scale and gate of the attention, then of the MLP.
+        """
         rows = self.table[...].astype(jnp.float32) + shared
         x = add_gated(x, self._attend(modulate(x, rows, 0), rotary), rows[:, :, 2])
         x = x + self.text(x, text, text_mask)
@@ -252,7 +262,7 @@ class Exchange(nnx.Module):
         update = out(mixed.reshape(*x.shape[:3], -1)).astype(jnp.float32)
         return (x + gain[...].astype(jnp.float32) * update).astype(x.dtype)
 
-    def __call__(self, video: Tokens, audio: Tokens) -> tuple[Tokens, Tokens]:
+    def __call__(self, video: Tokens, audio: AudioTokens) -> tuple[Tokens, AudioTokens]:
         v = normalise(video).astype(video.dtype)
         a = normalise(audio).astype(audio.dtype)
         match_v = self._heads(self.video_match(v))
@@ -279,8 +289,8 @@ class FinalLayer(nnx.Module):
         now: Condition,
         clean: Condition,
         mask: Bool[Array, "B T"] | None,
-    ) -> Tokens:
-        """Frames where ``mask`` is False are modulated at timestep 0.
+    ) -> Float[Array, "B T S F"]:
+        """Turn tokens into patches; frames not in ``mask`` have timestep 0.
 
         As in the original they have been modulated at the present timestep before.
         """

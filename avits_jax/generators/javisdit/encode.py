@@ -3,6 +3,9 @@
 Both encoders have a fixed length: 300 T5 tokens, 77 of ImageBind. What is longer is cut
 as in the original, which says nothing of it and cuts off ImageBind's end token as well;
 here the end token always takes the last place, and a warning tells what is not read.
+
+Upstream: JavisVerse/JavisDiT at b505b37, javisdit/models/text_encoder/t5.py (T5Encoder)
+and javisdit/models/prior_encoder/stib.py (STIBPriorExtractor.encode_text).
 """
 
 import warnings
@@ -41,7 +44,7 @@ class PromptEncoder:
     aesthetic: float | None = 6.5
 
     def __call__(self, prompt: str) -> Prompt:
-        """Token ids of a prompt, with the suffix and cleaned as in training.
+        """Tokenize a prompt, with the suffix and cleaned as in training.
 
         A prompt that is too long is cut; a `PromptCut` warning says what is.
         """
@@ -59,7 +62,7 @@ class PromptEncoder:
         )
 
     def cuts(self, prompt: str) -> list[str]:
-        """One line for each encoder that cannot read all of a prompt; [] for none."""
+        """Return a line for each encoder that cannot read all of a prompt."""
         text = prepare_prompt(prompt, self.aesthetic)
         lines = [
             _describe("T5", text, self.t5_ids, self.text_length),
@@ -69,7 +72,7 @@ class PromptEncoder:
 
 
 def _prior_ids(text: str) -> list[int]:
-    """ImageBind's ids, neither cut nor padded: a token is at least one byte."""
+    """Return ImageBind's ids, neither cut nor padded: a token is at least one byte."""
     ids = imagebind.encode(text, 4 * len(text) + 2)
     return ids[: np.flatnonzero(ids == imagebind.END)[-1] + 1].tolist()
 
@@ -77,7 +80,7 @@ def _prior_ids(text: str) -> list[int]:
 def _describe(
     name: str, text: str, tokenize: Callable[[str], list[int]], limit: int
 ) -> str:
-    """What is cut off of a text, or "" if all of it is read."""
+    """Say what is cut off of a text; "" if all of it is read."""
     count = len(tokenize(text))
     if count <= limit:
         return ""

@@ -20,13 +20,9 @@ from avits_jax.generators.javisdit.condition import (
     make_condition,
     prepare,
     text_states,
+    with_states,
 )
-from avits_jax.generators.javisdit.given import (
-    Frames,
-    previous_timestep,
-    settle,
-    start_from,
-)
+from avits_jax.generators.javisdit.config import Networks
 from avits_jax.generators.javisdit.guidance import ClipInfo, Latents, MaskUpdate
 from avits_jax.generators.javisdit.modeling import (
     Context,
@@ -34,11 +30,8 @@ from avits_jax.generators.javisdit.modeling import (
     PriorScope,
     couple_rows,
 )
-from avits_jax.generators.javisdit.networks import (
-    JavisDiTConfig,
-    Networks,
-    networks,
-)
+from avits_jax.generators.javisdit.networks import networks
+from avits_jax.generators.javisdit.parts import MODEL, PUBLISHED
 from avits_jax.generators.javisdit.schedule import (
     NUM_TIMESTEPS,
     Precision,
@@ -46,12 +39,14 @@ from avits_jax.generators.javisdit.schedule import (
 )
 from avits_jax.generators.javisdit.sizes import FPS, ClipSizes
 from avits_jax.sampling.chunks import over_candidates
+from avits_jax.sampling.masks import Frames, previous_level, settle, start_from
+from avits_jax.sampling.schedules import levels_at
 from avits_jax.sampling.steps import noise_like
-from avits_jax.types import Candidates, Generator, Keys, Media
+from avits_jax.types import Candidates, Generator, Keys, Media, PyTree
 
 __all__ = [
     "Condition",
-    "JavisDiTConfig",
+    "PUBLISHED",
     "Networks",
     "Prompt",
     "javisdit",
@@ -62,7 +57,7 @@ __all__ = [
 
 
 def by_candidate(priors: PriorContext) -> PriorContext:
-    """``[depth, 2 N, ...]`` to ``[N, 2, depth, ...]``: candidates come first."""
+    """Turn ``[depth, 2 N, ...]`` into ``[N, 2, depth, ...]``: candidates first."""
 
     def move(array: Array) -> Array:
         array = jnp.moveaxis(array, 0, 1)
@@ -81,7 +76,7 @@ def by_row(priors: PriorContext) -> PriorContext:
 
 
 def javisdit(
-    config: JavisDiTConfig,
+    config: Networks,
     clip: ClipSizes,
     *,
     num_steps: int = 30,
@@ -130,7 +125,7 @@ def javisdit(
 
     Example:
         >>> clip = clip_sizes(*image_size("240p", "9:16"), frame_count("4s"))
-        >>> generator = javisdit(JavisDiTConfig(), clip)
+        >>> generator = javisdit(PUBLISHED, clip)
     """
     _check_options(prior_scope, mask_update, decode_batch)
     levels = timesteps(num_steps, clip.height, clip.width, clip.num_frames, precision)
@@ -140,6 +135,9 @@ def javisdit(
 
     def prepare_prompt(params: Networks, cond: Prompt) -> Condition:
         return prepare(params, graphs, cond)
+
+    def text(params_text: PyTree, cond: Prompt) -> Prompt:
+        return with_states(params_text, graphs, cond)
 
     def init(params: Networks, keys: Keys, cond: Condition) -> Candidates:
         count = len(keys)
@@ -164,9 +162,9 @@ def javisdit(
     def frames_of(keys: Keys | None, latents: Latents, i, cond: Condition) -> Frames:
         if cond.given is None:
             return Frames(latents, latents, None)
-        table = jnp.asarray(levels)
+        now, before = levels_at(sigmas, i), previous_level(sigmas, i)
         noise = None if keys is None else noise_like(keys, latents)
-        return settle(cond.given, latents, table[i], previous_timestep(table, i), noise)
+        return settle(cond.given, latents, now, before, noise)
 
     def velocity(params: Networks, frames: Frames, extra, i, cond: Condition):
         priors = couple_rows(by_row(extra), prior_scope)
@@ -190,13 +188,12 @@ def javisdit(
         )
 
     def step(params, keys, candidates, i, cond) -> Candidates:
-        table = jnp.asarray(sigmas)
-        fall = table[i] - table[i + 1]
+        fall = levels_at(sigmas, i) - levels_at(sigmas, i + 1)
         after = advance(params, keys, candidates, i, cond, fall)
         return Candidates(after, candidates.extra)
 
     def predict(params, candidates, i, cond) -> Latents:
-        return advance(params, None, candidates, i, cond, jnp.asarray(sigmas)[i])
+        return advance(params, None, candidates, i, cond, levels_at(sigmas, i))
 
     def decode(params: Networks, candidates: Candidates) -> Media:
         video_vae = nnx.merge(graphs.video_vae, params.video_vae)
@@ -220,6 +217,9 @@ def javisdit(
         sample_rate=config.audio_vae.vocoder.sample_rate,
         encode=encode,
         prepare=prepare_prompt,
+        rules=MODEL.split,
+        text=text,
+        text_part="t5",
     )
 
 

@@ -8,6 +8,10 @@ Against the original: its prior attention mixes all samples of a batch, conditio
 unconditional ones alike; which samples share their priors is chosen here by
 `couple_rows`. Prior keys are not repeated per frame and position, which changes
 nothing. In frame masks, the modulation is chosen per frame before it is applied.
+
+Upstream: JavisVerse/JavisDiT at b505b37, javisdit/models/stdit/vastdit3.py (VASTDiT3),
+with the embedders, positions and patches of javisdit/models/layers/blocks.py; by
+descent hpcaitech/Open-Sora, opensora/models/stdit/stdit3.py.
 """
 
 from typing import Literal, NamedTuple, get_args
@@ -19,12 +23,12 @@ from jaxtyping import Array, Bool, Float
 from ml_dtypes import bfloat16
 
 from avits_jax.generators.javisdit.blocks import (
+    AudioTokens,
     Condition,
     Exchange,
     FinalLayer,
     KeyValue,
     Mlp,
-    Modulation,
     PriorBlock,
     SelfBlock,
     Tokens,
@@ -36,7 +40,13 @@ from avits_jax.nn.stacking import stack_layers
 
 PriorScope = Literal["candidate", "batch", "separate"]
 VideoLatents = Float[Array, "B T H W C"]
-AudioLatents = Float[Array, "B T M C"]
+AudioLatents = Float[Array, "B Ta M Ca"]
+VideoVelocities = Float[Array, "B T H W 2*C"]
+AudioVelocities = Float[Array, "B Ta M 2*Ca"]
+Patches = Float[Array, "B t S D"]
+# Shift, scale and gate rows of self-attention blocks, and of prior blocks.
+SelfRows = Float[Array, "B #T 6 D"]
+PriorRows = Float[Array, "B #T 9 D"]
 _NUMBER_WIDTH = 256
 # Small layers whose results act on everything: float32 even where that is slow.
 _EXACT = jax.lax.Precision.HIGHEST
@@ -123,7 +133,7 @@ class PatchEmbed(nnx.Module):
 def unpatchify(
     x: Float[Array, "B *grid F"], patch: tuple[int, ...]
 ) -> Float[Array, "B *space C"]:
-    """Features (patch axes, channel), channel fastest, back to a dense array."""
+    """Turn features (patch axes, channel), channel fastest, into a dense array."""
     rank = len(patch)
     grid = x.shape[1:-1]
     x = x.reshape(len(x), *grid, *patch, -1)
@@ -141,7 +151,7 @@ class NumberEmbed(nnx.Module):
         self.down = nnx.Linear(width, width, precision=_EXACT, rngs=rngs)
 
     def __call__(self, value: Float[Array, "*B"]) -> Float[Array, "*B D"]:
-        """In float32, whatever the weights' dtype."""
+        """Embed numbers in float32, whatever the weights' dtype."""
         return self.down(jax.nn.silu(self.up(embed_number(value, _NUMBER_WIDTH))))
 
 
@@ -158,14 +168,14 @@ class Level(nnx.Module):
         self.exchange = Exchange(config, rngs=rngs)
 
     def prepare_text(self, texts: dict[str, Array]) -> TextContext:
-        """Keys and values of this level's text attentions."""
+        """Return keys and values of this level's text attentions."""
         return {
             name: getattr(self, name).text.prepare(texts[name.split("_")[0]])
             for name in _SELF_BLOCKS
         }
 
     def prepare_priors(self, spatial: Array, temporal: Array) -> PriorContext:
-        """Keys and values of this level's prior attentions."""
+        """Return keys and values of this level's prior attentions."""
         blocks = {"video": self.video_prior, "audio": self.audio_prior}
         return {
             stream: (block.spatial.prepare(spatial), block.temporal.prepare(temporal))
@@ -175,12 +185,12 @@ class Level(nnx.Module):
     def __call__(
         self,
         video: Tokens,
-        audio: Tokens,
-        shared: dict[str, tuple[Modulation, Modulation]],
+        audio: AudioTokens,
+        shared: dict[str, tuple[Array, Array]],
         rotary: Float[Array, " P"],
         context: Context,
-    ) -> dict[str, Tokens]:
-        """Outputs of all blocks by name; the last ones are ``exchange_*``."""
+    ) -> dict[str, Float[Array, "B _ _ D"]]:
+        """Return outputs of all blocks by name; the last ones are ``exchange_*``."""
         streams = {"video": video, "audio": audio}
         outputs = {}
         for stream in streams:
@@ -252,7 +262,7 @@ class Transformer(nnx.Module):
 
     @property
     def dtype(self) -> jnp.dtype:
-        """Dtype of the matrix products: that of the weights."""
+        """Return the dtype of the matrix products: that of the weights."""
         return self.modulation.kernel[...].dtype
 
     def prepare(
@@ -283,7 +293,7 @@ class Transformer(nnx.Module):
         )
 
     def prepare_text(self, text: Float[Array, "R L E"]) -> TextContext:
-        """Keys and values of all text attentions."""
+        """Return keys and values of all text attentions."""
         texts = {
             "video": self.video_text(text.astype(self.dtype)),
             "audio": self.audio_text(text.astype(self.dtype)),
@@ -296,7 +306,7 @@ class Transformer(nnx.Module):
     def prepare_priors(
         self, spatial: Float[Array, "P Ns Dp"], temporal: Float[Array, "P Nt Dp"]
     ) -> PriorContext:
-        """Keys and values of all prior attentions, each row for itself.
+        """Return keys and values of all prior attentions, each row for itself.
 
         Raises:
             ValueError: the numbers of tokens are not as configured.
@@ -315,7 +325,7 @@ class Transformer(nnx.Module):
         )
 
     def embed_priors(self, spatial: Array, temporal: Array) -> tuple[Array, Array]:
-        """Prior tokens at the width of the residual streams."""
+        """Bring prior tokens to the width of the residual streams."""
         both = jnp.concatenate([spatial, temporal], 1).astype(self.dtype)
         embedded = self.prior(both)
         return embedded[:, : spatial.shape[1]], embedded[:, spatial.shape[1] :]
@@ -330,9 +340,9 @@ class Transformer(nnx.Module):
         fps: Float[Array, " B"],
         height: float,
         width: float,
-        video_mask: Bool[Array, "B T"] | None = None,
+        video_mask: Bool[Array, "B Tv"] | None = None,
         audio_mask: Bool[Array, "B Ta"] | None = None,
-    ) -> tuple[VideoLatents, AudioLatents]:
+    ) -> tuple[VideoVelocities, AudioVelocities]:
         """Predict velocities (data minus noise), float32.
 
         Args:
@@ -379,11 +389,11 @@ class Transformer(nnx.Module):
         fps: Float[Array, " B"],
         height: float,
         width: float,
-        video_mask: Bool[Array, "B T"] | None = None,
+        video_mask: Bool[Array, "B Tv"] | None = None,
         audio_mask: Bool[Array, "B Ta"] | None = None,
         keep_blocks: bool = True,
-    ) -> tuple[tuple[VideoLatents, AudioLatents], dict[str, Array]]:
-        """`__call__`, and the outputs of every embedder and block by name.
+    ) -> tuple[tuple[VideoVelocities, AudioVelocities], dict[str, Array]]:
+        """Return what `__call__` gives, and outputs of embedders and blocks by name.
 
         Block outputs are ``[depth, B, T, S, D]``; there are none without
         ``keep_blocks``.
@@ -427,8 +437,8 @@ class Transformer(nnx.Module):
         }
         return self._unpatchify(video_out, audio_out, sizes), kept
 
-    def embed_video(self, video: VideoLatents, height: float, width: float) -> Tokens:
-        """Patches of the video with their positions, ``[B, T, S, D]``."""
+    def embed_video(self, video: VideoLatents, height: float, width: float) -> Patches:
+        """Embed patches of the video with their positions, ``[B, T, S, D]``."""
         config = self.config
         margins = [
             (0, -size % patch)
@@ -450,8 +460,8 @@ class Transformer(nnx.Module):
         tokens = (tokens + positions).astype(self.dtype)
         return tokens.reshape(*tokens.shape[:2], -1, config.width)
 
-    def embed_audio(self, audio: AudioLatents) -> Tokens:
-        """Patches of the sound with their positions, ``[B, T, S, D]``."""
+    def embed_audio(self, audio: AudioLatents) -> Patches:
+        """Embed patches of the sound with their positions, ``[B, T, S, D]``."""
         config = self.config
         sizes = zip(audio.shape[1:3], config.audio_patch, strict=True)
         if any(size % patch for size, patch in sizes):
@@ -466,11 +476,11 @@ class Transformer(nnx.Module):
     def condition(
         self, timesteps: Float[Array, " B"], fps: Float[Array, " B"]
     ) -> Condition:
-        """Embedded timestep plus embedded fps, in float32."""
+        """Return the embedded timestep plus the embedded fps, in float32."""
         return (self.time(self._rounded(timesteps)) + self.fps(fps))[:, None]
 
-    def modulations(self, condition: Condition) -> tuple[Modulation, Modulation]:
-        """Rows shared by all self-attention blocks, and by all prior blocks."""
+    def modulations(self, condition: Condition) -> tuple[SelfRows, PriorRows]:
+        """Return the rows that all self-attention, and all prior blocks share."""
         active = jax.nn.silu(condition)
         shape = (*condition.shape[:2], -1, self.config.width)
         return (
@@ -482,7 +492,7 @@ class Transformer(nnx.Module):
         # Unlike a cast there and back, this is never optimised away.
         return jax.lax.reduce_precision(x, 8, 7) if self.rounded else x
 
-    def _check_masks(self, video: Tokens, audio: Tokens, video_mask, audio_mask):
+    def _check_masks(self, video: Tokens, audio: AudioTokens, video_mask, audio_mask):
         if (video_mask is None) != (audio_mask is None):
             raise ValueError("video_mask and audio_mask must be given together")
         for name, tokens, mask in (
@@ -495,7 +505,7 @@ class Transformer(nnx.Module):
                     f"{tokens.shape[:2]}"
                 )
 
-    def _unpatchify(self, video: Tokens, audio: Tokens, sizes: tuple[int, ...]):
+    def _unpatchify(self, video: Array, audio: Array, sizes: tuple[int, ...]):
         config = self.config
         rows, columns = (
             -(-size // patch)
@@ -508,7 +518,7 @@ class Transformer(nnx.Module):
 
 
 def _per_frame(mask, now: Condition, clean: Condition) -> Condition:
-    """``now`` for frames where ``mask`` is True or absent, ``clean`` for the others."""
+    """Return ``now`` for frames in ``mask``, or without one; else ``clean``."""
     return now if mask is None else jnp.where(mask[..., None], now, clean)
 
 

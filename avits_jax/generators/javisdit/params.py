@@ -50,7 +50,7 @@ AUTOENCODER_KL_RULES = (
 
 
 def _weight_norm(source: str, target: str, transposed: bool = False):
-    """A convolution with its weight whole, or split in either of torch's two ways."""
+    """Map a convolution, its weight whole or split in either of torch's two ways."""
     kind = "conv_transpose" if transposed else "conv"
     old = (f"{source}.weight_g", f"{source}.weight_v")
     new = tuple(
@@ -105,7 +105,7 @@ TEMPORAL_VAE_RULES = (
 
 
 def _flatten(value: np.ndarray) -> np.ndarray:
-    """``[1, C, 1, 1, 1]`` to ``[C]``."""
+    """Flatten ``[1, C, 1, 1, 1]`` to ``[C]``."""
     return value.reshape(-1)
 
 
@@ -209,7 +209,7 @@ TRANSFORMER_RULES = (
 
 
 def _first(value: np.ndarray) -> np.ndarray:
-    """``[1, L, D]`` to ``[L, D]``."""
+    """Take ``[L, D]`` out of ``[1, L, D]``."""
     return value[0]
 
 
@@ -246,7 +246,7 @@ PRIOR_RULES = (
         [
             rule
             for rule in imagebind.RULES
-            if rule.target.startswith(("text.", "{tower}."))
+            if rule.target.startswith(("text.", "{encoder}."))
         ],
         source="text_encoder.",
     ),

@@ -1,7 +1,10 @@
 """JavisDiT's spatio-temporal prior: a text's hints of where and when things happen.
 
-ImageBind's text tower, then a small encoder-decoder transformer with learned queries
+ImageBind's text encoder, then a small encoder-decoder transformer with learned queries
 whose outputs are the moments of the prior tokens (arXiv 2503.23377, section 3.3).
+
+Upstream: JavisVerse/JavisDiT at b505b37, javisdit/models/prior_encoder/base_model.py
+(STPriorExtractor) and javisdit/models/prior_encoder/stib.py (STIBPriorExtractor).
 """
 
 from collections.abc import Callable
@@ -13,12 +16,13 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from avits_jax.networks.imagebind.config import ImageBindConfig
-from avits_jax.networks.imagebind.modeling import TextTower
+from avits_jax.networks.imagebind.modeling import TextEncoder
 from avits_jax.nn.attention import attend
 from avits_jax.nn.gaussian import Gaussian, split_moments
 from avits_jax.nn.stacking import scan_layers, stack_layers
 
 Sequence = Float[Array, "B L D"]
+Memory = Float[Array, "B K D"]
 _EPSILON = 1e-5
 
 
@@ -27,7 +31,7 @@ class PriorConfig:
     """Sizes of the prior encoder.
 
     Attributes:
-        imagebind: only its text tower is used.
+        imagebind: only its text encoder is used.
         spatial_tokens: tokens of the spatial prior.
         temporal_tokens: tokens of the temporal prior.
         prior_width: numbers per prior token.
@@ -61,8 +65,8 @@ class Attention(nnx.Module):
         self.projection = nnx.Linear(config.width, 3 * config.width, rngs=rngs)
         self.out = nnx.Linear(config.width, config.width, rngs=rngs)
 
-    def __call__(self, x: Sequence, context: Sequence | None = None) -> Sequence:
-        """Attention to ``context``, or of ``x`` to itself."""
+    def __call__(self, x: Sequence, context: Memory | None = None) -> Sequence:
+        """Attend to ``context``, or from ``x`` to itself."""
         context = x if context is None else context
         kernel = self.projection.kernel[...]
         bias = jnp.asarray(self.projection.bias)
@@ -127,7 +131,7 @@ class DecoderLayer(nnx.Module):
         self.norm3 = _norm(config.width, rngs)
         self.mlp = FeedForward(config, jax.nn.relu, rngs=rngs)
 
-    def __call__(self, x: Sequence, memory: Sequence) -> Sequence:
+    def __call__(self, x: Sequence, memory: Memory) -> Sequence:
         x = x + self.attention(self.norm1(x))
         x = x + self.cross(self.norm2(x), memory)
         return x + self.mlp(self.norm3(x))
@@ -143,7 +147,7 @@ class PriorEncoder(nnx.Module):
         def queries(count: int) -> nnx.Param:
             return nnx.Param(jax.random.normal(rngs.params(), (count, width)))
 
-        self.text = TextTower(config.imagebind, rngs=rngs)
+        self.text = TextEncoder(config.imagebind, rngs=rngs)
         self.proj_in = nnx.Linear(config.imagebind.text.width, width, rngs=rngs)
         self.spatial_queries = queries(config.spatial_tokens)
         self.temporal_queries = queries(config.temporal_tokens)
@@ -157,8 +161,8 @@ class PriorEncoder(nnx.Module):
         self.decoder_norm = _norm(width, rngs)
         self.proj_out = nnx.Linear(width, 2 * config.prior_width, rngs=rngs)
 
-    def moments(self, hidden: Sequence) -> Sequence:
-        """Hidden states of a text to means and log-variances, ``[B, N, 2 D]``.
+    def moments(self, hidden: Sequence) -> Float[Array, "B N M"]:
+        """Turn a text's hidden states into means and log-variances, ``[B, N, 2 D]``.
 
         Padding is not masked, as in the original.
         """
@@ -172,12 +176,12 @@ class PriorEncoder(nnx.Module):
         return self.proj_out(self.decoder_norm(x))
 
     def __call__(self, ids: Int[Array, "B L"]) -> Gaussian:
-        """ImageBind token ids to the distribution of spatial, then temporal tokens."""
+        """Return the distribution of spatial, then temporal tokens of ImageBind ids."""
         return split_moments(self.moments(self.text.hidden(ids)))
 
     def split(
         self, tokens: Float[Array, "B N D"]
     ) -> tuple[Float[Array, "B Ns D"], Float[Array, "B Nt D"]]:
-        """Spatial and temporal tokens of a draw."""
+        """Split a draw into spatial and temporal tokens."""
         count = self.config.spatial_tokens
         return tokens[:, :count], tokens[:, count:]

@@ -2,6 +2,9 @@
 
 The warp is that of Open-Sora and Stable Diffusion 3 (arXiv 2403.03206, eq. 23): more
 tokens need more noise to be hidden as well.
+
+Upstream: JavisVerse/JavisDiT at b505b37, javisdit/schedulers/rf/rectified_flow.py
+(timestep_transform) and javisdit/schedulers/rf/__init__.py (RFLOW).
 """
 
 from typing import Literal, get_args
@@ -24,8 +27,8 @@ def warp_ratio(
     num_frames: int,
     precision: Precision = "float32",
     short_clips: ShortClips = "mended",
-) -> np.floating:
-    """How far noise levels are pushed up: ``sqrt(pixels / 512^2) sqrt(f)``.
+) -> np.generic:
+    """Return how far noise levels are pushed up: ``sqrt(pixels / 512^2) sqrt(f)``.
 
     ``f`` is ``num_frames // 17 * 5``, and 1 for less than 17 frames.
 
@@ -58,9 +61,9 @@ def warp_ratio(
 
 
 def warp(
-    timesteps: Float[np.ndarray, " T"], ratio: np.floating
+    timesteps: Float[np.ndarray, " T"], ratio: np.generic
 ) -> Float[np.ndarray, " T"]:
-    """``r u / (1 + (r - 1) u)`` of ``u = t / 1000``, times 1000, in float32."""
+    """Return ``r u / (1 + (r - 1) u)`` of ``u = t / 1000``, times 1000, in float32."""
     u = np.asarray(timesteps, np.float32) / np.float32(NUM_TIMESTEPS)
     less = np.float32(np.subtract(ratio, type(ratio)(1)))
     warped = np.float32(ratio) * u / (np.float32(1) + less * u)
@@ -75,7 +78,7 @@ def timesteps(
     precision: Precision = "float32",
     short_clips: ShortClips = "mended",
 ) -> Float[np.ndarray, " T"]:
-    """Noise levels of a run in [0, 1000], falling; the last step leads to 0.
+    """Return a run's noise levels in [0, 1000], falling; the last step leads to 0.
 
     The arguments after ``num_steps`` are those of `warp_ratio`.
 
@@ -92,6 +95,6 @@ def timesteps(
 
 
 def step_sizes(levels: Float[np.ndarray, " T"]) -> Float[np.ndarray, " T"]:
-    """Differences of neighbouring noise levels over 1000; they sum to 1."""
+    """Return differences of neighbouring noise levels over 1000; they sum to 1."""
     following = np.append(levels[1:], np.float32(0))
     return (levels - following) / np.float32(NUM_TIMESTEPS)

@@ -1,4 +1,8 @@
-"""Sizes of clips and of their latents, for everything that JavisDiT offers."""
+"""Sizes of clips and of their latents, for everything that JavisDiT offers.
+
+Upstream: JavisVerse/JavisDiT at b505b37, javisdit/datasets/aspect.py (get_image_size,
+get_num_frames).
+"""
 
 import json
 from functools import cache
@@ -82,12 +86,12 @@ def _table() -> dict[str, dict[str, tuple[int, int]]]:
 
 
 def resolutions() -> tuple[str, ...]:
-    """Names of all resolutions."""
+    """Return the names of all resolutions."""
     return tuple(_table())
 
 
 def aspect_ratios(resolution: str) -> tuple[str, ...]:
-    """Aspect ratios (height to width) of a resolution.
+    """Return the aspect ratios (height to width) of a resolution.
 
     Raises:
         ValueError: there is no such resolution.
@@ -100,7 +104,7 @@ def aspect_ratios(resolution: str) -> tuple[str, ...]:
 
 
 def image_size(resolution: str, aspect_ratio: str) -> tuple[int, int]:
-    """Height and width in pixels.
+    """Return height and width in pixels.
 
     Args:
         resolution: one of `resolutions`.
@@ -122,7 +126,7 @@ def image_size(resolution: str, aspect_ratio: str) -> tuple[int, int]:
 
 
 def frame_count(duration: str | int) -> int:
-    """Frames of a duration ("2s", "4s", "2x", ...) or of a number of frames.
+    """Return the frames of a duration ("2s", "4s", "2x", ...) or a number of frames.
 
     Raises:
         ValueError: neither a known duration nor a positive whole number.
@@ -148,7 +152,7 @@ def clip_sizes(
     video_vae: VideoVaeConfig | None = None,
     audio_vae: AudioVaeConfig | None = None,
 ) -> ClipSizes:
-    """Sizes of everything between noise and clip.
+    """Return the sizes of everything between noise and clip.
 
     Args:
         height: pixels.
@@ -204,5 +208,5 @@ def clip_sizes(
 
 
 def _round_up(value: int, step: int) -> int:
-    """Smallest positive multiple of ``step`` that is at least ``value``."""
+    """Return the smallest positive multiple of ``step`` not below ``value``."""
     return max(1, -(-value // step)) * step

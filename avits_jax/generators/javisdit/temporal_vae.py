@@ -2,6 +2,9 @@
 
 The design is MAGVIT-2's causal 3-D network (Yu et al., arXiv 2310.05737) on the latents
 of an image autoencoder; space keeps its size.
+
+Upstream: hpcaitech/Open-Sora, opensora/models/vae/vae_temporal.py (VAE_Temporal), which
+JavisVerse/JavisDiT has as javisdit/models/vae/vae_temporal.py.
 """
 
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from avits_jax.networks.autoencoder_kl import group_norm
-from avits_jax.nn.convolution import CausalConv3d, Video
+from avits_jax.nn.convolution import CausalConv3d, Filtered, Video
 from avits_jax.nn.gaussian import Gaussian, split_moments
 
 _EPSILON = 1e-5
@@ -44,16 +47,16 @@ class TemporalVaeConfig:
 
     @property
     def factor(self) -> int:
-        """Frames per latent frame."""
+        """Return how many frames a latent frame stands for."""
         return 2 ** sum(self.downsample)
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Channels of each stage, finest first."""
+        """Return the channels of each stage, finest first."""
         return tuple(self.width * multiplier for multiplier in self.multipliers)
 
     def latent_frames(self, num_frames: int) -> int:
-        """Latent frames of ``num_frames`` frames."""
+        """Return how many latent frames ``num_frames`` frames have."""
         return -(-num_frames // self.factor)
 
 
@@ -70,7 +73,7 @@ class TemporalBlock(nnx.Module):
         self.conv2 = conv(outward, 3)
         self.shortcut = None if inward == outward else conv(inward, 1)
 
-    def __call__(self, x: Video) -> Video:
+    def __call__(self, x: Video) -> Filtered:
         h = self.conv1(jax.nn.silu(self.norm1(x)))
         h = self.conv2(jax.nn.silu(self.norm2(h)))
         return h + (x if self.shortcut is None else self.shortcut(x))
@@ -85,7 +88,7 @@ def _blocks(
     )
 
 
-def _run(blocks: nnx.List, x: Video) -> Video:
+def _run(blocks: nnx.List, x: Video) -> Filtered:
     for block in blocks:
         x = block(x)
     return x
@@ -115,7 +118,7 @@ class TemporalEncoder(nnx.Module):
             widths[-1], 2 * config.latent_channels, 1, rngs=rngs
         )
 
-    def __call__(self, x: Video) -> Video:
+    def __call__(self, x: Video) -> Filtered:
         x = self.conv_in(x)
         for index, stage in enumerate(self.stages):
             x = _run(stage, x)
@@ -125,8 +128,8 @@ class TemporalEncoder(nnx.Module):
         return self.conv_out(jax.nn.silu(self.norm_out(x)))
 
 
-def _frames_from_channels(x: Video) -> Video:
-    """Channels ``(C, 2)`` to twice as many frames."""
+def _frames_from_channels(x: Video) -> Filtered:
+    """Turn channels ``(C, 2)`` into twice as many frames."""
     batch, length, height, width, channels = x.shape
     x = x.reshape(batch, length, height, width, channels // 2, 2)
     x = jnp.moveaxis(x, -1, 2)
@@ -153,7 +156,7 @@ class TemporalDecoder(nnx.Module):
         self.norm_out = group_norm(widths[0], config.norm_groups, rngs, _EPSILON)
         self.conv_out = CausalConv3d(widths[0], config.channels, 3, rngs=rngs)
 
-    def __call__(self, z: Video) -> Video:
+    def __call__(self, z: Video) -> Filtered:
         x = _run(self.middle, self.conv_in(z))
         for index in reversed(range(len(self.stages))):
             x = _run(self.stages[index], x)
@@ -174,7 +177,7 @@ class TemporalVae(nnx.Module):
         self.decoder = TemporalDecoder(config, rngs=rngs)
 
     def encode(self, frames: Float[Array, "B T H W C"]) -> Gaussian:
-        """Frames to latents; missing frames are zeros put in front."""
+        """Encode frames as latents; missing frames are zeros put in front."""
         front = -frames.shape[1] % self.config.factor
         padded = jnp.pad(frames, ((0, 0), (front, 0), (0, 0), (0, 0), (0, 0)))
         return split_moments(self.quant(self.encoder(padded)))
@@ -182,7 +185,7 @@ class TemporalVae(nnx.Module):
     def decode(
         self, latents: Float[Array, "B t H W D"], num_frames: int
     ) -> Float[Array, "B T H W C"]:
-        """Latents to their last ``num_frames`` frames.
+        """Decode latents to their last ``num_frames`` frames.
 
         Raises:
             ValueError: another number of latents belongs to ``num_frames``.

@@ -1,14 +1,13 @@
 """JavisDiT with every module real and small, for trying out and for tests."""
 
 from avits_jax.generators.javisdit.audio_vae import AudioVaeConfig
-from avits_jax.generators.javisdit.config import TransformerConfig
-from avits_jax.generators.javisdit.networks import JavisDiTConfig
+from avits_jax.generators.javisdit.config import Networks, TransformerConfig
 from avits_jax.generators.javisdit.prior import PriorConfig
 from avits_jax.generators.javisdit.temporal_vae import TemporalVaeConfig
 from avits_jax.generators.javisdit.video_vae import VideoVaeConfig
 from avits_jax.networks.autoencoder_kl import AutoencoderKLConfig
 from avits_jax.networks.hifigan import HifiGanConfig
-from avits_jax.networks.imagebind.config import ImageBindConfig, TowerConfig
+from avits_jax.networks.imagebind.config import EncoderConfig, ImageBindConfig
 from avits_jax.networks.t5.modeling import T5Config
 
 TINY_SIZE = (48, 64)
@@ -20,7 +19,7 @@ TINY_FPS = 8
 TINY_STEPS = 4
 """Denoising steps."""
 
-TINY = JavisDiTConfig(
+TINY = Networks(
     transformer=TransformerConfig(
         width=32,
         depth=2,
@@ -32,7 +31,7 @@ TINY = JavisDiTConfig(
         temporal_tokens=4,
     ),
     prior=PriorConfig(
-        imagebind=ImageBindConfig(text=TowerConfig(32, 2, 2), embed_dim=16),
+        imagebind=ImageBindConfig(text=EncoderConfig(32, 2, 2), embed_dim=16),
         spatial_tokens=4,
         temporal_tokens=4,
         prior_width=16,

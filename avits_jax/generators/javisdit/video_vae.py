@@ -3,6 +3,9 @@
 Zheng et al., "Open-Sora", arXiv 2412.20404. Clips are cut into chunks of 17 frames that
 know nothing of each other; memory is bounded by how many chunks and frames are worked
 on at once.
+
+Upstream: hpcaitech/Open-Sora, opensora/models/vae/vae.py (VideoAutoencoderPipeline),
+which JavisVerse/JavisDiT has as javisdit/models/vae/vae.py.
 """
 
 from dataclasses import dataclass
@@ -15,10 +18,10 @@ from jaxtyping import Array, Float, Key
 from avits_jax.generators.javisdit.temporal_vae import TemporalVae, TemporalVaeConfig
 from avits_jax.networks.autoencoder_kl import AutoencoderKL, AutoencoderKLConfig
 from avits_jax.nn.gaussian import Gaussian
-from avits_jax.sampling.chunks import in_batches
+from avits_jax.sampling.chunks import in_batches, whole_batch
 
 VideoLatents = Float[Array, "B t h w D"]
-FrameLatents = Float[Array, "B T h w D"]
+FrameLatents = Float[Array, "B T h w C"]
 Frames = Float[Array, "B T H W 3"]
 
 
@@ -44,11 +47,11 @@ class VideoVaeConfig:
 
     @property
     def factor(self) -> int:
-        """Pixels per latent row and column."""
+        """Return how many pixels a latent row and column stand for."""
         return 2 ** (len(self.spatial.block_channels) - 1)
 
     def latent_frames(self, num_frames: int) -> int:
-        """Latent frames of a clip."""
+        """Return how many latent frames a clip has."""
         whole, rest = divmod(num_frames, self.chunk_frames)
         temporal = self.temporal
         return whole * temporal.latent_frames(
@@ -68,7 +71,7 @@ class VideoVae(nnx.Module):
         self.scale = nnx.Param(jnp.ones((channels,)))
 
     def decode_spatial(self, latents: FrameLatents) -> Frames:
-        """Latents of single frames to frames, nominally in [-1, 1], not clipped."""
+        """Decode latents of single frames, nominally to [-1, 1], not clipped."""
         return _per_frame(
             lambda z: self.spatial.decode(z / self.config.spatial_scaling),
             _as_weights(latents, self.spatial),
@@ -76,7 +79,7 @@ class VideoVae(nnx.Module):
         )
 
     def encode_spatial(self, frames: Frames) -> Gaussian:
-        """Frames in [-1, 1] to the distributions of their latents, not yet scaled."""
+        """Encode frames in [-1, 1] as distributions of their unscaled latents."""
 
         def moments(images):
             return jnp.concatenate(self.spatial.encode(images), -1)
@@ -87,7 +90,7 @@ class VideoVae(nnx.Module):
         return Gaussian(*jnp.split(both, 2, axis=-1))
 
     def decode_temporal(self, latents: VideoLatents, num_frames: int) -> FrameLatents:
-        """Normalised latents to the latents of ``num_frames`` single frames.
+        """Decode normalised latents to latents of ``num_frames`` single frames.
 
         Raises:
             ValueError: another number of latents belongs to ``num_frames``.
@@ -110,7 +113,7 @@ class VideoVae(nnx.Module):
         )
 
     def encode_temporal(self, latents: FrameLatents) -> Gaussian:
-        """Scaled latents of single frames to the distribution of the clip's latents.
+        """Encode scaled latents of single frames as the clip's distribution.
 
         Not normalised yet.
         """
@@ -125,7 +128,7 @@ class VideoVae(nnx.Module):
         return Gaussian(*jnp.split(both, 2, axis=-1))
 
     def decode(self, latents: VideoLatents, num_frames: int) -> Frames:
-        """Normalised latents to a clip, nominally in [-1, 1], not clipped.
+        """Decode normalised latents to a clip, nominally in [-1, 1], not clipped.
 
         Args:
             latents: ``[B, t, h, w, D]``.
@@ -141,7 +144,7 @@ class VideoVae(nnx.Module):
         return frames.astype(jnp.float32)
 
     def encode(self, frames: Frames, key: Key[Array, ""] | None = None) -> VideoLatents:
-        """Clip in [-1, 1] to normalised latents: means, or a draw with ``key``."""
+        """Encode a clip in [-1, 1] as normalised latents: means, or drawn by key."""
         spatial = _wide(self.encode_spatial(frames))
         keys = (None, None) if key is None else tuple(jax.random.split(key))
         temporal = _wide(
@@ -169,7 +172,7 @@ class VideoVae(nnx.Module):
 
 
 def _as_weights(x: Array, network: AutoencoderKL | TemporalVae) -> Array:
-    """An array in the dtype of a network's convolutions."""
+    """Return an array in the dtype of a network's convolutions."""
     return x.astype(network.post_quant.kernel[...].dtype)
 
 
@@ -187,15 +190,5 @@ def _draw(gaussian: Gaussian, key: Key[Array, ""] | None):
 def _per_frame(function, x, size: int):
     """Apply a function of images to every frame of every clip."""
     flat = x.reshape(-1, *x.shape[2:])
-    done = in_batches(function, flat, _even(len(flat), size))
+    done = in_batches(function, flat, whole_batch(len(flat), size))
     return done.reshape(*x.shape[:2], *done.shape[1:])
-
-
-def _even(count: int, size: int) -> int:
-    """At most ``size``, without a remainder where that costs less than half of it.
-
-    A remainder would be a second program to compile.
-    """
-    size = min(size, count)
-    fitting = [n for n in range(size // 2 + 1, size + 1) if count % n == 0]
-    return max(fitting, default=size)

@@ -19,6 +19,7 @@ N_FFT = 512
 HOP = 250
 NUM_BINS = N_FFT // 2 + 1
 HOPS_PER_TOKEN = 8
+LEVEL_FEATURES = 128  # numbers that the noise level is embedded in
 _FLOOR = 0.02  # magnitude below which a spectrogram bin counts as silent
 _OFFSET, _SCALE = 3.9, 8.0
 
@@ -29,12 +30,12 @@ def to_sphere(x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
 
 
 def compress(magnitude: Float[Array, "*B K"]) -> Float[Array, "*B K"]:
-    """STFT magnitude to roughly [0, 1] on a log scale; 0 is silence."""
+    """Compress an STFT magnitude to roughly [0, 1] on a log scale; 0 is silence."""
     return (jnp.log(magnitude + _FLOOR) + _OFFSET) / _SCALE
 
 
 def expand(level: Float[Array, "*B K"]) -> Float[Array, "*B K"]:
-    """Inverse of `compress`, clipped at silence."""
+    """Undo `compress`, clipped at silence."""
     return jnp.maximum(jnp.exp(_SCALE * level - _OFFSET) - _FLOOR, 0.0)
 
 
@@ -68,14 +69,14 @@ class VideoAutoencoder(nnx.Module):
         self.paint = _conv(c, 48, rngs)
 
     def encode(self, frames: Float[Array, "B 32 32 3"]) -> Float[Array, "B D"]:
-        """Frames in [0, 1] to latents on the sphere."""
+        """Encode frames in [0, 1] as latents on the sphere."""
         x = 2 * frames - 1
         for conv in self.inward:
             x = jax.nn.gelu(conv(x))
         return to_sphere(self.encode_out(x.reshape(len(x), -1)))
 
     def decode(self, latents: Float[Array, "B D"]) -> Float[Array, "B 32 32 3"]:
-        """Latents to frames, not clipped to [0, 1]."""
+        """Decode latents to frames, not clipped to [0, 1]."""
         x = jax.nn.gelu(self.decode_in(to_sphere(latents)))
         x = x.reshape(len(x), 4, 4, -1)
         x = _shuffle(jax.nn.gelu(self.widen(x)), 2)
@@ -99,13 +100,13 @@ class AudioAutoencoder(nnx.Module):
         self.bins_out = nnx.Linear(2 * c, NUM_BINS, rngs=rngs)
 
     def encode(self, levels: Float[Array, "B T K"]) -> Float[Array, "B 16 D"]:
-        """Compressed spectrogram ``[B, 128, 257]`` to latents on the sphere."""
+        """Encode a compressed spectrogram ``[B, 128, 257]`` on the sphere."""
         x = jax.nn.gelu(self.bins_in(levels))
         x = x.reshape(len(x), NUM_TOKENS, -1)
         return to_sphere(self.encode_out(jax.nn.gelu(self.hops_in(x))))
 
     def decode(self, latents: Float[Array, "B 16 D"]) -> Float[Array, "B T K"]:
-        """Latents to a compressed spectrogram ``[B, 128, 257]``."""
+        """Decode latents to a compressed spectrogram ``[B, 128, 257]``."""
         x = jax.nn.gelu(self.decode_in(to_sphere(latents)))
         x = jax.nn.gelu(self.hops_out(x))
         x = x.reshape(len(x), NUM_TOKENS * HOPS_PER_TOKEN, self.channels)
@@ -155,7 +156,7 @@ class MiniTransformer(nnx.Module):
         )
         self.null_text = nnx.Param(jnp.zeros((config.text_width,)))
         self.condition = nnx.Sequential(
-            nnx.Linear(config.text_width + 128, width, rngs=rngs),
+            nnx.Linear(config.text_width + LEVEL_FEATURES, width, rngs=rngs),
             jax.nn.silu,
             nnx.Linear(width, width, rngs=rngs),
             jax.nn.silu,
@@ -172,7 +173,7 @@ class MiniTransformer(nnx.Module):
         self.audio_out = nnx.Linear(width, config.audio_latent, rngs=rngs)
 
     def encode_text(self, words: Int[Array, "B L"]) -> Float[Array, "B D"]:
-        """Word ids to the condition vector; padding alone gives the null condition."""
+        """Encode word ids as the condition; padding alone gives the null one."""
         empty = jnp.all(words == 0, 1, keepdims=True)
         return jnp.where(empty, self.null_text[...], self.text(words))
 
@@ -183,10 +184,12 @@ class MiniTransformer(nnx.Module):
         sigma: Float[Array, " B"],
         text: Float[Array, "B D"],
     ) -> tuple[Float[Array, "B 16 Dv"], Float[Array, "B 16 Da"]]:
-        """Clean video and audio latents expected from noisy ones at level ``sigma``."""
+        """Predict clean video and audio latents of noisy ones at ``sigma``."""
         tokens = jnp.concatenate([self.video_in(video), self.audio_in(audio)], 1)
         tokens = tokens + self.position[...]
-        condition = self.condition(jnp.concatenate([sinusoid(sigma, 128), text], -1))
+        condition = self.condition(
+            jnp.concatenate([sinusoid(sigma, LEVEL_FEATURES), text], -1)
+        )
         shared = self.modulate(condition).reshape(len(video), 6, -1)
         graph, weights = nnx.split(self.blocks)
 

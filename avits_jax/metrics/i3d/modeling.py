@@ -2,6 +2,10 @@
 
 The variant that video generation papers use for FVD: TensorFlow's "same" padding, no
 convolution bias, batch norm with epsilon 1e-5.
+
+Upstream: piergiaj/pytorch-i3d, pytorch_i3d.py (InceptionI3d), which JavisVerse/JavisDiT
+at b505b37 has as eval/javisbench/src/fvd/pytorch_i3d.py; `preprocess` is of
+eval/javisbench/src/fvd/fvd.py (preprocess_single).
 """
 
 import math
@@ -32,7 +36,7 @@ _POOL_BEFORE = {2: 3, 7: 2}
 
 
 def preprocess(video: Float[Array, "N F H W 3"]) -> Float[Array, "N F 224 224 3"]:
-    """Pixels in [0, 1] to [-1, 1]: short side to 224, long side up, centre crop.
+    """Bring pixels in [0, 1] to [-1, 1], the short side to 224, centre cropped.
 
     Bilinear without antialias, as in the common FVD code.
     """
@@ -48,7 +52,7 @@ def preprocess(video: Float[Array, "N F H W 3"]) -> Float[Array, "N F 224 224 3"
 def _pool(
     x: Float[Array, "B T H W C"], side: int, stride: int, time: bool = True
 ) -> Float[Array, "B t h w C"]:
-    """Largest value of a window, "same" padding; over space alone if not ``time``."""
+    """Take the largest value of a "same"-padded window; over space if not ``time``."""
     window = (side if time else 1, side, side)
     strides = (stride if time else 1, stride, stride)
     return nnx.max_pool(x, window, strides, padding="SAME")
@@ -111,7 +115,7 @@ class I3d(nnx.Module):
     def __call__(
         self, video: Float[Array, "B F 224 224 3"]
     ) -> Float[Array, "B T classes"]:
-        """Logits of preprocessed videos, ``T = ceil(F / 8) - 1`` of them each.
+        """Return logits of preprocessed videos, ``T = ceil(F / 8) - 1`` of them each.
 
         FVD takes all of a video's logits as one row of features.
 

@@ -41,5 +41,5 @@ IGNORED: dict[str, str] = {
 
 
 def build() -> tuple[nnx.GraphDef, PyTree]:
-    """The network's graph, and its parameters as shapes without memory."""
+    """Return the network's graph, and its parameters as shapes without memory."""
     return abstract(lambda rngs: I3d(rngs=rngs))

@@ -1,1 +1,1 @@
-"""ImageBind's towers: picture, sound, text."""
+"""ImageBind's encoders: picture, sound, text."""

@@ -1,10 +1,10 @@
-"""Sizes of the ImageBind towers."""
+"""Sizes of the ImageBind encoders."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class TowerConfig:
+class EncoderConfig:
     """One transformer trunk.
 
     Attributes:
@@ -22,7 +22,7 @@ class TowerConfig:
 
 @dataclass(frozen=True)
 class ImageBindConfig:
-    """ImageBind's vision, audio and text towers; the defaults are ImageBind-huge.
+    """ImageBind's vision, audio and text encoders; the defaults are ImageBind-huge.
 
     Attributes:
         vision, audio, text: the trunks.
@@ -35,9 +35,9 @@ class ImageBindConfig:
         context_length: tokens of one text, start and end included.
     """
 
-    vision: TowerConfig = TowerConfig(1280, 32, 16)
-    audio: TowerConfig = TowerConfig(768, 12, 12, extra_key=True)
-    text: TowerConfig = TowerConfig(1024, 24, 16)
+    vision: EncoderConfig = EncoderConfig(1280, 32, 16)
+    audio: EncoderConfig = EncoderConfig(768, 12, 12, extra_key=True)
+    text: EncoderConfig = EncoderConfig(1024, 24, 16)
     embed_dim: int = 1024
     image_size: int = 224
     patch_size: int = 14
@@ -51,12 +51,12 @@ class ImageBindConfig:
 
     @property
     def vision_patches(self) -> int:
-        """Patches of one frame (or of ``num_frames`` consecutive frames)."""
+        """Return the patches of a frame, or of ``num_frames`` consecutive frames."""
         return (self.image_size // self.patch_size) ** 2
 
     @property
     def audio_patches(self) -> int:
-        """Patches of one log-mel picture."""
+        """Return the patches of one log-mel picture."""
 
         def count(size: int) -> int:
             return (size - self.audio_patch) // self.audio_stride + 1
@@ -65,10 +65,10 @@ class ImageBindConfig:
 
 
 TINY = ImageBindConfig(
-    vision=TowerConfig(16, 1, 2),
-    audio=TowerConfig(12, 1, 3, extra_key=True),
-    text=TowerConfig(8, 1, 2),
+    vision=EncoderConfig(16, 1, 2),
+    audio=EncoderConfig(12, 1, 3, extra_key=True),
+    text=EncoderConfig(8, 1, 2),
     embed_dim=6,
     image_size=28,
 )
-"""Reduced towers; spectrograms, vocabulary and context are the published ones."""
+"""Reduced encoders; spectrograms, vocabulary and context are the published ones."""

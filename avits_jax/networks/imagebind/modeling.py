@@ -1,10 +1,14 @@
-"""ImageBind's vision, audio and text towers (Girdhar et al., arXiv 2305.05665).
+"""ImageBind's vision, audio and text encoders (Girdhar et al., arXiv 2305.05665).
 
-Each tower has `tokens` (patches or words with positions), `hidden` (after the trunk),
+Each encoder has `tokens` (patches or words with positions), `hidden` (after the trunk),
 `project` (head, before normalisation) and `__call__` (the embedding). Facts of the
 original that are easily missed: GELU is exact everywhere, text included; only vision
 normalises before its blocks; only audio appends a learned key and value; text picks the
-end token first and normalises it after. Depth, thermal and IMU towers are left out.
+end token first and normalises it after. Depth, thermal and IMU encoders are left out.
+
+Upstream: facebookresearch/ImageBind, imagebind/models/imagebind_model.py,
+imagebind/models/transformer.py, imagebind/models/multimodal_preprocessors.py and
+imagebind/models/helpers.py.
 """
 
 import jax
@@ -12,7 +16,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from avits_jax.networks.imagebind.config import ImageBindConfig, TowerConfig
+from avits_jax.networks.imagebind.config import EncoderConfig, ImageBindConfig
 from avits_jax.nn.attention import attend
 from avits_jax.nn.patches import patchify
 from avits_jax.nn.stacking import scan_layers, stack_layers
@@ -37,7 +41,7 @@ def unit(x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
 class Attention(nnx.Module):
     """Multi-head self-attention, optionally with one learned extra key and value."""
 
-    def __init__(self, config: TowerConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
         width = config.width
         self.heads = config.heads
         self.qkv = nnx.Linear(width, 3 * width, rngs=rngs)
@@ -64,7 +68,7 @@ class Attention(nnx.Module):
 class Block(nnx.Module):
     """Pre-norm transformer block with exact GELU."""
 
-    def __init__(self, config: TowerConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: EncoderConfig, *, rngs: nnx.Rngs):
         width = config.width
         self.norm1 = _norm(width, rngs)
         self.attention = Attention(config, rngs=rngs)
@@ -80,7 +84,7 @@ class Block(nnx.Module):
 class Trunk(nnx.Module):
     """Identical blocks, stacked along a leading layer axis and scanned."""
 
-    def __init__(self, config: TowerConfig, *, causal: bool, rngs: nnx.Rngs):
+    def __init__(self, config: EncoderConfig, *, causal: bool, rngs: nnx.Rngs):
         self.causal = causal
         self.blocks = stack_layers(
             lambda rngs: Block(config, rngs=rngs), config.depth, rngs
@@ -90,7 +94,7 @@ class Trunk(nnx.Module):
         return scan_layers(self.blocks, x, call=lambda block, x: block(x, self.causal))
 
 
-class VisionTower(nnx.Module):
+class VisionEncoder(nnx.Module):
     """Embeds frames, alone or in short consecutive groups.
 
     A frame alone stands for ``num_frames`` copies of itself; the patch kernel is then
@@ -109,7 +113,7 @@ class VisionTower(nnx.Module):
         self.head = nnx.Linear(width, config.embed_dim, use_bias=False, rngs=rngs)
 
     def tokens(self, frames: Float[Array, "B T H W 3"]) -> Float[Array, "B L D"]:
-        """Patch tokens behind a class token, with positions.
+        """Embed patches behind a class token, with positions.
 
         ``frames`` are normalised pixels with T = 1 or ``num_frames``.
         """
@@ -126,23 +130,23 @@ class VisionTower(nnx.Module):
         )
 
     def hidden(self, frames: Float[Array, "B T H W 3"]) -> Float[Array, "B L D"]:
-        """Tokens after the trunk."""
+        """Return the tokens after the trunk."""
         return self.trunk(self.pre_norm(self.tokens(frames)))
 
     def project(self, hidden: Float[Array, "B L D"]) -> Float[Array, "B E"]:
-        """Head on the class token, before normalisation."""
+        """Apply the head to the class token, before normalisation."""
         return self.head(self.norm(hidden[:, 0]))
 
     def __call__(self, frames: Float[Array, "B T H W 3"]) -> Float[Array, "B E"]:
-        """Embeddings of unit length, float32."""
+        """Return embeddings of unit length, float32."""
         return self.embed(self.tokens(frames))
 
     def embed(self, tokens: Float[Array, "B L D"]) -> Float[Array, "B E"]:
-        """Embeddings of what `tokens` gave, of single frames and of groups alike."""
+        """Embed what `tokens` gave, of single frames and of groups alike."""
         return unit(self.project(self.trunk(self.pre_norm(tokens))))
 
 
-class AudioTower(nnx.Module):
+class AudioEncoder(nnx.Module):
     """Embeds log-mel pictures of 2 s clips."""
 
     def __init__(self, config: ImageBindConfig, *, rngs: nnx.Rngs):
@@ -166,7 +170,7 @@ class AudioTower(nnx.Module):
         self.log_scale = nnx.Param(jnp.log(20.0))
 
     def tokens(self, mel: Float[Array, "B M T"]) -> Float[Array, "B L D"]:
-        """Overlapping patches behind a class token, with positions."""
+        """Embed overlapping patches behind a class token, with positions."""
         kernel = self.stem.kernel[...]
         size, step = kernel.shape[0], self.stride
         # A product: XLA's CPU backend is slow at convolutions inside loops.
@@ -175,20 +179,20 @@ class AudioTower(nnx.Module):
         return _with_class(x, self.cls, self.position)
 
     def hidden(self, mel: Float[Array, "B M T"]) -> Float[Array, "B L D"]:
-        """Tokens after the trunk."""
+        """Return the tokens after the trunk."""
         return self.trunk(self.tokens(mel))
 
     def project(self, hidden: Float[Array, "B L D"]) -> Float[Array, "B E"]:
-        """Head on the class token, before normalisation."""
+        """Apply the head to the class token, before normalisation."""
         return self.head(self.norm(hidden[:, 0]))
 
     def __call__(self, mel: Float[Array, "B M T"]) -> Float[Array, "B E"]:
-        """float32 embeddings of length ``exp(log_scale)``, 20 in the public weights."""
+        """Return float32 embeddings of length ``exp(log_scale)``, published: 20."""
         scale = jnp.exp(self.log_scale[...].astype(jnp.float32))
         return scale * unit(self.project(self.hidden(mel)))
 
 
-class TextTower(nnx.Module):
+class TextEncoder(nnx.Module):
     """Embeds token ids padded with 0; the end token must be the largest id."""
 
     def __init__(self, config: ImageBindConfig, *, rngs: nnx.Rngs):
@@ -201,22 +205,22 @@ class TextTower(nnx.Module):
         self.log_scale = nnx.Param(jnp.log(1 / 0.07))
 
     def tokens(self, ids: Int[Array, "B L"]) -> Float[Array, "B L D"]:
-        """Word embeddings with positions."""
+        """Embed words with their positions."""
         return self.embed[...][ids] + self.position[...]
 
     def hidden(self, ids: Int[Array, "B L"]) -> Float[Array, "B L D"]:
-        """Tokens after the trunk (JavisDiT's prior reads these)."""
+        """Return the tokens after the trunk (JavisDiT's prior reads these)."""
         return self.trunk(self.tokens(ids))
 
     def project(
         self, hidden: Float[Array, "B L D"], ids: Int[Array, "B L"]
     ) -> Float[Array, "B E"]:
-        """Head on the end token, before normalisation."""
+        """Apply the head to the end token, before normalisation."""
         end = jnp.argmax(ids, -1)[:, None, None]
         return self.head(self.norm(jnp.take_along_axis(hidden, end, 1)[:, 0]))
 
     def __call__(self, ids: Int[Array, "B L"]) -> Float[Array, "B E"]:
-        """float32 embeddings scaled by the learned temperature, at most 100."""
+        """Return float32 embeddings scaled by the learned temperature, at most 100."""
         scale = jnp.exp(self.log_scale[...].astype(jnp.float32))
         return jnp.minimum(scale, MAX_TEXT_SCALE) * unit(
             self.project(self.hidden(ids), ids)
@@ -224,12 +228,12 @@ class TextTower(nnx.Module):
 
 
 class ImageBind(nnx.Module):
-    """The three towers that the verifiers use."""
+    """The three encoders that the verifiers use."""
 
     def __init__(self, config: ImageBindConfig, *, rngs: nnx.Rngs):
-        self.vision = VisionTower(config, rngs=rngs)
-        self.audio = AudioTower(config, rngs=rngs)
-        self.text = TextTower(config, rngs=rngs)
+        self.vision = VisionEncoder(config, rngs=rngs)
+        self.audio = AudioEncoder(config, rngs=rngs)
+        self.text = TextEncoder(config, rngs=rngs)
 
 
 def _with_class(

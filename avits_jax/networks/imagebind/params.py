@@ -11,22 +11,22 @@ from avits_jax.nn.abstract import abstract
 from avits_jax.types import PyTree
 from avits_jax.weights.name_map import Rule, linear, norm, prefixed
 
-_TOWERS = ("vision", "audio", "text")
+_ENCODERS = ("vision", "audio", "text")
 _DROPPED = ("depth", "thermal", "imu")
 
 
 def _flat(value: np.ndarray) -> np.ndarray:
-    """``[1, 1, D]`` to ``[D]``."""
+    """Flatten ``[1, 1, D]`` to ``[D]``."""
     return value.reshape(-1)
 
 
 def _first(value: np.ndarray) -> np.ndarray:
-    """``[1, L, D]`` to ``[L, D]``."""
+    """Take ``[L, D]`` out of ``[1, L, D]``."""
     return value[0]
 
 
 def _pair(key: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """Two ``[1, 1, D]`` to ``[2, D]``."""
+    """Stack two ``[1, 1, D]`` to ``[2, D]``."""
     return np.stack([_flat(key), _flat(value)])
 
 
@@ -42,24 +42,24 @@ _BLOCK = (
 _EXTRA_KEY = (Rule(("attn.bias_k", "attn.bias_v"), "attention.extra", _pair),)
 
 
-def _blocks(tower: str, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
-    source = f"modality_trunks.{tower}.blocks.{{layer}}."
-    return prefixed(rules, source, f"{tower}.trunk.blocks.")
+def _blocks(encoder: str, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    source = f"modality_trunks.{encoder}.blocks.{{layer}}."
+    return prefixed(rules, source, f"{encoder}.trunk.blocks.")
 
 
-def _head(tower: str, source: str, last: int) -> tuple[Rule, ...]:
+def _head(encoder: str, source: str, last: int) -> tuple[Rule, ...]:
     return (
-        *norm(f"modality_heads.{tower}.{source}0", f"{tower}.norm"),
+        *norm(f"modality_heads.{encoder}.{source}0", f"{encoder}.norm"),
         Rule(
-            f"modality_heads.{tower}.{source}{last}.weight",
-            f"{tower}.head.kernel",
+            f"modality_heads.{encoder}.{source}{last}.weight",
+            f"{encoder}.head.kernel",
             "linear",
         ),
     )
 
 
 RULES: tuple[Rule, ...] = (
-    *(rule for tower in _TOWERS for rule in _blocks(tower, _BLOCK)),
+    *(rule for encoder in _ENCODERS for rule in _blocks(encoder, _BLOCK)),
     *_blocks("audio", _EXTRA_KEY),
     *_head("vision", "", 2),
     *_head("audio", "", 2),
@@ -79,14 +79,14 @@ RULES: tuple[Rule, ...] = (
         ),
         source="modality_preprocessors.",
     ),
-    Rule("modality_postprocessors.{tower}.1.log_logit_scale", "{tower}.log_scale"),
+    Rule("modality_postprocessors.{encoder}.1.log_logit_scale", "{encoder}.log_scale"),
 )
 
 
-def _dropped(tower: str) -> tuple[str, ...]:
-    """Patterns of every key of a tower that no verifier uses."""
-    blocks = (*_blocks(tower, _BLOCK), *_blocks(tower, _EXTRA_KEY))
-    before = f"modality_preprocessors.{tower}."
+def _dropped(encoder: str) -> tuple[str, ...]:
+    """Return patterns of every key of an encoder that no verifier uses."""
+    blocks = (*_blocks(encoder, _BLOCK), *_blocks(encoder, _EXTRA_KEY))
+    before = f"modality_preprocessors.{encoder}."
     return (
         *(pattern for rule in blocks for pattern in rule.sources),
         before + "cls_token",
@@ -94,23 +94,23 @@ def _dropped(tower: str) -> tuple[str, ...]:
         before + "pos_embedding_helper.pos_embed",
         before + "{stem}.proj.weight",
         before + "{stem}.norm_layer.{kind}",
-        f"modality_heads.{tower}.{{layer}}.{{kind}}",
-        f"modality_postprocessors.{tower}.1.log_logit_scale",
+        f"modality_heads.{encoder}.{{layer}}.{{kind}}",
+        f"modality_postprocessors.{encoder}.1.log_logit_scale",
     )
 
 
 IGNORED: dict[str, str] = {
     "modality_preprocessors.text.mask": "the causal mask is made where it is used",
     **{
-        pattern: f"no verifier uses the {tower} tower"
-        for tower in _DROPPED
-        for pattern in _dropped(tower)
+        pattern: f"no verifier uses the {encoder} encoder"
+        for encoder in _DROPPED
+        for pattern in _dropped(encoder)
     },
 }
 
 
 @cache
 def build(config: ImageBindConfig) -> tuple[nnx.GraphDef, PyTree]:
-    """The network's graph, and its parameters as shapes without memory."""
+    """Return the network's graph, and its parameters as shapes without memory."""
 
     return abstract(lambda rngs: ImageBind(config, rngs=rngs))

@@ -3,6 +3,8 @@
 Raffel et al., arXiv 1910.10683, in the v1.1 form (Shazeer, arXiv 2002.05202): no
 biases in linear layers, RMS norms, attention without the usual 1/sqrt(D), one table of
 position biases per stack, output embedding not tied.
+
+Upstream: huggingface/transformers, src/transformers/models/t5/modeling_t5.py.
 """
 
 import math
@@ -82,7 +84,7 @@ class PositionBias(nnx.Module):
         self.table = Embedding(config.num_buckets, config.num_heads, rngs=rngs)
 
     def __call__(self, length: int) -> Float[Array, "1 H L L"]:
-        """Biases of attention among ``length`` positions."""
+        """Return the biases of attention among ``length`` positions."""
         config = self.config
         buckets = position_buckets(
             length, config.num_buckets, config.max_distance, causal=self.causal
@@ -141,7 +143,7 @@ class EncoderLayer(nnx.Module):
         self.feed = GatedFeedForward(config, rngs=rngs)
 
     def __call__(self, x, bias, mask) -> Float[Array, "B L D"]:
-        """See `T5Attention` for ``bias`` and ``mask``."""
+        """Apply the layer; see `T5Attention` for ``bias`` and ``mask``."""
         y = self.attention_norm(x)
         x = x + self.attention(y, y, bias, mask)
         return x + self.feed(self.feed_norm(x))
@@ -159,7 +161,10 @@ class DecoderLayer(nnx.Module):
         self.feed = GatedFeedForward(config, rngs=rngs)
 
     def __call__(self, x, bias, causal, context, mask) -> Float[Array, "B L D"]:
-        """``causal`` masks the own positions, ``mask`` those of ``context``."""
+        """Apply the layer.
+
+        ``causal`` masks the own positions, ``mask`` those of ``context``.
+        """
         y = self.attention_norm(x)
         x = x + self.attention(y, y, bias, causal)
         x = x + self.cross(self.cross_norm(x), context, mask=mask)
@@ -224,7 +229,7 @@ class T5Encoder(nnx.Module):
     def __call__(
         self, ids: Int[Array, "B L"], mask: Bool[Array, "B L"]
     ) -> Float[Array, "B L D"]:
-        """Token ids to states.
+        """Encode token ids as states.
 
         Args:
             ids: token ids, padded to one length.
@@ -253,7 +258,7 @@ class T5(nnx.Module):
     def encode(
         self, embeddings: Float[Array, "B L D"], mask: Bool[Array, "B L"]
     ) -> Float[Array, "B L D"]:
-        """Embeddings, of tokens or of anything else, to encoder states."""
+        """Encode embeddings, of tokens or of anything else."""
         return self.encoder(embeddings, mask)
 
     def decode(
@@ -262,7 +267,7 @@ class T5(nnx.Module):
         context: Float[Array, "B L D"],
         mask: Bool[Array, "B L"],
     ) -> Float[Array, "B T V"]:
-        """Logits (float32) of the token after each of ``ids``, given encoder states."""
+        """Return float32 logits of the token after each of ``ids``."""
         return self.head(self.decoder(self.embed(ids), context, mask))
 
 

@@ -17,7 +17,7 @@ def _feed(source: str, target: str) -> tuple[Rule, ...]:
 
 
 def _stack(name: str) -> tuple[Rule, ...]:
-    """What encoder and decoder have in common."""
+    """Return the rules that encoder and decoder have in common."""
     first = f"{name}.block.0.layer.0.SelfAttention.relative_attention_bias"
     layer = f"{name}.block.{{layer}}.layer.0"
     return (
@@ -31,7 +31,7 @@ def _stack(name: str) -> tuple[Rule, ...]:
 
 
 def encoder_rules(prefix: str = "", target: str = "") -> tuple[Rule, ...]:
-    """Rules of `T5Encoder`; ``prefix`` and ``target`` go before all names."""
+    """Return the rules of `T5Encoder`; ``prefix`` and ``target`` go before names."""
     layer = "encoder.block.{layer}.layer.1"
     rules = (
         *embedding("shared", "embed"),
@@ -43,7 +43,7 @@ def encoder_rules(prefix: str = "", target: str = "") -> tuple[Rule, ...]:
 
 
 def t5_rules(prefix: str = "", target: str = "") -> tuple[Rule, ...]:
-    """Rules of `T5`, encoder and decoder."""
+    """Return the rules of `T5`, encoder and decoder."""
     layer = "decoder.block.{layer}.layer"
     rules = (
         *_stack("decoder"),
@@ -55,3 +55,13 @@ def t5_rules(prefix: str = "", target: str = "") -> tuple[Rule, ...]:
         Rule("embed_tokens.weight", "embed.embedding", fallback=True),
     )
     return (*encoder_rules(prefix, target), *prefixed(rules, prefix, target))
+
+
+_DECODER = "the decoder of the full T5; only the encoder is used"
+DECODER_IGNORED = {
+    "decoder.embed_tokens.weight": _DECODER,
+    "decoder.final_layer_norm.weight": _DECODER,
+    "decoder.block.{layer}.layer.{part}.layer_norm.weight": _DECODER,
+    "decoder.block.{layer}.layer.{part}.{kind}.{name}.weight": _DECODER,
+    "lm_head.weight": _DECODER,
+}

@@ -4,6 +4,8 @@ Follows OpenCV's ``calcOpticalFlowFarneback`` with its box window (``flags=0``):
 frame is approximated around every pixel by a quadratic; a shift between two frames
 changes its linear part, so shifts are solved for, averaged over a window, and refined
 from coarse to fine.
+
+Upstream: opencv/opencv, modules/video/src/optflowgf.cpp.
 """
 
 from collections.abc import Sequence
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from avits_jax.nn.resize import resize
 
@@ -62,7 +64,7 @@ def _slide(
 
 
 def _blur(gray: Float[Array, "H W"], scale: float) -> Float[Array, "H W"]:
-    """OpenCV's Gaussian blur before a frame is shrunk by ``scale``."""
+    """Apply OpenCV's Gaussian blur before a frame is shrunk by ``scale``."""
     sigma = (1 / scale - 1) * 0.5
     size = max(round(sigma * 5) | 1, 3)
     if sigma == 0:
@@ -74,7 +76,7 @@ def _blur(gray: Float[Array, "H W"], scale: float) -> Float[Array, "H W"]:
 
 
 def _expand(image: Float[Array, "H W"], config: FlowConfig) -> Float[Array, "5 H W"]:
-    """Quadratic around every pixel: coefficients of y, x, y^2, x^2 and x y."""
+    """Fit a quadratic around every pixel: coefficients of y, x, y^2, x^2 and x y."""
     reach = config.poly_n
     x = np.arange(-reach, reach + 1)
     weight = np.exp(-(x**2) / (2 * config.poly_sigma**2))
@@ -109,7 +111,7 @@ def _expand(image: Float[Array, "H W"], config: FlowConfig) -> Float[Array, "5 H
 
 
 def _scales(height: int, width: int, config: FlowConfig) -> tuple[float, ...]:
-    """Scales of the pyramid, coarsest first."""
+    """Return the scales of the pyramid, coarsest first."""
     scales = [1.0]
     for _ in range(config.levels):
         scale = scales[0] * config.pyr_scale
@@ -121,8 +123,8 @@ def _scales(height: int, width: int, config: FlowConfig) -> tuple[float, ...]:
 
 def pyramid(
     gray: Float[Array, "H W"], config: FlowConfig
-) -> tuple[Float[Array, "5 h w"], ...]:
-    """Quadratics of one frame at every scale, coarsest first.
+) -> tuple[Float[Array, "5 _ _"], ...]:
+    """Return one frame's quadratics at every scale, coarsest first.
 
     Args:
         gray: grey levels in [0, 255].
@@ -138,7 +140,7 @@ def pyramid(
 
 
 def _trust(height: int, width: int) -> Float[np.ndarray, "H W"]:
-    """Weight of every pixel, lower near the border."""
+    """Return the weight of every pixel, lower near the border."""
 
     def along(length: int) -> np.ndarray:
         weight = np.ones(length)
@@ -152,8 +154,8 @@ def _trust(height: int, width: int) -> Float[np.ndarray, "H W"]:
 
 def _look_up(
     field: Float[Array, "5 H W"], flow: Float[Array, "2 H W"]
-) -> tuple[Float[Array, "5 H W"], Float[Array, "H W"]]:
-    """Bilinear values of ``field`` where ``flow`` (x, y) points, and 1 where inside."""
+) -> tuple[Float[Array, "5 H W"], Bool[Array, "H W"]]:
+    """Interpolate ``field`` where ``flow`` (x, y) points; say what lies inside."""
     height, width = field.shape[1:]
     x = jnp.arange(width) + flow[0]
     y = jnp.arange(height)[:, None] + flow[1]
@@ -174,7 +176,7 @@ def _equations(
     second: Float[Array, "5 H W"],
     flow: Float[Array, "2 H W"],
 ) -> Float[Array, "5 H W"]:
-    """Per pixel, the symmetric 2x2 system (three numbers) and its right side (two)."""
+    """Return per pixel the symmetric 2x2 system (3 numbers) and right side (2)."""
     moved, inside = _look_up(second, flow)
     linear_y, linear_x = (
         0.5 * (first[i] - jnp.where(inside, moved[i], 0.0)) for i in (0, 1)
@@ -199,7 +201,7 @@ def _equations(
 
 
 def _solve(equations: Float[Array, "5 H W"], winsize: int) -> Float[Array, "2 H W"]:
-    """Flow (x, y) from the equations averaged over a box window."""
+    """Solve for the flow (x, y) of equations averaged over a box window."""
     side = winsize // 2 * 2 + 1
     box = np.full(side, 1 / winsize)
     means = _slide(_slide(equations, box, -2, "edge"), box, -1, "edge")
@@ -211,11 +213,11 @@ def _solve(equations: Float[Array, "5 H W"], winsize: int) -> Float[Array, "2 H 
 
 
 def flow_between(
-    first: Sequence[Float[Array, "5 h w"]],
-    second: Sequence[Float[Array, "5 h w"]],
+    first: Sequence[Float[Array, "5 _ _"]],
+    second: Sequence[Float[Array, "5 _ _"]],
     config: FlowConfig,
 ) -> Float[Array, "H W 2"]:
-    """Motion (x right, y down) in pixels from one frame's pyramid to another's."""
+    """Return the motion (x right, y down) in pixels between two frames' pyramids."""
     flow = jnp.zeros((2, *first[0].shape[1:]))
     for one, two in zip(first, second, strict=True):
         if flow.shape[1:] != one.shape[1:]:
@@ -232,7 +234,7 @@ def flow_between(
 def mean_motion(
     gray: Float[Array, "F H W"], config: FlowConfig = AV_ALIGN_FLOW
 ) -> Float[Array, " F"]:
-    """Mean length of the flow vectors up to every frame, in pixels per frame.
+    """Return the flow's mean length up to every frame, in pixels per frame.
 
     The first frame has no predecessor and takes the second's value. Frames are scanned,
     so that memory holds one pair at a time and no frame is expanded twice.

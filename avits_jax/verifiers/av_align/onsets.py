@@ -1,4 +1,8 @@
-"""Onsets of a sound, in-graph: spectral flux and peak picking as in librosa 0.11."""
+"""Onsets of a sound, in-graph: spectral flux and peak picking as in librosa 0.11.
+
+Upstream: librosa/librosa, librosa/onset.py (onset_strength, onset_detect) and
+librosa/util/utils.py (peak_pick).
+"""
 
 import jax
 import jax.numpy as jnp
@@ -18,14 +22,14 @@ _DELTA = 0.07
 
 
 def mel_power(audio: Float[Array, " S"], sample_rate: int) -> Float[Array, "T M"]:
-    """Slaney mel power spectrogram, ``1 + S // 512`` frames, ends in silence."""
+    """Return the Slaney mel power, ``1 + S // 512`` frames, silence past the ends."""
     power = stft_power(audio, N_FFT, HOP, pad_mode="constant")
     filters = slaney_filters(NUM_MELS, N_FFT, sample_rate, 0.0, sample_rate / 2)
     return jnp.matmul(power, filters, precision=jax.lax.Precision.HIGHEST)
 
 
 def onset_strength(audio: Float[Array, " S"], sample_rate: int) -> Float[Array, " T"]:
-    """Mean rise in decibels from frame to frame, over mel bands.
+    """Return the mean rise in decibels from frame to frame, over mel bands.
 
     Levels more than 80 dB below the loudest count as equal. The curve is delayed by
     half a spectrogram window, so that a rise is seen where the window is centred.
@@ -38,13 +42,13 @@ def onset_strength(audio: Float[Array, " S"], sample_rate: int) -> Float[Array, 
 
 
 def _window(length: int, before: int, after: int) -> np.ndarray:
-    """True where column lies in ``[row - before, row + after)``."""
+    """Mark where the column lies in ``[row - before, row + after)``."""
     offset = np.arange(length)[None] - np.arange(length)[:, None]
     return (offset >= -before) & (offset < after)
 
 
 def pick_peaks(strength: Float[Array, " T"], sample_rate: int) -> Bool[Array, " T"]:
-    """Frames that are the largest of their past 30 ms and stand out by 0.07.
+    """Mark frames that are the largest of their past 30 ms and stand out by 0.07.
 
     ``strength`` is first brought to [0, 1]; a flat curve has no peak. "Stand out" is
     against the mean of 100 ms on both sides. After a peak 30 ms are skipped. Reaches
@@ -72,5 +76,5 @@ def pick_peaks(strength: Float[Array, " T"], sample_rate: int) -> Bool[Array, " 
 
 
 def onset_times(num_frames: int, sample_rate: int) -> Float[np.ndarray, " T"]:
-    """Time of every frame in seconds."""
+    """Return the time of every frame in seconds."""
     return np.arange(num_frames) * HOP / sample_rate

@@ -17,7 +17,7 @@ def score_clips(
     flow: FlowConfig = AV_ALIGN_FLOW,
     candidate_batch: int = 1,
 ) -> Scores:
-    """AV-Align of every candidate; see `av_align`. Higher is better.
+    """Score every candidate by AV-Align, see `av_align`; higher is better.
 
     Args:
         media: video ``[N, F, H, W, 3]`` in [0, 1]; audio ``[N, S]`` or ``[N, C, S]``,

@@ -2,6 +2,9 @@
 
 The score is coarse by nature: one more peak in a static tail, or a noisy flow, changes
 it a lot. It serves as a judge rather than as a guide.
+
+Upstream: guyyariv/TempoTokens, av_align.py, and JavisVerse/JavisDiT at b505b37,
+eval/javisbench/src/av_align.py.
 """
 
 import jax.numpy as jnp
@@ -27,12 +30,12 @@ _ONE = 32_768
 
 
 def grey_levels(video: Float[Array, "*B 3"]) -> Float[Array, "*B"]:
-    """RGB in [0, 1] to whole grey levels in [0, 255], as OpenCV does it on uint8."""
+    """Turn RGB in [0, 1] into whole grey levels in [0, 255], as OpenCV on uint8."""
     return jnp.floor((jnp.sum(to_levels(video) * _LUMA, -1) + _ONE // 2) / _ONE)
 
 
 def motion_peaks(motion: Float[Array, " F"]) -> Bool[Array, " F"]:
-    """Strict local maxima; the first and last frame are none."""
+    """Mark strict local maxima, never the first or last frame."""
     inner = (motion[1:-1] > motion[:-2]) & (motion[1:-1] > motion[2:])
     return jnp.pad(inner, 1)
 
@@ -44,7 +47,7 @@ def overlap(
     video_times: Float[np.ndarray, " F"],
     tolerance: float,
 ) -> Float[Array, ""]:
-    """Matched audio peaks over all peaks; 0 where there is no peak.
+    """Return matched audio peaks over all peaks; 0 where there is no peak.
 
     An audio peak matches if a video peak is closer than ``tolerance`` seconds. Each
     counts once, but one video peak may match several audio peaks: hence above 1, where
@@ -65,7 +68,7 @@ def agreement(
     fps: float,
     sample_rate: int,
 ) -> Float[Array, ""]:
-    """AV-Align of a motion curve and an onset curve; see `av_align`."""
+    """Return AV-Align of a motion curve and an onset curve; see `av_align`."""
     seen, heard = motion_peaks(motion), pick_peaks(strength, sample_rate)
     video_times = np.arange(len(motion)) / fps
     audio_times = onset_times(len(strength), sample_rate)
@@ -80,7 +83,7 @@ def av_align(
     sample_rate: int,
     flow: FlowConfig = AV_ALIGN_FLOW,
 ) -> Float[Array, ""]:
-    """AV-Align of one clip, see `overlap`; higher is better.
+    """Return AV-Align of one clip, see `overlap`; higher is better.
 
     Args:
         gray: grey levels in [0, 255].

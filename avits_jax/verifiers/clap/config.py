@@ -1,11 +1,11 @@
-"""Sizes of the CLAP towers."""
+"""Sizes of the CLAP encoders."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class TextConfig:
-    """RoBERTa text tower; the defaults are RoBERTa-base.
+    """RoBERTa text encoder; the defaults are RoBERTa-base.
 
     Attributes:
         vocab_size: BPE tokens.
@@ -26,7 +26,7 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class AudioConfig:
-    """HTSAT audio tower: a Swin transformer over a folded spectrogram.
+    """HTSAT audio encoder: a Swin transformer over a folded spectrogram.
 
     Attributes:
         mel_bins: mel bands of the input.
@@ -49,12 +49,12 @@ class AudioConfig:
 
     @property
     def folds(self) -> int:
-        """Stretches of time that are stacked along the frequency axis."""
+        """Return how many stretches of time are stacked along frequency."""
         return self.image_size // self.mel_bins
 
     @property
     def out_width(self) -> int:
-        """Features after the last stage."""
+        """Return the number of features after the last stage."""
         return self.width * 2 ** (len(self.depths) - 1)
 
 
@@ -63,7 +63,7 @@ class ClapConfig:
     """CLAP; the defaults are ``laion/clap-htsat-unfused``.
 
     Attributes:
-        text, audio: the towers.
+        text, audio: the encoders.
         embed_dim: size of the shared embedding.
     """
 
@@ -79,4 +79,4 @@ TINY = ClapConfig(
     ),
     embed_dim=32,
 )
-"""Reduced towers; spectrogram and positions are the published ones."""
+"""Reduced encoders; spectrogram and positions are the published ones."""

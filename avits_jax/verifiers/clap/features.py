@@ -10,6 +10,11 @@ The modes differ in the wave that goes in and in how a short wave is filled up:
   at 48 kHz, followed by silence: 90 dB too loud, pitch and tempo times three.
 
 A wave beyond 10 s is heard in its middle; the original crops it at random.
+
+Upstream: huggingface/transformers,
+src/transformers/models/clap/feature_extraction_clap.py (ClapFeatureExtractor);
+``bench`` as in JavisVerse/JavisDiT at b505b37, eval/javisbench/src/metrics.py
+(calc_clap_score).
 """
 
 import jax
@@ -29,7 +34,7 @@ _LOW, _HIGH = 50.0, 14_000.0
 def middle(
     audio: Float[Array, "*B S"], length: int = MAX_SAMPLES
 ) -> Float[Array, "*B s"]:
-    """At most ``length`` samples from the middle."""
+    """Cut at most ``length`` samples from the middle."""
     start = max((audio.shape[-1] - length) // 2, 0)
     return audio[..., start : start + length]
 
@@ -37,7 +42,7 @@ def middle(
 def zero_pad(
     audio: Float[Array, "*B S"], length: int = MAX_SAMPLES
 ) -> Float[Array, "*B length"]:
-    """The wave followed by silence."""
+    """Fill the wave up with silence."""
     audio = middle(audio, length)
     missing = length - audio.shape[-1]
     return jnp.pad(audio, [(0, 0)] * (audio.ndim - 1) + [(0, missing)])
@@ -46,7 +51,7 @@ def zero_pad(
 def repeat_pad(
     audio: Float[Array, "*B S"], length: int = MAX_SAMPLES
 ) -> Float[Array, "*B length"]:
-    """Whole repetitions of the wave, as many as fit, followed by silence.
+    """Repeat the whole wave as often as it fits, then fill up with silence.
 
     Raises:
         ValueError: if there are no samples.
@@ -58,7 +63,7 @@ def repeat_pad(
 
 
 def log_mel(audio: Float[Array, "*B S"], num_mels: int = 64) -> Float[Array, "*B T M"]:
-    """Slaney log-mel spectrogram of a 48 kHz wave, ``1 + S // 480`` frames, in dB."""
+    """Return a 48 kHz wave's Slaney log-mel in dB, ``1 + S // 480`` frames."""
     power = stft_power(audio, _N_FFT, _HOP, pad_mode="reflect")
     filters = slaney_filters(num_mels, _N_FFT, SAMPLE_RATE, _LOW, _HIGH)
     return decibels(jnp.matmul(power, filters, precision=jax.lax.Precision.HIGHEST))
@@ -67,20 +72,20 @@ def log_mel(audio: Float[Array, "*B S"], num_mels: int = 64) -> Float[Array, "*B
 def default_wave(
     audio: Float[Array, "N C S"], sample_rate: int
 ) -> Float[Array, "N length"]:
-    """Mono at 48 kHz, repeated to 10 s."""
+    """Make the sound mono at 48 kHz, repeated to 10 s."""
     return repeat_pad(resample(jnp.mean(audio, 1), sample_rate, SAMPLE_RATE))
 
 
 def bench_wave(
     audio: Float[Array, "N C S"], sample_rate: int
 ) -> Float[Array, "N length"]:
-    """Mono at 48 kHz, followed by silence up to 10 s."""
+    """Make the sound mono at 48 kHz, followed by silence up to 10 s."""
     return zero_pad(resample(jnp.mean(audio, 1), sample_rate, SAMPLE_RATE))
 
 
 def its_wave(
     audio: Float[Array, "N C S"], sample_rate: int
 ) -> Float[Array, "N length"]:
-    """16-bit samples at whatever rate, taken as 48 kHz, followed by silence."""
+    """Take 16-bit samples at whatever rate as 48 kHz, followed by silence."""
     del sample_rate  # the server ignores it
     return zero_pad(jnp.mean(its_samples(audio), 1))

@@ -1,13 +1,17 @@
-"""CLAP (Wu et al., arXiv 2211.06687): text and audio towers with projections."""
+"""CLAP (Wu et al., arXiv 2211.06687): text and audio encoders with projections.
+
+Upstream: huggingface/transformers, src/transformers/models/clap/modeling_clap.py
+(ClapModel), after LAION-AI/CLAP.
+"""
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from avits_jax.verifiers.clap.audio_tower import AudioTower
+from avits_jax.verifiers.clap.audio_encoder import AudioEncoder
 from avits_jax.verifiers.clap.config import ClapConfig
-from avits_jax.verifiers.clap.text_tower import TextTower
+from avits_jax.verifiers.clap.text_encoder import TextEncoder
 
 
 class Projection(nnx.Module):
@@ -26,17 +30,17 @@ class Clap(nnx.Module):
     """Texts and sounds to unit vectors whose dot product is their agreement."""
 
     def __init__(self, config: ClapConfig, *, rngs: nnx.Rngs):
-        self.text = TextTower(config.text, rngs=rngs)
-        self.audio = AudioTower(config.audio, rngs=rngs)
+        self.text = TextEncoder(config.text, rngs=rngs)
+        self.audio = AudioEncoder(config.audio, rngs=rngs)
         self.text_out = Projection(config.text.width, config.embed_dim, rngs=rngs)
         self.audio_out = Projection(config.audio.out_width, config.embed_dim, rngs=rngs)
 
     def embed_text(
         self, ids: Int[Array, "B L"], mask: Bool[Array, "B L"]
     ) -> Float[Array, "B E"]:
-        """Unit embeddings of token ids; ``mask`` is False on padding."""
+        """Embed token ids at unit length; ``mask`` is False on padding."""
         return self.text_out(self.text(ids, mask))
 
     def embed_audio(self, mel: Float[Array, "B T M"]) -> Float[Array, "B E"]:
-        """Unit embeddings of log-mel spectrograms in dB."""
+        """Embed log-mel spectrograms in dB at unit length."""
         return self.audio_out(self.audio(mel))

@@ -55,12 +55,12 @@ _AUDIO = (
 RULES: tuple[Rule, ...] = (
     *prefixed(_TEXT, "text_model.", "text."),
     *prefixed(_AUDIO, "audio_model.audio_encoder.", "audio."),
-    *linear("{tower}_projection.linear1", "{tower}_out.first"),
-    *linear("{tower}_projection.linear2", "{tower}_out.second"),
+    *linear("{encoder}_projection.linear1", "{encoder}_out.first"),
+    *linear("{encoder}_projection.linear2", "{encoder}_out.second"),
 )
 
 IGNORED: dict[str, str] = {
-    "logit_scale_{tower}": "the score is the cosine itself",
+    "logit_scale_{encoder}": "the score is the cosine itself",
     "text_model.embeddings.position_ids": "positions are counted where they are used",
     "text_model.embeddings.token_type_ids": "there is one kind of token",
     "audio_model.audio_encoder.batch_norm.num_batches_tracked": "training only",
@@ -71,5 +71,5 @@ IGNORED: dict[str, str] = {
 
 @cache
 def build(config: ClapConfig) -> tuple[nnx.GraphDef, PyTree]:
-    """The network's graph, and its parameters as shapes without memory."""
+    """Return the network's graph, and its parameters as shapes without memory."""
     return abstract(lambda rngs: Clap(config, rngs=rngs))

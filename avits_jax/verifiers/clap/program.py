@@ -25,15 +25,15 @@ def score_clips(
     wave: Wave = default_wave,
     candidate_batch: int = 16,
 ) -> Scores:
-    """Cosine between one text and every candidate's sound, in [-1, 1].
+    """Return the cosine between one text and every candidate's sound, in [-1, 1].
 
     Args:
-        model: the towers.
+        model: the encoders.
         media: audio ``[N, S]`` or ``[N, C, S]`` in [-1, 1]; the video is not looked at.
         ids: RoBERTa token ids.
         mask: False on padding.
         sample_rate: Hz of the audio.
-        num_mels: mel bands of the audio tower.
+        num_mels: mel bands of the audio encoder.
         wave: how the sound is read: `features.default_wave`, `bench_wave`, `its_wave`.
         candidate_batch: candidates worked on at once.
 

@@ -18,14 +18,14 @@ class SynchformerConfig:
         patch_size: pixels on a side of a patch.
         num_frames: frames of a segment.
         tubelet: frames of a video patch.
-        video_depth: blocks of the video tower.
+        video_depth: blocks of the video encoder.
         video_heads: its attention heads.
         video_hidden: hidden width of its MLPs.
         mel_bins: mel bands.
         mel_frames: spectrogram frames of a segment.
         mel_patch: bins and frames of an audio patch.
         mel_stride: bins and frames from one audio patch to the next.
-        audio_depth: layers of the audio tower.
+        audio_depth: layers of the audio encoder.
         audio_heads: its attention heads.
         audio_hidden: hidden width of its MLPs.
         head_depth: blocks of the transformer that compares both.
@@ -58,22 +58,22 @@ class SynchformerConfig:
 
     @property
     def patches(self) -> int:
-        """Patches of one frame."""
+        """Return how many patches a frame has."""
         return (self.image_size // self.patch_size) ** 2
 
     @property
     def video_steps(self) -> int:
-        """Video features of a segment."""
+        """Return how many video features a segment has."""
         return self.num_frames // self.tubelet
 
     @property
     def mel_rows(self) -> int:
-        """Audio patches along frequency."""
+        """Return how many audio patches there are along frequency."""
         return (self.mel_bins - self.mel_patch) // self.mel_stride + 1
 
     @property
     def audio_steps(self) -> int:
-        """Audio features of a segment."""
+        """Return how many audio features a segment has."""
         return (self.mel_frames - self.mel_patch) // self.mel_stride + 1
 
 

@@ -3,6 +3,10 @@
 Iashin et al., "Synchformer: Efficient Synchronization from Sparse Cues", ICASSP 2024. A
 Motionformer with divided space-time attention reads the frames of short segments, an
 Audio Spectrogram Transformer their sound, and a third transformer compares them.
+
+Upstream: v-iashin/Synchformer, model/sync_model.py, model/modules/transformer.py,
+model/modules/feat_extractors/visual/motionformer.py (with motionformer_src/ beside it)
+and model/modules/feat_extractors/audio/ast.py (with hf_src/modeling_ast.py).
 """
 
 import jax
@@ -50,7 +54,7 @@ class Projections(nnx.Module):
         self.out = nnx.Linear(width, width, rngs=rngs)
 
     def split(self, x: Float[Array, "B L D"]) -> Float[Array, "3 B L H d"]:
-        """Queries, keys and values."""
+        """Return queries, keys and values."""
         shape = (*x.shape[:2], 3, self.heads, -1)
         return jnp.moveaxis(self.qkv(x).reshape(shape), 2, 0)
 
@@ -73,7 +77,7 @@ class Block(nnx.Module):
     def __call__(
         self, x: Float[Array, "B L D"], num_queries: int | None = None
     ) -> Float[Array, "B Q D"]:
-        """New states of the first ``num_queries`` tokens, of all by default."""
+        """Return new states of the first ``num_queries`` tokens, of all by default."""
         query, key, value = self.attention.split(self.norm1(x))
         out = attend(query[:, :num_queries], key, value)
         x = x[:, :num_queries] + self.attention.join(out)
@@ -147,7 +151,7 @@ class SpaceTimeBlock(nnx.Module):
         return x + self.mlp(self.norm_mlp(x))
 
 
-class VideoTower(nnx.Module):
+class VideoEncoder(nnx.Module):
     """Frames of a segment to one feature per frame pair."""
 
     def __init__(self, config: SynchformerConfig, *, rngs: nnx.Rngs):
@@ -167,7 +171,7 @@ class VideoTower(nnx.Module):
         )
 
     def tokens(self, frames: Float[Array, "B T H W 3"]) -> Float[Array, "B L D"]:
-        """Class token and patches with their places in space and time."""
+        """Embed class token and patches with their places in space and time."""
         batch, steps = len(frames), self.config.video_steps
         frames = frames.astype(self.embed.kernel.dtype)
         x = patchify(frames, self.config.patch_size)
@@ -179,7 +183,7 @@ class VideoTower(nnx.Module):
         return _prepend(self.cls[...] + space[:1], x.reshape(batch, -1, x.shape[-1]))
 
     def __call__(self, frames: Float[Array, "B T H W 3"]) -> Float[Array, "B t D"]:
-        """Features of segments.
+        """Return features of segments.
 
         Args:
             frames: ``num_frames`` frames in [-1, 1].
@@ -189,7 +193,7 @@ class VideoTower(nnx.Module):
         return self.pool(x.reshape(len(x), self.config.video_steps, -1, x.shape[-1]))
 
 
-class AudioTower(nnx.Module):
+class AudioEncoder(nnx.Module):
     """Spectrogram of a segment to one feature per 0.1 s."""
 
     def __init__(self, config: SynchformerConfig, *, rngs: nnx.Rngs):
@@ -208,7 +212,7 @@ class AudioTower(nnx.Module):
         self.pool = Pool(width, heads, hidden, _VIDEO_EPSILON, rngs=rngs)
 
     def __call__(self, mel: Float[Array, "B M T"]) -> Float[Array, "B t D"]:
-        """Features of segments.
+        """Return features of segments.
 
         Args:
             mel: normalised log-mel spectrograms, ``mel_bins`` by ``mel_frames``.
@@ -223,13 +227,13 @@ class AudioTower(nnx.Module):
 
 
 class Synchformer(nnx.Module):
-    """Both towers and the transformer that compares them."""
+    """Both encoders and the transformer that compares them."""
 
     def __init__(self, config: SynchformerConfig, *, rngs: nnx.Rngs):
         self.config = config
         width = config.width
-        self.video = VideoTower(config, rngs=rngs)
-        self.audio = AudioTower(config, rngs=rngs)
+        self.video = VideoEncoder(config, rngs=rngs)
+        self.audio = AudioEncoder(config, rngs=rngs)
         self.video_out = nnx.Linear(width, width, rngs=rngs)
         self.audio_out = nnx.Linear(width, width, rngs=rngs)
         self.video_norm = nnx.LayerNorm(width, epsilon=_HEAD_EPSILON, rngs=rngs)
@@ -250,19 +254,19 @@ class Synchformer(nnx.Module):
     def video_features(
         self, frames: Float[Array, "B S T H W 3"]
     ) -> Float[Array, "B S t D"]:
-        """Features of every segment; see `VideoTower`."""
+        """Return features of every segment; see `VideoEncoder`."""
         x = self.video(frames.reshape(-1, *frames.shape[2:]))
         return x.reshape(*frames.shape[:2], *x.shape[1:])
 
     def audio_features(self, mel: Float[Array, "B S M T"]) -> Float[Array, "B S t D"]:
-        """Features of every segment; see `AudioTower`."""
+        """Return features of every segment; see `AudioEncoder`."""
         x = self.audio(mel.reshape(-1, *mel.shape[2:]))
         return x.reshape(*mel.shape[:2], *x.shape[1:])
 
     def compare(
         self, video: Float[Array, "B S t D"], audio: Float[Array, "B S u D"]
     ) -> Float[Array, "B C"]:
-        """Logits of the offsets, from the features of ``num_segments`` segments."""
+        """Return logits of the offsets, of ``num_segments`` segments' features."""
         batch, width = len(video), video.shape[-1]
         seen = self.video_norm(self.video_out(video.reshape(batch, -1, width)))
         heard = self.audio_norm(self.audio_out(audio.reshape(batch, -1, width)))

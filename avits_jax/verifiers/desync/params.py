@@ -18,12 +18,12 @@ SYNCHFORMER_IGNORED = {
 
 
 def _first(*values: np.ndarray) -> np.ndarray:
-    """``[1, L, D]`` tables, one after the other, as ``[L, D]``."""
+    """Join ``[1, L, D]`` tables, one after the other, to ``[L, D]``."""
     return np.concatenate([value[0] for value in values])
 
 
 def _join_kernels(*weights: np.ndarray) -> np.ndarray:
-    """Linear weights ``[out, in]`` as one kernel, side by side."""
+    """Join linear weights ``[out, in]`` to one kernel, side by side."""
     return np.concatenate(weights).T
 
 
@@ -32,7 +32,7 @@ def _join_biases(*biases: np.ndarray) -> np.ndarray:
 
 
 def _joined(source: str, names: tuple[str, str, str], target: str) -> tuple[Rule, ...]:
-    """Separate query, key and value projections as one."""
+    """Map separate query, key and value projections to one."""
     weights = tuple(f"{source}.{name}.weight" for name in names)
     biases = tuple(f"{source}.{name}.bias" for name in names)
     return (
@@ -127,5 +127,5 @@ SYNCHFORMER_RULES = (
 
 @cache
 def build(config: SynchformerConfig) -> tuple[nnx.GraphDef, PyTree]:
-    """Graph and abstract parameters of `Synchformer`."""
+    """Return the network's graph, and its parameters as shapes without memory."""
     return abstract(lambda rngs: Synchformer(config, rngs=rngs))

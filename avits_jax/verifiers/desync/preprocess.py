@@ -1,4 +1,8 @@
-"""Frames and sound of a clip as Synchformer's towers read them."""
+"""Frames and sound of a clip as Synchformer's encoders read them.
+
+Upstream: JavisVerse/JavisDiT at b505b37, eval/javisbench/src/dataset.py
+(DeSyncDataset).
+"""
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +24,7 @@ _HALF = (0.5, 0.5, 0.5)
 
 
 def constant_rate(num_frames: int, fps: float) -> Int[np.ndarray, " n"]:
-    """Frames that show a clip at 25 frames per second.
+    """Return the frames that show a clip at 25 frames per second.
 
     Each goes to the nearest slot, of several to one slot the last is shown, and a slot
     without one repeats the frame before: FFmpeg's fps filter.
@@ -33,7 +37,7 @@ def constant_rate(num_frames: int, fps: float) -> Int[np.ndarray, " n"]:
 def prepare_frames(
     levels: Float[Array, "*B H W 3"], side: int
 ) -> Float[Array, "*B side side 3"]:
-    """Grey levels in [0, 255] to square frames in [-1, 1].
+    """Turn grey levels in [0, 255] into square frames in [-1, 1].
 
     The short side is resized to ``side`` (bicubic, antialiased, rounded to whole
     levels after each axis) and the centre is kept.
@@ -44,8 +48,8 @@ def prepare_frames(
 
 
 def frame_segments(
-    frames: Float[Array, "B F H W 3"], num_frames: int
-) -> Float[Array, "B S T H W 3"]:
+    frames: Float[Array, "B F H W C"], num_frames: int
+) -> Float[Array, "B S T H W C"]:
     """Cut frames at 25 per second into segments of 0.64 s, one every 0.32 s."""
     count = 1 + (frames.shape[1] - num_frames) // FRAME_STEP
     index = np.arange(count)[:, None] * FRAME_STEP + np.arange(num_frames)
@@ -53,14 +57,14 @@ def frame_segments(
 
 
 def mel_table(num_mels: int) -> Float[np.ndarray, "K M"]:
-    """Triangles on the HTK mel scale from 0 to 8000 Hz."""
+    """Return triangles on the HTK mel scale from 0 to 8000 Hz."""
     return mel_filters(num_mels, _N_FFT, SAMPLE_RATE, low=0.0)
 
 
 def log_mel(
     audio: Float[Array, "*B S"], num_mels: int, num_frames: int
 ) -> Float[Array, "*B M T"]:
-    """Normalised log-mel spectrogram, a column every 10 ms.
+    """Return a normalised log-mel spectrogram, a column every 10 ms.
 
     Columns that are short of ``num_frames`` are 0 before the normalisation, which is
     louder than silence: the model was trained that way.
@@ -86,7 +90,7 @@ def log_mel(
 
 
 def to_mono(audio: Float[Array, "B *C S"]) -> Float[Array, "B S"]:
-    """Mean of the channels, where there are any."""
+    """Average the channels, where there are any."""
     return audio if audio.ndim == 2 else jnp.mean(audio, 1)
 
 

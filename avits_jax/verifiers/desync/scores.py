@@ -1,4 +1,8 @@
-"""From Synchformer's logits to seconds of offset."""
+"""From Synchformer's logits to seconds of offset.
+
+Upstream: JavisVerse/JavisDiT at b505b37, eval/javisbench/src/metrics.py
+(calc_desync_score), after hkchengrex/av-benchmark. The smooth form is ours.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +41,7 @@ BENCH_SECONDS = 8
 
 
 def segment_groups(num_segments: int, size: int) -> Int[np.ndarray, "G size"]:
-    """Segments of a clip in groups of ``size``, as the model compares them.
+    """Return a clip's segments in groups of ``size``, as the model compares them.
 
     Groups follow one another; a last one that would be short is moved back to end with
     the last segment, and shares some with the group before. Fewer segments than
@@ -52,12 +56,12 @@ def segment_groups(num_segments: int, size: int) -> Int[np.ndarray, "G size"]:
 
 
 def offsets(num_classes: int) -> Float[np.ndarray, " C"]:
-    """Offset in seconds that each class stands for, from -2 to 2."""
+    """Return the offset in seconds that each class stands for, from -2 to 2."""
     return np.linspace(-MAX_OFFSET, MAX_OFFSET, num_classes, dtype=np.float32)
 
 
 def desync_seconds(logits: Float[Array, "*B G C"]) -> Float[Array, "*B"]:
-    """Published metric: mean over groups of the likeliest offset's size.
+    """Return the published metric: mean over groups of the likeliest offset's size.
 
     In [0, 2] seconds, lower is better. A step function of the clip.
     """
@@ -68,7 +72,7 @@ def desync_seconds(logits: Float[Array, "*B G C"]) -> Float[Array, "*B"]:
 def expected_desync(
     logits: Float[Array, "*B G C"], temperature: float = 1.0
 ) -> Float[Array, "*B"]:
-    """Smooth form for search: the offset's size that the probabilities expect.
+    """Return the offset's size that the probabilities expect: smooth, for search.
 
     Differentiable, in (0, 2) seconds, lower is better. As ``temperature`` falls to 0 it
     becomes `desync_seconds`.
@@ -81,7 +85,7 @@ def expected_desync(
 def clip_lengths(
     num_frames: int, num_samples: int, segment_frames: int, mode: str
 ) -> tuple[int, int]:
-    """Frames at 25 per second and samples at 16 kHz that a clip is cut or filled to.
+    """Return frames at 25 per second and samples at 16 kHz that are read of a clip.
 
     Args:
         num_frames: frames that the clip has at that rate.
@@ -107,9 +111,9 @@ def clip_logits(
     mode: str = "default",
     candidate_batch: int = 1,
 ) -> Float[Array, "N G C"]:
-    """Logits of the offset for every group of segments of each clip.
+    """Return logits of the offset for every group of segments of each clip.
 
-    Every segment goes through its tower once, however many groups share it. All of a
+    Every segment goes through its encoder once, however many groups share it. All of a
     clip's logits are NaN where its video holds NaN or infinity, in whichever frame.
 
     Args:
@@ -165,7 +169,7 @@ def score_clips(
     mode: str = "default",
     candidate_batch: int = 1,
 ) -> dict[str, Float[Array, " N"]]:
-    """Rewards of clips, higher is better; see `clip_logits` for the arguments.
+    """Return rewards of clips, higher is better; arguments as for `clip_logits`.
 
     Returns:
         ``desync``: minus the published metric, in [-2, 0]; ``desync_smooth``: minus the

@@ -1,10 +1,14 @@
-"""Pixels for ImageBind's vision tower, in-graph, in the three modes.
+"""Pixels for ImageBind's vision encoder, in-graph, in the three modes.
 
 - ``default``: as the benchmark, on unrounded pixels: bicubic with antialias, aspect
   kept, centre crop.
 - ``bench`` (JavisBench): the same through 8-bit levels, as PIL does it.
 - ``its`` (the search server): bilinear without antialias; whole frames squashed to a
   square, so a wide clip is seen narrow.
+
+Upstream: facebookresearch/ImageBind, imagebind/data.py; ``bench`` as in
+JavisVerse/JavisDiT at b505b37, eval/javisbench/src/dataset.py (ImageBindDataset,
+AVScoreDataset).
 """
 
 import math
@@ -26,7 +30,7 @@ _NUM_CROPS = 3
 def default_frames(
     video: Float[Array, "*B H W 3"], side: int
 ) -> Float[Array, "*B side side 3"]:
-    """Short side to ``side`` by antialiased bicubic, centre crop, normalise.
+    """Resize the short side by antialiased bicubic, crop the centre, normalise.
 
     ``video`` is in [0, 1]; the overshoot of the bicubic kernel is clipped.
     """
@@ -39,7 +43,7 @@ def default_frames(
 def bench_frames(
     levels: Float[Array, "*B H W 3"], side: int
 ) -> Float[Array, "*B side side 3"]:
-    """`default_frames` of whole grey levels in [0, 255], rounded after each axis."""
+    """Apply `default_frames` to whole levels in [0, 255], rounded after each axis."""
     height, width = levels.shape[-3:-1]
     size = rs.short_side(height, width, side)
     return normalise(rs.centre_crop(rs.resize_levels(levels, size), side))
@@ -48,22 +52,22 @@ def bench_frames(
 def its_frames(
     levels: Float[Array, "*B H W 3"], side: int
 ) -> Float[Array, "*B side side 3"]:
-    """Grey levels in [0, 255] squashed to a square, bilinear without antialias."""
+    """Squash grey levels in [0, 255] to a square, bilinear without antialias."""
     return normalise(rs.resize(levels, (side, side)))
 
 
 def its_pairs(num_frames: int) -> np.ndarray:
-    """Frames ``[5, 2]`` of the server's clips: five spread starts, two neighbours each.
+    """Return frames ``[5, 2]`` of the server's clips: five spread pairs of neighbours.
 
     A single frame (where the server gives up) is its own neighbour, as a still picture
-    is for the vision tower.
+    is for the vision encoder.
     """
     starts = np.linspace(0, max(num_frames - 2, 0), NUM_CLIPS).astype(int)
     return np.stack([starts, np.minimum(starts + 1, num_frames - 1)], 1)
 
 
 def bench_pairs(num_frames: int, fps: float) -> np.ndarray:
-    """Frames ``[5, 2]`` of the benchmark's clips: first and last of five 2 s clips.
+    """Return frames ``[5, 2]`` of the benchmark's clips: ends of five 2 s clips.
 
     A clip that holds one frame has it twice.
     """
@@ -76,7 +80,7 @@ def bench_pairs(num_frames: int, fps: float) -> np.ndarray:
 
 
 def still_frames(num_frames: int, fps: float, frame_rate: float) -> np.ndarray:
-    """Frames ``[n]`` that show a clip at a lower rate; of every instant the last one.
+    """Return frames ``[n]`` that show a clip at a lower rate, the last of each instant.
 
     Args:
         num_frames: frames of the clip.
@@ -97,8 +101,8 @@ def still_frames(num_frames: int, fps: float, frame_rate: float) -> np.ndarray:
 
 def global_clips(
     levels: Float[Array, "*B F H W 3"], pairs: np.ndarray, side: int
-) -> Float[Array, "*B 15 2 side side 3"]:
-    """Pairs of frames seen through three crops along the long side.
+) -> Float[Array, "*B K 2 side side 3"]:
+    """Crop pairs of frames three times along the long side.
 
     Grey levels in [0, 255]; short side to ``side``, bilinear without antialias. Clips
     come first, crops second: the order in which the embeddings are averaged.

@@ -68,18 +68,18 @@ class Mode(NamedTuple):
     keep_end: bool = True
 
 
-def _mono(audio: Audio, sample_rate: int) -> Float[Array, "N 1 S"]:
+def _mono(audio: Audio, sample_rate: int) -> Float[Array, "N 1 s"]:
     mixed = jnp.mean(audio, 1, keepdims=True)
     return resample(mixed, sample_rate, sound.SAMPLE_RATE)
 
 
 def _its_audio(audio: Audio, sample_rate: int) -> Audio:
-    """The server divides its 16-bit samples by 32768 for windows as well."""
+    """Divide the server's 16-bit samples by 32768, as it does for windows as well."""
     return its_samples(audio) / sound.INT16
 
 
 def _hear(audio: Audio, windows: sound.Spans, mels: int, length: int) -> Heard:
-    """A clip of the whole sound that is also a window is read once."""
+    """Read a clip of the whole sound that is also a window once."""
     whole = sound.full_spans(audio.shape[-1])
     spans = list(dict.fromkeys([*whole, *windows]))
     pictures = sound.mel_pictures(audio, spans, mels, length)
@@ -106,7 +106,7 @@ def _after(
     mels: int,
     length: int,
 ) -> Heard:
-    """Pictures of the whole sound, then of windows whose means go in place."""
+    """Return pictures of the whole sound, then of windows whose means go in place."""
     count = whole.shape[1]
     if windows:
         cut = sound.mel_pictures(audio, windows, mels, length, in_place=True)

@@ -24,14 +24,14 @@ def embed_video(
     frame_batch: int,
     candidate_batch: int | None,
 ) -> tuple[Float[Array, "N S E"], Float[Array, "N C E"]]:
-    """Embeddings of single frames, and of short clips; one pass for both.
+    """Embed single frames and short clips in one pass.
 
     All of a video that holds NaN or infinity, in a frame that is looked at or not, are
     NaN.
     Pixels are prepared in float32, and only of the candidates that are worked on.
 
     Args:
-        model: the towers.
+        model: the encoders.
         video: in [0, 1].
         side: pixels of a square frame's side.
         mode: how pixels are read.
@@ -74,19 +74,19 @@ def embed_sound(
     config: ImageBindConfig,
     batch: int,
 ) -> tuple[Float[Array, "N E"], Float[Array, "N W E"]]:
-    """Embeddings of the whole sound, and of each window.
+    """Embed the whole sound, and each window.
 
-    A window is exactly one clip of the audio tower, so the original's three equal clips
-    of it are embedded once. A single window is the whole sound. All of a sound that
-    holds NaN or infinity are NaN.
+    A window is exactly one clip of the audio encoder, so the original's three equal
+    clips of it are embedded once. A single window is the whole sound. All of a sound
+    that holds NaN or infinity are NaN.
 
     Args:
-        model: the towers.
+        model: the encoders.
         audio: at 16 kHz.
         windows: ranges of samples, all of 2 s if there are several.
         mode: how sound is read.
-        config: sizes of the towers.
-        batch: clips of sound that go through the tower at once.
+        config: sizes of the encoders.
+        batch: clips of sound that go through the encoder at once.
     """
     size = config.mel_bins, config.mel_frames
     several = windows if len(windows) > 1 else ()

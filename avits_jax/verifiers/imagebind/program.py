@@ -1,4 +1,4 @@
-"""ImageBind's scores of a population from one pass through the towers."""
+"""ImageBind's scores of a population from one pass through the encoders."""
 
 from collections.abc import Collection
 from typing import NamedTuple
@@ -35,7 +35,7 @@ class Reading(NamedTuple):
         share_frames: take the mean of the single frames in place of the 15 short clips
             behind ``av_ib`` and ``tv_ib``. Saves work where ``javis_score`` or
             ``avh_score`` embeds the frames anyway, and changes scores.
-        frame_batch: frames, or clips of sound, that go through a tower at once.
+        frame_batch: frames, or clips of sound, that go through an encoder at once.
         candidate_batch: candidates whose frames are worked on at once; None for as many
             as fill a batch of frames.
     """
@@ -60,8 +60,8 @@ def score_clips(
 ) -> dict[str, Scores]:
     """Score every candidate against its own sound and one text.
 
-    All scores are cosines in [-1, 1]; higher is better. Towers that no output needs do
-    not run.
+    All scores are cosines in [-1, 1]; higher is better. Encoders that no output needs
+    do not run.
 
     - ``javis_score``: each window's worst frames against its sound.
     - ``avh_score``: all frames against the whole sound.
@@ -70,11 +70,11 @@ def score_clips(
     - ``tv_ib``: text against short clips of the video.
 
     Args:
-        model: the towers.
+        model: the encoders.
         media: video ``[N, F, H, W, 3]`` in [0, 1]; audio ``[N, S]`` or ``[N, C, S]`` in
             [-1, 1].
         ids: token ids of the text, from `tokenizer.encode`.
-        config: sizes of the towers.
+        config: sizes of the encoders.
         reading: how clips are read.
         outputs: which scores, of `OUTPUTS`.
 
@@ -133,13 +133,13 @@ def check_outputs(outputs: Collection[str]) -> tuple[str, ...]:
 
 
 def _audio(media: Media, reading: Reading) -> Float[Array, "N C S"]:
-    """The sound at 16 kHz, as the mode makes it."""
+    """Return the sound at 16 kHz, as the mode makes it."""
     audio = media.audio if media.audio.ndim == 3 else media.audio[:, None]
     return reading.mode.audio(audio.astype(jnp.float32), reading.sample_rate)
 
 
 def _stills(num_frames: int, reading: Reading) -> tuple[np.ndarray, float]:
-    """Frames that are embedded alone, and how many of them count as a second."""
+    """Return frames that are embedded alone, and how many of them make a second."""
     taken = reading.mode.fps or reading.fps
     wanted = reading.frame_rate
     if wanted is None or wanted >= reading.fps:
@@ -155,7 +155,7 @@ def _see(
     reading: Reading,
     wanted: Collection[str],
 ) -> dict[str, Array]:
-    """Embeddings ``frames`` [N, S, E] and ``video`` [N, E], where they are needed."""
+    """Embed ``frames`` [N, S, E] and ``video`` [N, E], where they are needed."""
     clips = bool(_CLIPS & set(wanted))
     alone = bool(_STILLS & set(wanted)) or (clips and reading.share_frames)
     pairs = np.zeros((0, 2), int)
@@ -180,7 +180,7 @@ def _scores(
     found: dict[str, Array],
     windows: scores.Windows,
 ) -> dict[str, Scores]:
-    """The scores of what was embedded."""
+    """Return the scores of what was embedded."""
     compute = {
         # One frame at least: of the original's 40 % of two frames nothing is left.
         "javis_score": lambda: scores.javis_score(

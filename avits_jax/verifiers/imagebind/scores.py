@@ -1,4 +1,8 @@
-"""Scores of ImageBind embeddings; all are cosines in [-1, 1], higher is better."""
+"""Scores of ImageBind embeddings; all are cosines in [-1, 1], higher is better.
+
+Upstream: JavisVerse/JavisDiT at b505b37, eval/javisbench/src/metrics.py (calc_av_score,
+calc_imagebind_score).
+"""
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,8 +18,8 @@ def _unit(x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
     return x / jnp.maximum(norm, _EPSILON)
 
 
-def cosine(a: Float[Array, "*B D"], b: Float[Array, "*B D"]) -> Float[Array, "*B"]:
-    """Cosine of the angle between vectors; a norm below 1e-6 counts as 1e-6.
+def cosine(a: Float[Array, "*#B D"], b: Float[Array, "*#B D"]) -> Float[Array, "*#B"]:
+    """Return the cosine of vectors' angle; a norm below 1e-6 counts as 1e-6.
 
     With the mean of several clip embeddings this is AVIB (video, audio), TAIB (text,
     audio) and TVIB (text, video).
@@ -26,12 +30,12 @@ def cosine(a: Float[Array, "*B D"], b: Float[Array, "*B D"]) -> Float[Array, "*B
 def avh_score(
     frames: Float[Array, "*B F D"], audio: Float[Array, "*B D"]
 ) -> Float[Array, "*B"]:
-    """AVHScore: mean over frames of the cosine between frame and audio."""
+    """Return AVHScore: the mean over frames of the cosine between frame and audio."""
     return jnp.mean(cosine(frames, audio[..., None, :]), -1)
 
 
 def sliding_windows(length: int, window: int, overlap: int) -> Windows:
-    """Ranges of ``window`` items that advance by ``window - overlap``.
+    """Return ranges of ``window`` items that advance by ``window - overlap``.
 
     The last range is moved back to end at the last item; a sequence no longer than the
     window gives one range of all of it.
@@ -60,7 +64,7 @@ def javis_windows(
     seconds: float = 2.0,
     overlap: float = 1.5,
 ) -> tuple[Windows, Windows]:
-    """JavisScore's windows: ranges of frames, and as many ranges of samples.
+    """Return JavisScore's windows: ranges of frames, and as many of samples.
 
     Both lists are cut to the shorter one. Where the video or the audio is not longer
     than one window, a single window holds all of both. At a rate so low that windows of
@@ -78,7 +82,7 @@ def javis_windows(
 
 
 def num_lowest(windows: Windows, share: float = 0.4) -> int:
-    """How many of a window's frames JavisScore averages: 40 %, and one at least.
+    """Return how many of a window's frames JavisScore averages: 40 %, at least one.
 
     The original takes none of one or two frames, and its score is then NaN.
     """
@@ -92,7 +96,7 @@ def javis_score(
     windows: Windows,
     lowest: float | int = 0.4,
 ) -> Float[Array, "*B"]:
-    """JavisScore: how well each window's worst frames agree with its sound.
+    """Return JavisScore: how well each window's worst frames agree with its sound.
 
     Per window, the mean of the lowest cosines between its frames and its audio; then
     the mean over windows (Liu et al., JavisDiT, arXiv 2503.23377).

@@ -1,9 +1,12 @@
-"""Log-mel pictures for ImageBind's audio tower, in-graph.
+"""Log-mel pictures for ImageBind's audio encoder, in-graph.
 
 A picture is made of one clip of 2 s whose mean, over all channels, has been removed;
 only the first channel is heard. The original removes the mean in place on views of the
 waveform, so that clips which overlap hear each other's shift: ``in_place=True`` repeats
 that fault (modes ``bench`` and ``its``), the default cuts copies.
+
+Upstream: facebookresearch/ImageBind, imagebind/data.py (waveform2melspec,
+load_and_transform_audio_data).
 """
 
 from collections.abc import Sequence
@@ -26,7 +29,7 @@ Spans = Sequence[tuple[int, int]]
 
 
 def bench_spans(num_samples: int) -> tuple[tuple[int, int], ...]:
-    """Sample ranges of the benchmark's three clips of 2 s; the end is never heard."""
+    """Return samples of the benchmark's three 2 s clips; the end is never heard."""
     duration = Fraction(num_samples, SAMPLE_RATE)
     return tuple(
         (int(start * SAMPLE_RATE), int((start + CLIP_SECONDS) * SAMPLE_RATE))
@@ -35,7 +38,7 @@ def bench_spans(num_samples: int) -> tuple[tuple[int, int], ...]:
 
 
 def full_spans(num_samples: int) -> tuple[tuple[int, int], ...]:
-    """Sample ranges of three clips of 2 s that reach from the start to the very end."""
+    """Return samples of three 2 s clips that reach from the start to the very end."""
     spare = max(num_samples - CLIP_SECONDS * SAMPLE_RATE, 0)
     starts = (spare * clip // (NUM_CLIPS - 1) for clip in range(NUM_CLIPS))
     return tuple((start, start + CLIP_SECONDS * SAMPLE_RATE) for start in starts)
@@ -67,7 +70,7 @@ def remove_means(
 def mel_picture(
     clip: Float[Array, "*B C s"], num_mels: int, num_frames: int
 ) -> Float[Array, "*B num_mels num_frames"]:
-    """Normalised log-mel picture of the first channel.
+    """Return the normalised log-mel picture of the first channel.
 
     Missing frames are filled with 0 before the normalisation, hence +0.467 after it;
     surplus frames are cut.
@@ -87,7 +90,7 @@ def mel_pictures(
     *,
     in_place: bool = False,
 ) -> Float[Array, "*B K num_mels num_frames"]:
-    """One picture per span of 16 kHz waveforms in [-1, 1]."""
+    """Return one picture per span of 16 kHz waveforms in [-1, 1]."""
     clips, _ = remove_means(audio, spans, in_place)
     pictures = [mel_picture(clip, num_mels, num_frames) for clip in clips]
     return jnp.stack(pictures, -3)
@@ -96,7 +99,7 @@ def mel_pictures(
 def its_picture(
     samples: Float[Array, "*B C S"], num_mels: int, num_frames: int
 ) -> Float[Array, "*B num_mels num_frames"]:
-    """The search server's only picture: the first 2 s of 16-bit samples.
+    """Return the search server's only picture: the first 2 s of 16-bit samples.
 
     A shorter wave is filled up with silence before its mean is removed. The server
     embeds three copies of this picture and averages them; one gives the same.

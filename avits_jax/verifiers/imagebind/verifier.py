@@ -29,7 +29,7 @@ from functools import partial
 from flax import nnx
 from jaxtyping import Array, Int
 
-from avits_jax.networks.imagebind.config import TINY, ImageBindConfig
+from avits_jax.networks.imagebind.config import ImageBindConfig
 from avits_jax.networks.imagebind.params import build
 from avits_jax.networks.imagebind.sharding import RULES
 from avits_jax.text.clip_bpe import encode
@@ -38,9 +38,7 @@ from avits_jax.verifiers.failures import check_mode
 from avits_jax.verifiers.imagebind.modes import MODES
 from avits_jax.verifiers.imagebind.program import Reading, check_outputs, score_clips
 from avits_jax.verifiers.stack import from_pass
-from avits_jax.weights.network import Weights, reader
-
-read = reader("imagebind", ImageBindConfig(), TINY, build, RULES)
+from avits_jax.weights.network import Weights
 
 
 def make(
@@ -59,7 +57,7 @@ def make(
 
     Args:
         names: which scores, of `program.OUTPUTS`.
-        config: sizes of the towers.
+        config: sizes of the encoders.
         weights: where they come from; the tokenizer needs no file.
         fps: frames per second of the clips.
         sample_rate: Hz of their sound.
@@ -85,7 +83,7 @@ def make(
     tokenize = partial(
         encode, length=config.context_length, keep_end=MODES[mode].keep_end
     )
-    return tuple(from_pass(name, shared, name, tokenize) for name in names)
+    return tuple(from_pass(name, shared, name, tokenize, RULES) for name in names)
 
 
 def imagebind_pass(
@@ -105,7 +103,7 @@ def imagebind_pass(
     Only what `outputs` need is computed: ``ta_ib`` alone looks at no frame.
 
     Args:
-        config: sizes of the towers.
+        config: sizes of the encoders.
         outputs: which scores, of `program.OUTPUTS`.
         fps: frames per second of the clips.
         sample_rate: Hz of their sound.
@@ -114,7 +112,7 @@ def imagebind_pass(
             None for all. A third of the frames is a third of the work; scores change.
         share_frames: ``av_ib`` and ``tv_ib`` use the mean of the frames' embeddings in
             place of 15 clips of their own. Scores change.
-        frame_batch: frames, or clips of sound, that go through a tower at once.
+        frame_batch: frames, or clips of sound, that go through an encoder at once.
         candidate_batch: candidates whose frames are prepared and embedded at once; None
             for as many as fill a batch of frames.
 

@@ -1,4 +1,4 @@
-"""Mini's verifier networks: small towers for frames, sound and words."""
+"""Mini's verifier networks: small encoders for frames, sound and words."""
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,10 @@ NUM_STEPS = 16
 
 
 def log_mel(audio: Float[Array, "*B S"]) -> Float[Array, "*B T 40"]:
-    """Log-mel spectrogram at 16 ms, about [0, 1]; silence is 0. Mono, 16 kHz."""
+    """Return the log-mel spectrogram of 16 kHz mono sound at 16 ms, about [0, 1].
+
+    Silence is 0.
+    """
     power = jnp.abs(stft(audio, N_FFT, HOP))
     mel = power @ mel_filters(NUM_MELS, N_FFT, SAMPLE_RATE)
     return (jnp.log(mel + 0.02) + 3.9) / 8.0
@@ -44,7 +47,7 @@ class TimeStack(nnx.Module):
         return self.norm(x)
 
 
-class VideoTower(nnx.Module):
+class VideoEncoder(nnx.Module):
     """Frames to one vector each."""
 
     def __init__(self, *, rngs: nnx.Rngs):
@@ -61,7 +64,7 @@ class VideoTower(nnx.Module):
         return self.out(x.reshape(len(video), NUM_STEPS, -1))
 
 
-class AudioTower(nnx.Module):
+class AudioEncoder(nnx.Module):
     """Log-mel spectrogram to one vector per eighth of a second."""
 
     def __init__(self, *, rngs: nnx.Rngs):
@@ -84,7 +87,9 @@ class TextMatcher(nnx.Module):
     (arXiv 2303.15343).
     """
 
-    def __init__(self, tower: type[VideoTower] | type[AudioTower], *, rngs: nnx.Rngs):
+    def __init__(
+        self, tower: type[VideoEncoder] | type[AudioEncoder], *, rngs: nnx.Rngs
+    ):
         self.tower = tower(rngs=rngs)
         self.time = TimeStack(rngs=rngs)
         self.media_out = nnx.Linear(WIDTH, EMBED, rngs=rngs)
@@ -94,15 +99,18 @@ class TextMatcher(nnx.Module):
         self.bias = nnx.Param(jnp.float32(-5.0))
 
     def embed_media(self, x: Array) -> Float[Array, "B E"]:
-        """Frames ``[B, 16, 32, 32, 3]`` or log-mel ``[B, 128, 40]`` to unit vectors."""
+        """Embed frames ``[B, 16, 32, 32, 3]`` or log-mel ``[B, 128, 40]``.
+
+        Vectors have unit length.
+        """
         return _unit(self.media_out(jnp.mean(self.time(self.tower(x)), 1)))
 
     def embed_text(self, words: Int[Array, "B L"]) -> Float[Array, "B E"]:
-        """Word ids to unit vectors."""
+        """Embed word ids at unit length."""
         return _unit(self.text_out(self.text(words)))
 
     def logit(self, cosine: Array) -> Array:
-        """Log-odds of a match from the cosine similarity."""
+        """Return the log-odds of a match from the cosine similarity."""
         return jnp.exp(self.scale[...]) * cosine + self.bias[...]
 
 
@@ -110,8 +118,8 @@ class Synchrony(nnx.Module):
     """Do the impacts that are seen and the impacts that are heard coincide?"""
 
     def __init__(self, *, rngs: nnx.Rngs):
-        self.video = VideoTower(rngs=rngs)
-        self.audio = AudioTower(rngs=rngs)
+        self.video = VideoEncoder(rngs=rngs)
+        self.audio = AudioEncoder(rngs=rngs)
         self.mix = nnx.Linear(2 * WIDTH, WIDTH, rngs=rngs)
         self.time = TimeStack(rngs=rngs)
         self.out = nnx.Linear(WIDTH, 1, rngs=rngs)
@@ -119,7 +127,7 @@ class Synchrony(nnx.Module):
     def __call__(
         self, video: Float[Array, "B F 32 32 3"], mel: Float[Array, "B T 40"]
     ) -> Float[Array, " B"]:
-        """Log-odds that picture and sound belong together."""
+        """Return the log-odds that picture and sound belong together."""
         x = jnp.concatenate([self.video(video), self.audio(mel)], -1)
         x = self.time(jax.nn.gelu(self.mix(x)))
         return self.out(jnp.mean(x, 1))[:, 0]

@@ -14,7 +14,7 @@ LORA_SCALE = 2.0
 
 @dataclass(frozen=True)
 class VisionConfig:
-    """Sizes of the vision tower.
+    """Sizes of the vision encoder.
 
     Attributes:
         depth: blocks.
@@ -40,12 +40,12 @@ class VisionConfig:
 
     @property
     def patch_values(self) -> int:
-        """Numbers in one patch."""
+        """Return how many numbers a patch holds."""
         return 3 * self.temporal_patch_size * self.patch_size**2
 
     @property
     def token_side(self) -> int:
-        """Pixels on a side of what becomes one token."""
+        """Return the pixels on a side of what becomes one token."""
         return self.patch_size * self.merge_size
 
 
@@ -54,7 +54,7 @@ class VideoRewardConfig:
     """Sizes of the language model; the defaults are those of Qwen2-VL-2B.
 
     Attributes:
-        vision: the vision tower.
+        vision: the vision encoder.
         vocab_size: rows of the embedding, cut to the tokens in use.
         hidden_size: width.
         intermediate_size: hidden width of the MLPs.

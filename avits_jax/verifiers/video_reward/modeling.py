@@ -4,6 +4,9 @@ Liu et al., "Improving Video Generation with Human Feedback", arXiv 2501.13918
 (VideoAlign), on Wang et al., "Qwen2-VL", arXiv 2409.12191. One thing differs from
 Qwen2-VL on purpose: positions are plain 0 ... L - 1 in all rotary sections, not
 three-dimensional, since that is how VideoReward was trained and is run.
+
+Upstream: KwaiVGI/VideoAlign, trainer.py (Qwen2VLRewardModelBT), on
+huggingface/transformers, src/transformers/models/qwen2_vl/modeling_qwen2_vl.py.
 """
 
 import jax
@@ -22,8 +25,8 @@ from avits_jax.verifiers.video_reward.config import VideoRewardConfig, VisionCon
 
 def patch_angles(
     config: VisionConfig, rows: int, columns: int
-) -> Float[np.ndarray, "P D/2"]:
-    """Rotary angles of one frame pair's patches, in merge order.
+) -> Float[np.ndarray, "P A"]:
+    """Return rotary angles of one frame pair's patches, in merge order.
 
     The first half of a head's frequencies turns with the row, the second with the
     column.
@@ -39,7 +42,7 @@ def patch_angles(
 
 
 class VisionBlock(nnx.Module):
-    """Pre-norm transformer block of the vision tower."""
+    """Pre-norm transformer block of the vision encoder."""
 
     def __init__(self, config: VisionConfig, *, rngs: nnx.Rngs):
         width, hidden = config.width, config.width * config.mlp_ratio
@@ -54,7 +57,7 @@ class VisionBlock(nnx.Module):
     def __call__(
         self, x: Float[Array, "B P D"], angles: Float[np.ndarray, "P d"]
     ) -> Float[Array, "B P D"]:
-        """Attention among the patches of one frame pair, then the MLP."""
+        """Attend among the patches of one frame pair, then apply the MLP."""
         shape = (*x.shape[:2], 3, self.heads, -1)
         query, key, value = jnp.moveaxis(self.qkv(self.norm1(x)).reshape(shape), 2, 0)
         out = attend(rotate(query, angles), rotate(key, angles), value)
@@ -62,7 +65,7 @@ class VisionBlock(nnx.Module):
         return x + self.fc2(quick_gelu(self.fc1(self.norm2(x))))
 
 
-class VisionTower(nnx.Module):
+class VisionEncoder(nnx.Module):
     """Patches of frame pairs to tokens of the language model."""
 
     def __init__(self, config: VisionConfig, outputs: int, *, rngs: nnx.Rngs):
@@ -81,7 +84,7 @@ class VisionTower(nnx.Module):
     def hidden(
         self, patches: Float[Array, "B T P K"], rows: int, columns: int
     ) -> Float[Array, "B T P D"]:
-        """States of the patches after the last block.
+        """Return states of the patches after the last block.
 
         Args:
             patches: T frame pairs of ``rows * columns`` patches each, in merge order.
@@ -102,7 +105,7 @@ class VisionTower(nnx.Module):
     def __call__(
         self, patches: Float[Array, "B T P K"], rows: int, columns: int
     ) -> Float[Array, "B M E"]:
-        """See `hidden`; M = T * P / merge_size ** 2 tokens."""
+        """Return M = T * P / merge_size ** 2 tokens; see `hidden`."""
         return self.merge(self.hidden(patches, rows, columns))
 
 
@@ -127,7 +130,7 @@ class LanguageLayer(nnx.Module):
     def __call__(
         self, x: Float[Array, "B L D"], angles: Float[np.ndarray, "L d"]
     ) -> Float[Array, "B L D"]:
-        """Let each position look back, then the MLP."""
+        """Let each position look back, then apply the MLP."""
         causal = jnp.tril(jnp.ones((1, 1, x.shape[1], x.shape[1]), bool))
         y = self.norm1(x)
         shape = (*x.shape[:2], -1, self.size)
@@ -140,12 +143,12 @@ class LanguageLayer(nnx.Module):
 
 
 class VideoReward(nnx.Module):
-    """Vision tower, language model and reward head."""
+    """Vision encoder, language model and reward head."""
 
     def __init__(self, config: VideoRewardConfig, *, rngs: nnx.Rngs):
         self.config = config
         width = config.hidden_size
-        self.vision = VisionTower(config.vision, width, rngs=rngs)
+        self.vision = VisionEncoder(config.vision, width, rngs=rngs)
         self.embed = Embedding(config.vocab_size, width, rngs=rngs)
         self.layers = stack_layers(
             lambda r: LanguageLayer(config, rngs=r), config.num_hidden_layers, rngs
@@ -156,13 +159,13 @@ class VideoReward(nnx.Module):
     def hidden(
         self, ids: Int[Array, "B L"], video: Float[Array, "B M D"]
     ) -> Float[Array, "B L D"]:
-        """Normalised states of the prompt, the video in the place of its tokens.
+        """Return normalised states of a prompt, the video in place of its tokens.
 
         Causal, so that padding at the end changes nothing before it.
 
         Args:
             ids: prompts, with one video token for every row of ``video`` that is used.
-            video: what the vision tower gave.
+            video: what the vision encoder gave.
         """
         here = ids == self.config.video_token
         row = jnp.clip(jnp.cumsum(here, 1) - 1, 0, video.shape[1] - 1)
@@ -178,7 +181,7 @@ class VideoReward(nnx.Module):
     def read(
         self, hidden: Float[Array, "B L D"], ids: Int[Array, "B L"]
     ) -> Float[Array, "B 3"]:
-        """Raw rewards VQ, MQ, TA: the head at each reward token.
+        """Return raw rewards VQ, MQ, TA: the head at each reward token.
 
         NaN where a prompt lacks a reward token.
         """
@@ -196,5 +199,5 @@ class VideoReward(nnx.Module):
         rows: int,
         columns: int,
     ) -> Float[Array, "B 3"]:
-        """Raw rewards VQ, MQ, TA of clips and their prompts; see `VisionTower`."""
+        """Return raw rewards VQ, MQ, TA of clips and prompts; see `VisionEncoder`."""
         return self.read(self.hidden(ids, self.vision(patches, rows, columns)), ids)

@@ -14,7 +14,7 @@ from avits_jax.verifiers.video_reward.config import VideoRewardConfig
 from avits_jax.verifiers.video_reward.modeling import VideoReward
 from avits_jax.weights.name_map import Rule, embedding, linear, norm, prefixed
 
-# Newer transformers releases moved both towers; PEFT wraps everything once more.
+# Newer transformers releases moved both encoders; PEFT wraps everything once more.
 _RENAMED = {
     "base_model.model.": "",
     "model.visual.": "visual.",
@@ -42,12 +42,12 @@ class LoraWeight:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of the sum."""
+        """Return the shape of the sum."""
         return tuple(self.base.shape)
 
     @property
     def dtype(self) -> Any:
-        """The update is added in float32 and stays so."""
+        """Return float32: the update is added in it."""
         return np.dtype(np.float32)
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
@@ -57,7 +57,7 @@ class LoraWeight:
 
 
 def _plain_name(key: str) -> str:
-    """Key without wrappers: ``base_layer``, the adapter's name, moved towers."""
+    """Return a key without wrappers: ``base_layer``, the adapter's, moved encoders."""
     for prefix, ours in _RENAMED.items():
         if key.startswith(prefix):
             key = ours + key.removeprefix(prefix)
@@ -121,7 +121,7 @@ def _vision_rules() -> tuple[Rule, ...]:
 
 
 def video_reward_rules() -> tuple[Rule, ...]:
-    """Rules of `VideoReward`, from the plain layout that `merge_lora` gives."""
+    """Return the rules of `VideoReward`, from `merge_lora`'s plain layout."""
     layer = "model.layers.{layer}"
     rules = [
         *_vision_rules(),
@@ -142,5 +142,5 @@ def video_reward_rules() -> tuple[Rule, ...]:
 
 @cache
 def build(config: VideoRewardConfig) -> tuple[nnx.GraphDef, PyTree]:
-    """Graph and abstract parameters of `VideoReward`."""
+    """Return the network's graph, and its parameters as shapes without memory."""
     return abstract(lambda rngs: VideoReward(config, rngs=rngs))

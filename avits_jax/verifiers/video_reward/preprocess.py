@@ -1,4 +1,9 @@
-"""Frames of a clip as VideoReward's vision tower reads them."""
+"""Frames of a clip as VideoReward's vision encoder reads them.
+
+Upstream: KwaiVGI/VideoAlign, vision_process.py (smart_nframes, smart_resize,
+fetch_video), and huggingface/transformers,
+src/transformers/models/qwen2_vl/image_processing_qwen2_vl.py.
+"""
 
 import math
 
@@ -23,7 +28,7 @@ _SERVER_FRAMES = 16
 def sample_frames(
     num_frames: int, fps: float, sample_fps: float = SAMPLE_FPS
 ) -> Int[np.ndarray, " n"]:
-    """Frames that the published model looks at: two per second, even.
+    """Return the frames that the published model reads: two per second, even.
 
     Args:
         num_frames: frames of the clip.
@@ -45,7 +50,7 @@ def sample_frames(
 
 
 def server_frames(num_frames: int) -> Int[np.ndarray, " 4"]:
-    """Frames that the inference-time-scaling server looks at: only four.
+    """Return the frames that the search server reads: only four.
 
     It spreads 16 frames over the clip (a shorter one is repeated), takes them for one
     second of video, and of that second keeps four.
@@ -61,7 +66,7 @@ def server_frames(num_frames: int) -> Int[np.ndarray, " 4"]:
 def chosen_frames(
     num_frames: int, fps: float, mode: str = "default"
 ) -> Int[np.ndarray, " n"]:
-    """Frames looked at in a mode; `server_frames` in ``its``, else `sample_frames`.
+    """Return the frames read in a mode: `server_frames` in ``its``, or `sample_frames`.
 
     Raises:
         ValueError: unknown mode.
@@ -85,7 +90,7 @@ def frame_size(
     min_pixels: int = MIN_PIXELS,
     max_pixels: int = MAX_PIXELS,
 ) -> tuple[int, int]:
-    """Height and width that frames are resized to.
+    """Return height and width that frames are resized to.
 
     Multiples of ``factor`` near the frame's own, with a number of pixels within bounds
     and about the same aspect.
@@ -122,7 +127,7 @@ def resize_frames(
 def cut_patches(
     pixels: Float[Array, "B F H W 3"], config: VisionConfig
 ) -> Float[Array, "B T P K"]:
-    """Normalised frames to patches of frame pairs, in merge order.
+    """Cut normalised frames to patches of frame pairs, in merge order.
 
     Each patch is flattened as (channel, frame, y, x); four patches that will be one
     token lie together. An odd last frame is paired with itself.
@@ -145,14 +150,14 @@ def cut_patches(
 
 
 def grid_of(height: int, width: int, config: VisionConfig) -> tuple[int, int]:
-    """Rows and columns of patches of frames that are ``height`` x ``width``."""
+    """Return rows and columns of patches of frames that are ``height`` x ``width``."""
     return height // config.patch_size, width // config.patch_size
 
 
 def prepare_frames(
     levels: Float[Array, "B F H W 3"], config: VisionConfig
 ) -> tuple[Float[Array, "B T P K"], int, int]:
-    """Grey levels of the chosen frames to patches, with their rows and columns."""
+    """Turn the chosen frames' grey levels into patches, rows and columns."""
     resized = resize_frames(levels, config.token_side)
     height, width = resized.shape[2:4]
     rows, columns = grid_of(height, width, config)

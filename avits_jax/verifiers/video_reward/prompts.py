@@ -2,6 +2,9 @@
 
 prompt.txt is VideoAlign's template (MIT, see prompt.LICENSE), verbatim: the weights
 expect every character, trailing blanks included.
+
+Upstream: KwaiVGI/VideoAlign, prompt_template.py (build_prompt), and the chat template
+of Qwen/Qwen2-VL-2B-Instruct.
 """
 
 from functools import cache
@@ -33,13 +36,13 @@ def escape(caption: str) -> str:
 
 
 def build_prompt(caption: str) -> str:
-    """The rating instructions around a caption, with the three reward tokens."""
+    """Return the rating instructions around a caption, with three reward tokens."""
     # Not str.format: a caption may hold braces.
     return _template().replace("{caption}", escape(caption))
 
 
 def build_chat(caption: str, num_video_tokens: int) -> str:
-    """The whole input in Qwen's chat format, ready for the tokenizer.
+    """Return the whole input in Qwen's chat format, ready for the tokenizer.
 
     Args:
         caption: what the video should show.
@@ -54,5 +57,5 @@ def build_chat(caption: str, num_video_tokens: int) -> str:
 
 
 def reward_tokens() -> tuple[str, ...]:
-    """The reward tokens as text, in the order of `DIMENSIONS`."""
+    """Return the reward tokens as text, in the order of `DIMENSIONS`."""
     return tuple(f"<|{name}_reward|>" for name in DIMENSIONS)

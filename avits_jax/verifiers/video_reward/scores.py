@@ -1,4 +1,7 @@
-"""Rewards of clips, from VideoReward's raw outputs."""
+"""Rewards of clips, from VideoReward's raw outputs.
+
+Upstream: KwaiVGI/VideoAlign, inference.py (VideoVLMRewardInference).
+"""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -31,12 +34,12 @@ def normalise_rewards(
 
 
 def overall(normed: Float[Array, "*B 3"]) -> Float[Array, "*B"]:
-    """Sum of the normalised rewards."""
+    """Sum the normalised rewards."""
     return jnp.sum(normed, -1)
 
 
 def named_rewards(raw: Float[Array, "*B 3"]) -> dict[str, Float[Array, "*B"]]:
-    """All rewards that are made of the three raw ones; higher is better.
+    """Return all rewards that are made of the three raw ones; higher is better.
 
     Returns:
         ``vq``, ``mq``, ``ta`` normalised (the paper's search uses ``ta`` alone),
@@ -60,7 +63,7 @@ def num_video_tokens(
     fps: float,
     mode: str = "default",
 ) -> int:
-    """Video tokens that a clip takes in the prompt; see `build_chat`."""
+    """Return how many video tokens a clip takes in the prompt; see `build_chat`."""
     vision = config.vision
     size = frame_size(height, width, factor=vision.token_side)
     rows, columns = grid_of(*size, vision)
@@ -78,7 +81,7 @@ def score_clips(
     mode: str = "default",
     candidate_batch: int = 1,
 ) -> Float[Array, "N 3"]:
-    """Raw VQ, MQ and TA of clips; `named_rewards` turns them into rewards.
+    """Return raw VQ, MQ and TA; `named_rewards` turns them into rewards.
 
     Args:
         model: network with its weights.

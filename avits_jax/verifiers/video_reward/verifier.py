@@ -24,13 +24,18 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from avits_jax.text import tokenizers
 from avits_jax.types import Media, PyTree, Scores, SharedPass, Verifier
-from avits_jax.verifiers.failures import broken, check_mode, failed_as_nan
+from avits_jax.verifiers.failures import (
+    broken,
+    check_mode,
+    check_pixels,
+    failed_as_nan,
+)
 from avits_jax.verifiers.stack import from_pass
-from avits_jax.verifiers.video_reward.config import TINY, VideoRewardConfig
+from avits_jax.verifiers.video_reward.config import VideoRewardConfig
 from avits_jax.verifiers.video_reward.params import build
 from avits_jax.verifiers.video_reward.preprocess import MODES
 from avits_jax.verifiers.video_reward.scores import (
@@ -40,14 +45,11 @@ from avits_jax.verifiers.video_reward.scores import (
 )
 from avits_jax.verifiers.video_reward.sharding import RULES
 from avits_jax.verifiers.video_reward.tokens import encode_chat, insert_video
-from avits_jax.weights.network import Weights, reader
+from avits_jax.weights.network import Weights
 
 _FAMILY = "video_reward"
 _MAIN = "ta"
 CANDIDATE_BATCH = 4
-
-
-read = reader(_FAMILY, VideoRewardConfig(), TINY, build, RULES)
 
 
 def make(
@@ -66,7 +68,7 @@ def make(
         names: ``video_reward`` and ``video_reward_OUTPUT``, see the module.
         config: sizes of the network.
         weights: where the tokenizer's files are, beside the weights; with random
-            weights a stand-in takes its place.
+            weights a dummy tokenizer takes its place.
         fps: frames per second of the clips.
         sample_rate: unused, nothing is heard.
         mode: "default", "bench" or "its".
@@ -84,12 +86,12 @@ def make(
     batch = CANDIDATE_BATCH if candidate_batch is None else candidate_batch
     shared = SharedPass(_FAMILY, _rewards(config, fps, mode, batch))
     encode = partial(encode_chat, _tokenizer(config, weights), config=config)
-    return tuple(from_pass(name, shared, name, encode) for name in names)
+    return tuple(from_pass(name, shared, name, encode, RULES) for name in names)
 
 
 def _tokenizer(config: VideoRewardConfig, weights: Weights) -> tokenizers.Tokenize:
     if weights.folder is None:
-        return tokenizers.stand_in("qwen2", config.vocab_size)
+        return tokenizers.dummy("qwen2", config.vocab_size)
     return tokenizers.load(weights.folder, "qwen2")
 
 
@@ -100,7 +102,7 @@ def _rewards(
 
     def rewards(params: PyTree, media: Media, cond: Array) -> dict[str, Scores]:
         model, video = nnx.merge(graph, params), media.video
-        _check(video)
+        check_pixels(_FAMILY, video)
         frames, height, width = video.shape[1:4]
         count = num_video_tokens(frames, height, width, config, fps=fps, mode=mode)
         ids = insert_video(cond, count, config.video_token)
@@ -110,16 +112,8 @@ def _rewards(
     return rewards
 
 
-def _check(video: Float[Array, "N F H W C"]) -> None:
-    if 0 in video.shape[1:]:
-        raise ValueError(
-            f"{_FAMILY} needs at least one frame with pixels, got video of shape "
-            f"{video.shape}"
-        )
-
-
 def _public(rewards: dict[str, Scores]) -> dict[str, Scores]:
-    """Rewards by the names of their verifiers."""
+    """Return rewards by the names of their verifiers."""
     return {
         _FAMILY if name == _MAIN else f"{_FAMILY}_{name}": value
         for name, value in rewards.items()

@@ -12,8 +12,8 @@ class ClipVisionConfig:
     Attributes:
         hidden_size: width.
         intermediate_size: hidden width of the MLPs.
-        num_hidden_layers: layers of the published tower. The last one is not run, since
-            the states before it are the ones that are used.
+        num_hidden_layers: layers of the published encoder. The last one is not run,
+            since the states before it are the ones that are used.
         num_attention_heads: attention heads.
         image_size: pixels on a side.
         patch_size: pixels on a side of a patch.
@@ -28,7 +28,7 @@ class ClipVisionConfig:
 
     @property
     def num_patches(self) -> int:
-        """Patches of one image."""
+        """Return how many patches an image has."""
         return (self.image_size // self.patch_size) ** 2
 
 
@@ -38,7 +38,7 @@ class VQAScoreConfig:
 
     Attributes:
         t5: the language model.
-        clip: the vision tower.
+        clip: the vision encoder.
         image_token: id that marks where the image goes in a prompt.
         pad_token: id of padding, and the first input of the decoder.
     """

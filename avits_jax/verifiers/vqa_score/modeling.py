@@ -1,8 +1,12 @@
 """CLIP-FlanT5: does this image show the text? The likelihood of the answer "Yes".
 
 Lin et al., "Evaluating Text-to-Visual Generation with Image-to-Text Generation", ECCV
-2024 (t2v_metrics). Patch features of a CLIP vision tower go through a two-layer
+2024 (t2v_metrics). Patch features of a CLIP vision encoder go through a two-layer
 projector and take the place of one token in the prompt of a FlanT5.
+
+Upstream: linzhiqiu/t2v_metrics, t2v_metrics/models/vqascore_models/clip_t5_model.py
+(CLIPT5Model) and the package clip_t5/model beside it, on huggingface/transformers,
+src/transformers/models/clip/modeling_clip.py.
 """
 
 import jax
@@ -41,7 +45,7 @@ class ClipLayer(nnx.Module):
         return x + self.fc2(quick_gelu(self.fc1(self.norm2(x))))
 
 
-class ClipVisionTower(nnx.Module):
+class ClipVisionEncoder(nnx.Module):
     """CLIP's vision transformer up to the states before its last layer."""
 
     def __init__(self, config: ClipVisionConfig, *, rngs: nnx.Rngs):
@@ -56,7 +60,7 @@ class ClipVisionTower(nnx.Module):
         )
 
     def __call__(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B P D"]:
-        """Normalised images to one state per patch, row by row."""
+        """Return one state per patch of normalised images, row by row."""
         images = images.astype(self.embed.kernel.dtype)
         x = self.embed(patchify(images, self.patch))
         cls = jnp.broadcast_to(self.cls[...].astype(x.dtype), (len(x), 1, x.shape[-1]))
@@ -76,18 +80,18 @@ class Projector(nnx.Module):
 
 
 class VQAScore(nnx.Module):
-    """Vision tower, projector and language model."""
+    """Vision encoder, projector and language model."""
 
     def __init__(self, config: VQAScoreConfig, *, rngs: nnx.Rngs):
         self.config = config
-        self.vision = ClipVisionTower(config.clip, rngs=rngs)
+        self.vision = ClipVisionEncoder(config.clip, rngs=rngs)
         self.projector = Projector(
             config.clip.hidden_size, config.t5.d_model, rngs=rngs
         )
         self.language = T5(config.t5, rngs=rngs)
 
     def embed_images(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B P D"]:
-        """Normalised images to embeddings that the language model reads."""
+        """Embed normalised images as the language model reads them."""
         return self.projector(self.vision(images))
 
     def encode(
@@ -116,7 +120,7 @@ class VQAScore(nnx.Module):
         ids: Int[Array, "B L"],
         answer: Int[Array, "B T"],
     ) -> Float[Array, "B T V"]:
-        """Logits at every token of the answer, given those before it."""
+        """Return logits at every token of the answer, given those before it."""
         context, mask = self.encode(ids, self.embed_images(images))
         start = jnp.full_like(answer[:, :1], self.config.pad_token)
         inputs = jnp.concatenate([start, answer[:, :-1]], 1)

@@ -34,7 +34,7 @@ def _vision_rules() -> tuple[Rule, ...]:
 
 
 def vqa_score_rules() -> tuple[Rule, ...]:
-    """Rules of `VQAScore`."""
+    """Return the rules of `VQAScore`."""
     return (
         *_vision_rules(),
         *linear("mm_projector.0", "projector.fc1"),
@@ -44,9 +44,9 @@ def vqa_score_rules() -> tuple[Rule, ...]:
 
 
 def vqa_score_ignored(config: VQAScoreConfig) -> dict[str, str]:
-    """Keys that the score does not use: pattern -> why."""
+    """Return keys that the score does not use: pattern -> why."""
     last = f"{_TOWER}encoder.layers.{config.clip.num_hidden_layers - 1}."
-    why = "the tower is read before its last layer"
+    why = "the encoder is read before its last layer"
     return {
         **{f"{last}{{a}}.{{b}}": why, f"{last}{{a}}.{{b}}.{{c}}": why},
         f"{_TOWER}post_layernorm.{{name}}": why,
@@ -56,5 +56,5 @@ def vqa_score_ignored(config: VQAScoreConfig) -> dict[str, str]:
 
 @cache
 def build(config: VQAScoreConfig) -> tuple[nnx.GraphDef, PyTree]:
-    """Graph and abstract parameters of `VQAScore`."""
+    """Return the network's graph, and its parameters as shapes without memory."""
     return abstract(lambda rngs: VQAScore(config, rngs=rngs))

@@ -1,4 +1,10 @@
-"""Pictures and prompts as CLIP-FlanT5 was trained to read them."""
+"""Pictures and prompts as CLIP-FlanT5 was trained to read them.
+
+Upstream: linzhiqiu/t2v_metrics, t2v_metrics/models/vqascore_models/clip_t5_model.py
+(format_question, CLIPT5Model.load_images) and
+t2v_metrics/models/vqascore_models/mm_utils.py (expand2square,
+t5_tokenizer_image_token).
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -32,7 +38,7 @@ def pad_to_square(levels: Float[Array, "*B H W 3"]) -> Float[Array, "*B S S 3"]:
 def prepare_frames(
     levels: Float[Array, "*B H W 3"], side: int
 ) -> Float[Array, "*B side side 3"]:
-    """Grey levels in [0, 255] to normalised square pictures.
+    """Turn grey levels in [0, 255] into normalised square pictures.
 
     Padded, not cropped: the model is asked about all of the picture.
     """
@@ -42,7 +48,7 @@ def prepare_frames(
 def question_ids(
     tokenize: Callable[[str], Sequence[int]], text: str, image_token: int
 ) -> tuple[Int[np.ndarray, " L"], Int[np.ndarray, " T"]]:
-    """Token ids of the question whether an image shows ``text``, and of the answer.
+    """Tokenize the question whether an image shows ``text``, and the answer.
 
     Both sides of the image token are tokenized by themselves, so that an end token
     stands before the image as well: the model was trained that way.

@@ -1,4 +1,7 @@
-"""VQAScore of clips: the mean over frames."""
+"""VQAScore of clips: the mean over frames.
+
+Upstream: linzhiqiu/t2v_metrics scores images; frames and their mean are ours.
+"""
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +18,7 @@ NUM_FRAMES = 8
 
 
 def spread_frames(num_frames: int, count: int) -> Int[np.ndarray, " n"]:
-    """At most ``count`` frames, the middles of as many equal parts of a clip."""
+    """Return at most ``count`` frames, the middles of equal parts of a clip."""
     count = min(count, num_frames)
     return np.floor((np.arange(count) + 0.5) * num_frames / count).astype(np.int32)
 
@@ -30,7 +33,7 @@ def score_clips(
     num_frames: int = NUM_FRAMES,
     frame_batch: int = 1,
 ) -> Float[Array, " N"]:
-    """How likely the model answers "Yes" when asked whether a clip shows a text.
+    """Return how likely the answer is "Yes" when asked whether a clip shows a text.
 
     Args:
         model: network with its weights.

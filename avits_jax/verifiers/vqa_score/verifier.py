@@ -21,22 +21,24 @@ from jaxtyping import Int
 
 from avits_jax.text import tokenizers
 from avits_jax.types import Media, PyTree, Scores, SharedPass, Verifier
-from avits_jax.verifiers.failures import broken, check_mode, failed_as_nan
+from avits_jax.verifiers.failures import (
+    broken,
+    check_mode,
+    check_pixels,
+    failed_as_nan,
+)
 from avits_jax.verifiers.stack import from_pass
 from avits_jax.verifiers.texts import pad_end, shorten
-from avits_jax.verifiers.vqa_score.config import TINY, VQAScoreConfig
+from avits_jax.verifiers.vqa_score.config import VQAScoreConfig
 from avits_jax.verifiers.vqa_score.params import build
 from avits_jax.verifiers.vqa_score.preprocess import question_ids
 from avits_jax.verifiers.vqa_score.scores import MODES, NUM_FRAMES, score_clips
 from avits_jax.verifiers.vqa_score.sharding import RULES
-from avits_jax.weights.network import Weights, reader
+from avits_jax.weights.network import Weights
 
 _FAMILY = "vqa_score"
 PAD_MULTIPLE = 32
 CANDIDATE_BATCH = 1
-
-
-read = reader(_FAMILY, VQAScoreConfig(), TINY, build, RULES)
 
 
 def make(
@@ -56,7 +58,7 @@ def make(
         names: ``vqa_score``.
         config: sizes of the network.
         weights: where the tokenizer's files are, beside the weights; with random
-            weights a stand-in takes its place.
+            weights a dummy tokenizer takes its place.
         fps: unused, frames are spread over the clip whatever its rate.
         sample_rate: unused, nothing is heard.
         mode: "default" or "its".
@@ -80,13 +82,13 @@ def make(
     def encode(prompt: str) -> tuple[Int[np.ndarray, " L"], Int[np.ndarray, " T"]]:
         return encode_question(tokenize, prompt, config)
 
-    return tuple(from_pass(name, shared, name, encode) for name in names)
+    return tuple(from_pass(name, shared, name, encode, RULES) for name in names)
 
 
 def encode_question(
     tokenize: tokenizers.Tokenize, prompt: str, config: VQAScoreConfig
 ) -> tuple[Int[np.ndarray, " L"], Int[np.ndarray, " T"]]:
-    """Ids of the question, and of the answer "Yes".
+    """Tokenize the question, and the answer "Yes".
 
     The question is padded at its end to a multiple of 32; the network masks padding. Of
     a prompt of more than 512 tokens only the start is asked about, with a warning.
@@ -98,7 +100,7 @@ def encode_question(
 
 def _tokenizer(config: VQAScoreConfig, weights: Weights) -> tokenizers.Tokenize:
     if weights.folder is None:
-        return tokenizers.stand_in("t5", config.t5.vocab_size)
+        return tokenizers.dummy("t5", config.t5.vocab_size)
     return tokenizers.load(weights.folder, "t5")
 
 
@@ -109,11 +111,7 @@ def _rewards(
 
     def rewards(params: PyTree, media: Media, cond: PyTree) -> dict[str, Scores]:
         model, video = nnx.merge(graph, params), media.video
-        if 0 in video.shape[1:]:
-            raise ValueError(
-                f"{_FAMILY} needs at least one frame with pixels, got video of shape "
-                f"{video.shape}"
-            )
+        check_pixels(_FAMILY, video)
         scores = score_clips(
             model,
             video,

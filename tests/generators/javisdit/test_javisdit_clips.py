@@ -9,13 +9,9 @@ from goldens import golden_cases
 from tiny_javisdit import jit, tiny
 
 from avits_jax.generators.javisdit import guidance, schedule
-from avits_jax.generators.javisdit.given import (
-    GivenClip,
-    given_clip,
-    previous_timestep,
-    settle,
-)
+from avits_jax.generators.javisdit.given import given_clip
 from avits_jax.generators.javisdit.guidance import Latents
+from avits_jax.sampling.masks import Given, previous_level, settle
 from avits_jax.types import Candidates
 from tools.parity.modules import channels_last
 
@@ -46,7 +42,7 @@ def test_a_real_clip_becomes_its_latents():
     _, params, graphs, clip = tiny()
     video = jax.nn.sigmoid(_normal(5, 16, 24, 3))
     audio = 0.1 * _normal(3000)
-    masks = np.zeros(clip.video_latent[0]), np.full(clip.audio_latent[0], 0.25)
+    masks = jnp.zeros(clip.video_latent[0]), jnp.full(clip.audio_latent[0], 0.25)
 
     def run(params, video, audio):
         masked = {"video_mask": masks[0], "audio_mask": masks[1]}
@@ -74,14 +70,14 @@ def test_a_real_clip_becomes_its_latents():
         ({"video": jnp.ones((3, 16, 24, 3))}, "3 frames.*expected 5 frames"),
         ({"video": jnp.ones((5, 16, 16, 3))}, r"\[16, 16\]; expected"),
         ({"audio": jnp.ones(100)}, r"\(100,\).*1024"),
-        ({"video_mask": np.ones(3)}, r"video_mask has shape \(3,\); expected \(2,\)"),
+        ({"video_mask": jnp.ones(3)}, r"video_mask has shape \(3,\); expected \(2,\)"),
     ],
 )
 def test_clips_that_do_not_fit_are_refused(change, message):
     _, params, graphs, clip = tiny()
     masks = {
-        "video_mask": np.ones(clip.video_latent[0]),
-        "audio_mask": np.ones(clip.audio_latent[0]),
+        "video_mask": jnp.ones(clip.video_latent[0]),
+        "audio_mask": jnp.ones(clip.audio_latent[0]),
     }
     arguments = {"video": None, "audio": None} | masks | change
     with pytest.raises(ValueError, match=message):
@@ -93,7 +89,7 @@ def test_what_a_search_does_to_given_frames_does_not_last():
     clean = Latents(_normal(3, 1, 1, 2), _normal(2, 1, 2))
     masks = Latents(jnp.array([0.0, 0.4, 1.0]), jnp.array([0.7, 1.0]))
     spoilt = jax.tree.map(lambda x: jnp.stack([x + 1, x + 2]), clean)
-    given, level, before = GivenClip(clean, masks), jnp.float32(500), jnp.float32(800)
+    given, level, before = Given(clean, masks), jnp.float32(0.5), jnp.float32(0.8)
     noise = jax.tree.map(jnp.ones_like, spoilt)
     entered = settle(given, spoilt, level, before, noise)
     np.testing.assert_array_equal(entered.active.video[0], [False, False, True])
@@ -114,6 +110,7 @@ def test_given_frames_go_through_the_steps_as_in_the_original():
     info = golden.info["sampler"]
     shape = [info[name] for name in ("height", "width", "num_frames")]
     levels = schedule.timesteps(info["num_sampling_steps"], *shape)
+    sigmas = tuple(map(float, levels / schedule.NUM_TIMESTEPS))
     falls = schedule.step_sizes(levels)
 
     def stored(table, name, row):
@@ -124,11 +121,10 @@ def test_given_frames_go_through_the_steps_as_in_the_original():
         masks = [golden.inputs[f"{stream}_mask"][row] for stream in Latents._fields]
         latents = stored(golden.inputs, "{}_noise", row)
         first = jax.tree.map(lambda x: x[0], latents)
-        given = GivenClip(first, Latents(*map(jnp.asarray, masks)))
-        for i, level in enumerate(levels):
+        given = Given(first, Latents(*map(jnp.asarray, masks)))
+        for i, sigma in enumerate(sigmas):
             noise = stored(golden.inputs, f"add_noise.step{i}.{{}}", row)
-            before = previous_timestep(jnp.asarray(levels), i)
-            frames = settle(given, latents, level, before, noise)
+            frames = settle(given, latents, sigma, previous_level(sigmas, i), noise)
             expected = stored(golden.outputs, f"step{i}.{{}}_in", row)
             for one, other in zip(frames.entered, expected, strict=True):
                 np.testing.assert_allclose(one, other, atol=2e-3, rtol=1e-4)
@@ -142,7 +138,7 @@ def test_given_frames_go_through_the_steps_as_in_the_original():
                 frames.entered,
                 guidance.guide(pairs, info["cfg_scale"]),
                 frames.active,
-                falls[i],
+                jnp.float32(falls[i]),
                 "reference",
             )
         final = stored(golden.outputs, "{}", row)

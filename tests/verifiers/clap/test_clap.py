@@ -12,8 +12,8 @@ from avits_jax.nn.abstract import abstract
 from avits_jax.types import Media
 from avits_jax.verifiers.clap import features
 from avits_jax.verifiers.clap import params as names
-from avits_jax.verifiers.clap.audio_tower import (
-    AudioTower,
+from avits_jax.verifiers.clap.audio_encoder import (
+    AudioEncoder,
     join_windows,
     shift_mask,
     windows_of,
@@ -24,7 +24,7 @@ from avits_jax.verifiers.clap.config import (
     ClapConfig,
     TextConfig,
 )
-from avits_jax.verifiers.clap.text_tower import TextTower
+from avits_jax.verifiers.clap.text_encoder import TextEncoder
 from avits_jax.verifiers.clap.verifier import clap_pass, text_encoder
 
 CASES = [
@@ -57,9 +57,9 @@ def test_full_size_computes_in_the_weights_dtype_and_scores_in_float32(dtype):
 
     inner = jax.eval_shape(hidden, params, mel, ids)
     assert all(x.dtype == dtype for x in inner)
-    tower = clap_pass(config, sample_rate=16_000, candidate_batch=1)
+    shared = clap_pass(config, sample_rate=16_000, candidate_batch=1)
     cond = jax.ShapeDtypeStruct((64,), jnp.int32), jax.ShapeDtypeStruct((64,), bool)
-    reward = jax.eval_shape(tower.rewards, params, media, cond)["clap"]
+    reward = jax.eval_shape(shared.rewards, params, media, cond)["clap"]
     assert reward.shape == (2,) and reward.dtype == jnp.float32
 
 
@@ -75,8 +75,8 @@ def test_a_text_is_filled_up_or_cut_and_keeps_its_end():
 
 def test_padding_does_not_change_an_embedding():
     config = TINY.text
-    graph, params = random_network(lambda rngs: TextTower(config, rngs=rngs))
-    embed = jitted(graph, lambda tower, ids, mask: tower(ids, mask))
+    graph, params = random_network(lambda rngs: TextEncoder(config, rngs=rngs))
+    embed = jitted(graph, lambda encoder, ids, mask: encoder(ids, mask))
     ids = jnp.asarray([[0, 8, 9, 2, 1, 1]])
     padded = embed(params, ids, ids != 1)
     np.testing.assert_allclose(
@@ -89,11 +89,11 @@ def test_unknown_mode_is_refused():
         clap_pass(TINY, sample_rate=16_000, mode="best")
 
 
-def test_audio_tower_ignores_the_rest_of_the_batch_and_takes_odd_depths():
+def test_audio_encoder_ignores_the_rest_of_the_batch_and_takes_odd_depths():
     config = AudioConfig(8, 32, 4, 8, (1, 3), (2, 2), 2)
-    graph, params = random_network(lambda rngs: AudioTower(config, rngs=rngs))
+    graph, params = random_network(lambda rngs: AudioEncoder(config, rngs=rngs))
     params["mel_norm"] = {name: np.ones(8, np.float32) for name in params["mel_norm"]}
-    embed = jitted(graph, lambda tower, mel: tower(mel))
+    embed = jitted(graph, lambda encoder, mel: encoder(mel))
     mel = jax.random.normal(jax.random.key(0), (3, 100, 8))
     whole, other = embed(params, mel), embed(params, mel[jnp.asarray([1, 0, 2])])
     assert whole.shape == (3, 16)
@@ -104,7 +104,7 @@ def test_audio_tower_ignores_the_rest_of_the_batch_and_takes_odd_depths():
 
 def test_too_many_frames_are_refused():
     config = AudioConfig(8, 32, 4, 8, (1,), (2,), 4)
-    graph, like = abstract(lambda rngs: AudioTower(config, rngs=rngs))
+    graph, like = abstract(lambda rngs: AudioEncoder(config, rngs=rngs))
     with pytest.raises(ValueError, match="at most 128 frames, got 129"):
         nnx.merge(graph, like).fold(jnp.zeros((1, 129, 8)))
 

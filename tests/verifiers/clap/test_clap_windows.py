@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from avits_jax.verifiers.clap.audio_tower import SwinBlock
+from avits_jax.verifiers.clap.audio_encoder import SwinBlock
 
 
 def test_a_map_is_filled_up_to_whole_windows():

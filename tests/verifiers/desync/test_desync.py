@@ -26,7 +26,7 @@ from avits_jax.verifiers.desync.scores import (
     score_clips,
     segment_groups,
 )
-from avits_jax.verifiers.desync.verifier import desync_tower
+from avits_jax.verifiers.desync.verifier import desync_pass
 
 CASES = [
     *goldens.golden_cases("verifiers", "synchformer"),
@@ -58,7 +58,7 @@ def test_frame_rate_is_made_25(num_frames, fps):
 
 
 def test_length_is_cut_or_filled_with_zeros():
-    x = jnp.arange(1, 7).reshape(2, 3)
+    x = jnp.arange(1.0, 7.0).reshape(2, 3)
     np.testing.assert_array_equal(fit_length(x, 2), [[1, 2], [4, 5]])
     np.testing.assert_array_equal(fit_length(x, 4), [[1, 2, 3, 0], [4, 5, 6, 0]])
 
@@ -130,7 +130,7 @@ def test_channels_are_averaged():
 def test_a_mode_that_it_lacks_is_refused():
     message = "mode of DeSync must be one of default, bench, got 'its'"
     with pytest.raises(ValueError, match=message):
-        desync_tower(TINY, fps=8.0, sample_rate=16_000, mode="its")
+        desync_pass(TINY, fps=8.0, sample_rate=16_000, mode="its")
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])

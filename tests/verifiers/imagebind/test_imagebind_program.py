@@ -7,16 +7,16 @@ import pytest
 from flax import nnx
 from network_helpers import random_network
 
-from avits_jax.networks.imagebind.config import ImageBindConfig, TowerConfig
+from avits_jax.networks.imagebind.config import EncoderConfig, ImageBindConfig
 from avits_jax.networks.imagebind.modeling import ImageBind
 from avits_jax.types import Media
 from avits_jax.verifiers.imagebind import modes, scores, sound
 from avits_jax.verifiers.imagebind.program import Reading, score_clips
 
 TINY = ImageBindConfig(
-    vision=TowerConfig(16, 1, 2),
-    audio=TowerConfig(12, 1, 3, extra_key=True),
-    text=TowerConfig(8, 1, 2),
+    vision=EncoderConfig(16, 1, 2),
+    audio=EncoderConfig(12, 1, 3, extra_key=True),
+    text=EncoderConfig(8, 1, 2),
     embed_dim=6,
     image_size=28,
     mel_bins=26,

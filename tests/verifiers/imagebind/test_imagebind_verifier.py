@@ -2,13 +2,13 @@
 
 from functools import cache, partial
 
+import chex
 import goldens
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 from flax import nnx
-from network_helpers import random_params, with_dtype
+from network_helpers import random_params, read_only, with_dtype
 
 from avits_jax.networks.imagebind import params as names
 from avits_jax.networks.imagebind.config import TINY, ImageBindConfig
@@ -16,8 +16,9 @@ from avits_jax.parallel.flops import count_flops
 from avits_jax.sampling.chunks import even_batch
 from avits_jax.types import Media
 from avits_jax.verifiers import stack
+from avits_jax.verifiers.imagebind.parts import MODEL
 from avits_jax.verifiers.imagebind.program import OUTPUTS
-from avits_jax.verifiers.imagebind.verifier import imagebind_pass, make, read
+from avits_jax.verifiers.imagebind.verifier import imagebind_pass, make
 from avits_jax.weights import checkpoint
 from avits_jax.weights import name_map as weights
 from avits_jax.weights.config import config_values
@@ -35,8 +36,8 @@ FRAME, CLIP, TEXT = 335.0e9, 40.9e9, 47.1e9
 @cache
 def work(*outputs, **settings) -> float:
     """Operations per clip of one pass at full size."""
-    tower = imagebind_pass(FULL, outputs, fps=24.0, sample_rate=16_000, **settings)
-    jaxpr = jax.make_jaxpr(tower.rewards)(names.build(FULL)[1], CLIPS, IDS)
+    shared = imagebind_pass(FULL, outputs, fps=24.0, sample_rate=16_000, **settings)
+    jaxpr = jax.make_jaxpr(shared.rewards)(names.build(FULL)[1], CLIPS, IDS)
     return count_flops(jaxpr) / 2
 
 
@@ -44,8 +45,8 @@ def work(*outputs, **settings) -> float:
 def test_full_size_computes_in_the_weights_dtype_and_scores_in_float32(dtype):
     graph, like = names.build(FULL)
     params = with_dtype(like, dtype)
-    tower = imagebind_pass(FULL, OUTPUTS, fps=24.0, sample_rate=16_000)
-    rewards = jax.eval_shape(tower.rewards, params, CLIPS, IDS)
+    shared = imagebind_pass(FULL, OUTPUTS, fps=24.0, sample_rate=16_000)
+    rewards = jax.eval_shape(shared.rewards, params, CLIPS, IDS)
     assert set(rewards) == set(OUTPUTS)
     for reward in rewards.values():
         assert reward.shape == (2,) and reward.dtype == jnp.float32
@@ -68,7 +69,7 @@ def test_frames_are_embedded_once_for_all_scores():
     both = work("javis_score", "avh_score")
     assert needed * 0.98 < both < 1.05 * needed
     assert work("javis_score") == both
-    tower = make(
+    shared = make(
         ["javis_score", "avh_score"],
         FULL,
         Weights(None),
@@ -78,7 +79,7 @@ def test_frames_are_embedded_once_for_all_scores():
         candidate_batch=None,
     )
     like = names.build(FULL)[1]
-    stacked = jax.make_jaxpr(stack(tower))((like,) * 2, CLIPS, (IDS,) * 2)
+    stacked = jax.make_jaxpr(stack(shared))((like,) * 2, CLIPS, (IDS,) * 2)
     assert count_flops(stacked) == 2 * both
 
 
@@ -129,9 +130,9 @@ def test_a_checkpoint_comes_back_with_its_sizes(tmp_path):
     params = random_params(names.build(TINY)[1])
     metadata = {"model": "imagebind", "config": config_values(TINY)}
     folder = checkpoint.save(tmp_path / "imagebind", params, metadata)
-    config, found = read(Weights(folder), tiny=False)
+    config, found = read_only(MODEL, Weights(folder))
     assert config == TINY
-    jax.tree.map(np.testing.assert_array_equal, found, params)
+    chex.assert_trees_all_equal(found, params)
 
 
 @pytest.mark.parametrize("case", goldens.golden_cases("verifiers", "imagebind_tiny"))
@@ -141,4 +142,4 @@ def test_published_numbers_keep_their_shapes(case):
     _, like = names.build(config_of(case.info["constructor"]))
     found = weights.load(case.weights, like, names.RULES, names.IGNORED)
     assert found["text"]["log_scale"].shape == ()
-    jax.tree.map(lambda x, y: np.testing.assert_equal(x.shape, y.shape), found, like)
+    chex.assert_trees_all_equal_shapes(found, like)

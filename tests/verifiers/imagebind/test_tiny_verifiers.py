@@ -8,7 +8,7 @@ import pytest
 from avits_jax import verifiers
 from avits_jax.networks.imagebind.config import TINY
 from avits_jax.types import Media
-from avits_jax.verifiers.imagebind.verifier import imagebind_tower
+from avits_jax.verifiers.imagebind.verifier import imagebind_pass
 
 NAMES = ("javis_score", "ta_ib", "clap", "desync", "desync_smooth", "av_align")
 TINY_NAMES = [name if name == "av_align" else f"{name}@tiny" for name in NAMES]
@@ -77,8 +77,8 @@ def test_a_clip_is_scored_as_if_alone(score, media, rewards):
 def test_a_pass_for_one_output_gives_what_the_shared_pass_gives(loaded, media, rewards):
     chosen, params = loaded
     assert chosen[0].shared_pass is chosen[1].shared_pass is not None
-    tower = imagebind_tower(TINY, ["ta_ib"], fps=FPS, sample_rate=RATE)
-    run = jax.jit(tower.rewards)
+    shared = imagebind_pass(TINY, ["ta_ib"], fps=FPS, sample_rate=RATE)
+    run = jax.jit(shared.rewards)
     alone = run(params[1], media, chosen[1].encode(PROMPT))
     assert set(alone) == {"ta_ib"}
     np.testing.assert_allclose(alone["ta_ib"], rewards[:, 1], atol=1e-5)

@@ -85,7 +85,7 @@ def test_extreme_aspect_is_refused():
 
 def test_patches_hold_the_pixels_in_merge_order():
     config = VisionConfig(patch_size=2)
-    pixels = np.asarray(jax.random.normal(jax.random.key(0), (1, 3, 4, 8, 3)))
+    pixels = jax.random.normal(jax.random.key(0), (1, 3, 4, 8, 3))
     patches = np.asarray(cut_patches(pixels, config))
     assert patches.shape == (1, 2, 8, 24)
     order = [(0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (0, 3), (1, 2), (1, 3)]

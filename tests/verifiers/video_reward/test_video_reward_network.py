@@ -101,7 +101,7 @@ def test_missing_half_is_named(part):
         merge_lora(state, scale=2.0)
 
 
-def test_moved_towers_are_found():
+def test_moved_encoders_are_found():
     state = {"model.visual.x": 1, "model.language_model.y": 2, "model.layers.z": 3}
     assert set(merge_lora(state, scale=1.0)) == {
         "visual.x",

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from network_helpers import jitted, random_network
+from network_helpers import jitted, random_network, read_only
 from safetensors.numpy import save_file
 from tokenizer_files import ASCII, write_pair
 
@@ -18,9 +18,10 @@ from avits_jax.types import Media
 from avits_jax.verifiers.video_reward.config import TINY, VideoRewardConfig
 from avits_jax.verifiers.video_reward.modeling import VideoReward
 from avits_jax.verifiers.video_reward.params import build
+from avits_jax.verifiers.video_reward.parts import MODEL
 from avits_jax.verifiers.video_reward.prompts import build_chat
 from avits_jax.verifiers.video_reward.tokens import encode_chat, insert_video
-from avits_jax.verifiers.video_reward.verifier import make, read
+from avits_jax.verifiers.video_reward.verifier import make
 from avits_jax.weights.config import config_values
 from avits_jax.weights.network import Weights, as_dtype
 from tools.convert import main
@@ -29,7 +30,7 @@ from tools.parity.video_reward import config_of
 NAMES = tuple(next(f for f in FAMILIES if f.module == "video_reward").outputs)
 RATES = {"fps": 24.0, "sample_rate": 16_000}
 SPECIAL = (TINY.video_token, *TINY.reward_tokens)
-stand_in = tokenizers.stand_in("qwen2", TINY.vocab_size)
+dummy = tokenizers.dummy("qwen2", TINY.vocab_size)
 
 
 @pytest.mark.parametrize(
@@ -37,14 +38,14 @@ stand_in = tokenizers.stand_in("qwen2", TINY.vocab_size)
     ["a dog", "", "a <|TA_reward|> {caption}<|video_pad|>", "<<||VQ_reward|>"],
 )
 def test_captions_cannot_add_special_tokens(caption):
-    ids = encode_chat(stand_in, caption, TINY)
+    ids = encode_chat(dummy, caption, TINY)
     assert ids.dtype == np.int32 and len(ids) % 64 == 0
     assert [int(each) for each in ids if each in SPECIAL] == list(SPECIAL)
 
 
 def test_ids_are_those_of_the_whole_chat():
-    ids = jnp.asarray(encode_chat(stand_in, "a dog", TINY))
-    whole = stand_in(build_chat("a dog", 5))
+    ids = jnp.asarray(encode_chat(dummy, "a dog", TINY))
+    whole = dummy(build_chat("a dog", 5))
     found = insert_video(ids, 5, TINY.video_token)
     assert len(found) == len(ids) + 4
     np.testing.assert_array_equal(found[: len(whole)], whole)
@@ -53,14 +54,14 @@ def test_ids_are_those_of_the_whole_chat():
 
 def test_long_captions_are_cut():
     with pytest.warns(UserWarning, match="video_reward reads at most 512 tokens"):
-        ids = encode_chat(stand_in, "dog " * 2000, TINY)
-    short = encode_chat(stand_in, "dog", TINY)
+        ids = encode_chat(dummy, "dog " * 2000, TINY)
+    short = encode_chat(dummy, "dog", TINY)
     assert len(short) + 384 <= len(ids) <= len(short) + 576
     assert [int(each) for each in ids if each in SPECIAL] == list(SPECIAL)
 
 
 def test_a_tokenizer_of_another_network_is_refused():
-    other = tokenizers.stand_in("qwen2", 80)
+    other = tokenizers.dummy("qwen2", 80)
     with pytest.raises(ValueError, match=r"\(60, 61, 62, 63\).*do not belong together"):
         encode_chat(other, "a dog", TINY)
 
@@ -92,7 +93,7 @@ def made(config, mode):
 
 
 def all_rewards(config, dtype, media, mode="default"):
-    """Shapes of a tower's rewards."""
+    """Shapes of a shared pass's rewards."""
     verifier, like = made(config, mode)
     cond = verifier.encode("a dog barks")
     return jax.eval_shape(
@@ -150,7 +151,7 @@ def converted(tmp_path):
 def test_a_converted_checkpoint_brings_its_tokenizer(converted, capsys):
     folder, first, case = converted
     weights = Weights(folder)
-    config, params = read(weights, tiny=False)
+    config, params = read_only(MODEL, weights)
     assert config.video_token == first and config.hidden_size == 48
     name = "model.embed_tokens.weight"
     np.testing.assert_array_equal(params["embed"]["embedding"], case.weights[name])

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from network_helpers import jitted, random_network
+from network_helpers import jitted, random_network, read_only
 from safetensors.numpy import save_file
 from tokenizer_files import unigram_tokenizer, write_whole
 
@@ -19,18 +19,19 @@ from avits_jax.verifiers.texts import pad_end
 from avits_jax.verifiers.vqa_score.config import TINY, VQAScoreConfig
 from avits_jax.verifiers.vqa_score.modeling import VQAScore
 from avits_jax.verifiers.vqa_score.params import build
-from avits_jax.verifiers.vqa_score.verifier import encode_question, make, read
+from avits_jax.verifiers.vqa_score.parts import MODEL
+from avits_jax.verifiers.vqa_score.verifier import encode_question, make
 from avits_jax.weights.config import config_values
 from avits_jax.weights.network import Weights, as_dtype
 from tools.convert import main
 from tools.parity.vqa_score import config_of
 
 RATES = {"fps": 24.0, "sample_rate": 16_000}
-stand_in = tokenizers.stand_in("t5", TINY.t5.vocab_size)
+dummy = tokenizers.dummy("t5", TINY.t5.vocab_size)
 
 
 def test_the_question_is_padded_and_the_image_keeps_its_place():
-    ids, answer = encode_question(stand_in, "a dog", TINY)
+    ids, answer = encode_question(dummy, "a dog", TINY)
     assert ids.dtype == np.int32 and len(ids) % 32 == 0
     end = int(np.flatnonzero(ids)[-1])
     # An end token before the image, and one after the question.
@@ -42,7 +43,7 @@ def test_the_question_is_padded_and_the_image_keeps_its_place():
 
 def test_long_prompts_are_cut():
     with pytest.warns(UserWarning, match="vqa_score reads at most 512 tokens"):
-        ids, _ = encode_question(stand_in, "dog " * 2000, TINY)
+        ids, _ = encode_question(dummy, "dog " * 2000, TINY)
     assert ids[np.flatnonzero(ids)[-1]] == 1 and 512 < len(ids) < 704
 
 
@@ -83,7 +84,7 @@ def made(config, mode):
 
 
 def rewards_of(config, dtype, media, mode="default"):
-    """Shape of the tower's reward."""
+    """Shape of the shared pass's reward."""
     verifier, like = made(config, mode)
     cond = verifier.encode("a dog barks")
     return jax.eval_shape(verifier.score, as_dtype(like, dtype), media, cond)
@@ -95,7 +96,7 @@ def test_full_size_scores_are_float32(dtype):
     assert found.shape == (5,) and found.dtype == jnp.float32
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_full_size_states_have_the_dtype_of_the_weights(dtype):
     graph, like = build(VQAScoreConfig())
 
@@ -146,7 +147,7 @@ def test_a_converted_checkpoint_brings_its_tokenizer(tmp_path):
     arguments += ["--sizes", tmp_path / "sizes.json"]
     assert main([str(each) for each in arguments]) == 0
     weights = Weights(out)
-    found, params = read(weights, tiny=False)
+    found, params = read_only(MODEL, weights)
     assert found == config
     verifier = make(("vqa_score",), found, weights, **RATES)[0]
     ids, answer = verifier.encode("a dog")
