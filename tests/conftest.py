@@ -19,7 +19,8 @@ from jaxtyping import install_import_hook
 
 # Annotations of the core are checked wherever a test calls it.
 with install_import_hook(
-    ["avits_jax.sampling", "avits_jax.search"], "core_checker.checker"
+    ["avits_jax.aggregation", "avits_jax.sampling", "avits_jax.search"],
+    "core_checker.checker",
 ):
     from avits_jax.sampling import flow_step, linear_sigmas, noise_like
     from avits_jax.types import Candidates, Cond, Generator, Media, Params, Verifier
