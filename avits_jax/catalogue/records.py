@@ -37,12 +37,12 @@ class Info(NamedTuple):
 
     @property
     def downloads(self) -> tuple["Download", ...]:
-        """What the conversion reads."""
+        """Return what the conversion reads."""
         return self._model.downloads if self.module else ()
 
     @property
     def notice(self) -> str:
-        """What its user must know of its licence, or ""."""
+        """Return what its user must know of its licence, or ""."""
         return self._model.notice if self.module else ""
 
     @property

@@ -36,12 +36,12 @@ class Resolved(NamedTuple):
 
     @property
     def notice(self) -> str:
-        """What the user must know of the licence of the weights read, or ""."""
+        """Return what the user must know of the licence of the weights, or ""."""
         return "" if self.drawn else self.info.notice
 
     @property
     def digest(self) -> str:
-        """Sixteen digits that tell checkpoints apart, or "none" where none is read.
+        """Return sixteen digits that tell checkpoints apart; "none" where none is read.
 
         They are of its manifests, which hold the digests of all its files.
         """
@@ -68,17 +68,17 @@ class Resolution(NamedTuple):
 
     @property
     def everyone(self) -> tuple[Resolved, ...]:
-        """The generator, if there is one, and the verifiers."""
+        """Return the generator, if there is one, and the verifiers."""
         return (*(() if self.model is None else (self.model,)), *self.verifiers)
 
     @property
     def drawn(self) -> tuple[str, ...]:
-        """Names of those whose weights are drawn."""
+        """Return the names of those whose weights are drawn."""
         return tuple(each.name for each in self.everyone if each.drawn)
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What the user must know of licences, each once."""
+        """Return what the user must know of licences, each once."""
         found = dict.fromkeys(each.notice for each in self.everyone)
         return tuple(notice for notice in found if notice)
 

@@ -58,7 +58,7 @@ class Problem(NamedTuple):
 
     @property
     def num_guides(self) -> int:
-        """How many verifiers guide; the others only watch."""
+        """Return how many verifiers guide; the others only watch."""
         return sum(verifier.guides for verifier in self.verifiers)
 
 

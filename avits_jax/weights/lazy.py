@@ -24,10 +24,10 @@ class LazyArray:
 
     @property
     def size(self) -> int:
-        """Number of elements."""
+        """Return the number of elements."""
         return int(np.prod(self.shape))
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the whole leaf."""
+        """Return the bytes of the whole leaf."""
         return self.size * self.dtype.itemsize

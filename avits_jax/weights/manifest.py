@@ -95,7 +95,7 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
 
 
 def describe_files(folder: Path) -> list[dict[str, Any]]:
-    """Path, size and sha256 of every file of a folder."""
+    """Return path, size and sha256 of every file of a folder."""
     return [
         {
             "path": file.relative_to(folder).as_posix(),
@@ -137,13 +137,13 @@ def check_files(
 
 
 def sha256(file: Path) -> str:
-    """Digest of a whole file."""
+    """Return the digest of a whole file."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _seal(content: Mapping[str, Any]) -> str:
-    """Digest of everything but the digest, however it is laid out as text."""
+    """Return the digest of everything but itself, however it is laid out as text."""
     others = {key: value for key, value in content.items() if key != "digest"}
     text = json.dumps(others, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

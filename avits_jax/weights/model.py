@@ -102,12 +102,12 @@ class Model(NamedTuple):
 
     @property
     def downloads(self) -> tuple[Download, ...]:
-        """Everything that is fetched for it."""
+        """Return everything that is fetched for it."""
         return tuple(each for part in self.parts for each in part.downloads)
 
     @property
     def split(self) -> Rules:
-        """Sharding rules of all its weights in one tree."""
+        """Return the sharding rules of all its weights in one tree."""
         return tuple(
             (f"{part.name}/{pattern}" if part.name else pattern, dimension)
             for part in self.parts

@@ -101,7 +101,7 @@ def _named(folder: Path, path: str) -> Iterator[None]:
 def _groups(
     targets: Mapping[str, jax.ShapeDtypeStruct],
 ) -> Iterator[dict[str, jax.ShapeDtypeStruct]]:
-    """Arrays to read at once: while they are read they take memory twice."""
+    """Group arrays to read at once: while they are read they take memory twice."""
     group: dict[str, jax.ShapeDtypeStruct] = {}
     for path, target in targets.items():
         if not target.size:

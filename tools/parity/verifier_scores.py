@@ -85,7 +85,8 @@ def run_combine(golden: Golden) -> dict[str, Expect]:
 @register("score_frechet*", holds=("feat_*", "frechet_*"))
 def run_frechet(golden: Golden) -> dict[str, Expect]:
     """Frechet distance and polynomial MMD, against the float64 values where stored."""
-    arrays, stated = golden.arrays, golden.info["tol_float32"]
+    arrays = {name: np.asarray(array) for name, array in golden.arrays.items()}
+    stated = golden.info["tol_float32"]
     results = {}
     pairs = sorted({name.split("_")[1] for name in arrays if "frechet_" in name})
     for pair in pairs:

@@ -135,7 +135,7 @@ def evaluation_flops(config: MiniConfig) -> float:
 
 
 def _clean(model, latents: PyTree, sigma: Array, words: Int[Array, "P L"]) -> PyTree:
-    """Clean latents; the P prompts serve the rows in turn."""
+    """Return clean latents; the P prompts serve the rows in turn."""
     rows = len(latents["video"])
     text = jnp.tile(model.encode_text(words), (rows // len(words), 1))
     levels = jnp.broadcast_to(sigma, (rows,))
