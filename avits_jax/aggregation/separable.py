@@ -102,6 +102,8 @@ def separable(
     score = SeparableScore(terms)
 
     def update(rewards: ManyRewards, state: PyTree) -> tuple[ManyScores, PyTree]:
+        # A state that was kept on the host holds NumPy arrays.
+        state = jax.tree.map(jnp.asarray, state)
         state = learn(*split_failed(rewards, weights.size), state)
         return score(rewards, state), state
 

@@ -162,7 +162,7 @@ def test_any_number_of_states_merge_in_any_grouping(optimizer):
     jax.tree.map(np.testing.assert_array_equal, arw_merge(b), b)
 
 
-def test_a_state_that_does_not_fit_is_named():
+def test_a_state_that_does_not_fit_is_named(unchecked):
     a, other = arw(WEIGHTS).init(3), arw(WEIGHTS, "lbfgs").init(3)
     with pytest.raises(ValueError, match=r"states\[2\].* same aggregator"):
         arw_merge(a, a, other)
