@@ -75,7 +75,7 @@ def test_parents_are_judged_by_what_has_been_learned(toy_extra):
         keep_latents=True,
     )
     params = toy_extra.params._replace(verifiers=weights)
-    output = jax.jit(search)(params, KEY, toy_extra.cond)
+    output = jax.jit(search)(params, jax.random.key(6), toy_extra.cond)
     first = output.rewards[:8]
     fresh = aggregator.init(2)
     learned, state = aggregator.update(first, fresh)
