@@ -57,13 +57,16 @@ class Toy(NamedTuple):
     conds: Cond
 
 
-def toy_generator(num_steps: int = 6, *, with_extra: bool = False) -> Generator:
+def toy_generator(
+    num_steps: int = 6, *, with_extra: bool = False, dtype=jnp.float32
+) -> Generator:
     """Return a generator whose clean sample leans on latents, prompt and `extra`."""
     sigmas = linear_sigmas(num_steps)
 
     def init(params, keys, cond):
         num = keys.shape[0]
-        shapes = {"audio": jnp.zeros((num, 2)), "video": jnp.zeros((num, 3))}
+        sizes = {"audio": 2, "video": 3}
+        shapes = {name: jnp.zeros((num, n), dtype) for name, n in sizes.items()}
         latents = noise_like(keys, shapes)
         if not with_extra:
             return Candidates(latents)
@@ -75,7 +78,7 @@ def toy_generator(num_steps: int = 6, *, with_extra: bool = False) -> Generator:
         def clean(z, target):
             bias = prior[:, None] if with_extra else prior
             wave = jnp.sin(params["frequency"] * z) + 0.3 * bias
-            return jnp.asarray(target)[None] + 0.7 * wave
+            return (jnp.asarray(target)[None] + 0.7 * wave).astype(z.dtype)
 
         return jax.tree.map(clean, candidates.latents, cond)
 
@@ -110,8 +113,8 @@ def toy_verifiers() -> tuple[Verifier, ...]:
     return Verifier("picture", picture), Verifier("sound", sound)
 
 
-def make_toy(num_steps: int = 6, *, with_extra: bool = False) -> Toy:
-    """Return a toy problem."""
+def make_toy(num_steps: int = 6, *, with_extra: bool = False, dtype=jnp.float32) -> Toy:
+    """Return a toy problem whose generator has a draft of half as many steps."""
     rng = np.random.default_rng(0)
     targets = {
         "audio": jnp.asarray(rng.normal(size=(3, 2)), jnp.float32),
@@ -124,7 +127,8 @@ def make_toy(num_steps: int = 6, *, with_extra: bool = False) -> Toy:
         {"limit": jnp.float32(2), "scale": jnp.float32(0.1)},
     )
     whole, draft = (
-        toy_generator(steps, with_extra=with_extra) for steps in (num_steps, 3)
+        toy_generator(steps, with_extra=with_extra, dtype=dtype)
+        for steps in (num_steps, num_steps // 2)
     )
     return Toy(
         generator=whole._replace(drafts=(draft,)),

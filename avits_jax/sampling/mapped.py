@@ -1,6 +1,7 @@
 """Carries of loops inside `jax.shard_map`."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 
@@ -14,16 +15,16 @@ def vary_alike(carry: PyTree, others: Sequence[PyTree] = ()) -> PyTree:
     after it; constants and replicated arrays vary over none. Elsewhere nothing changes.
 
     Args:
-        carry: tree of arrays, the first carry of a loop.
+        carry: tree of arrays or numbers, the first carry of a loop.
         others: what else the body reads.
     """
 
-    def axes(leaf: jax.Array) -> frozenset:
+    def axes(leaf: Any) -> frozenset:
         return jax.typeof(leaf).manual_axis_type.varying
 
     every = frozenset[object]().union(*map(axes, jax.tree.leaves((carry, others))))
 
-    def widen(leaf: jax.Array) -> jax.Array:
+    def widen(leaf: Any) -> Any:
         missing = tuple(sorted(every - axes(leaf), key=str))
         return jax.lax.pcast(leaf, missing, to="varying") if missing else leaf
 

@@ -4,6 +4,8 @@ Everything here looks at classes, shapes and dtypes only: it costs nothing when 
 compiled search runs, and never depends on a traced value.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -24,19 +26,22 @@ def with_checks(generator: Generator) -> Generator:
     """
 
     def init(params: Any, keys: Any, cond: Any) -> Any:
-        found = generator.init(params, keys, cond)
+        with one_prompt("init"):
+            found = generator.init(params, keys, cond)
         _check_candidates("init", found)
         _check_leading("init", found, keys.shape[0])
         return found
 
     def step(params: Any, keys: Any, candidates: Any, i: Any, cond: Any) -> Any:
-        found = generator.step(params, keys, candidates, i, cond)
+        with one_prompt("step"):
+            found = generator.step(params, keys, candidates, i, cond)
         _check_candidates("step", found)
         _check_alike("step must return candidates like those given", found, candidates)
         return found
 
     def predict(params: Any, candidates: Any, i: Any, cond: Any) -> Any:
-        found = generator.predict(params, candidates, i, cond)
+        with one_prompt("predict"):
+            found = generator.predict(params, candidates, i, cond)
         wanted = candidates.latents
         _check_alike("predict must return a tree like the latents", found, wanted)
         return found
@@ -47,6 +52,16 @@ def with_checks(generator: Generator) -> Generator:
         return found
 
     return generator._replace(init=init, step=step, predict=predict, decode=decode)
+
+
+@contextlib.contextmanager
+def one_prompt(function: str) -> Iterator[None]:
+    """Add to an error inside a user's function what may have led to it."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        error.add_note(f"in {function}, traced for a search: {ONE_PROMPT}")
+        raise
 
 
 def like(tree: PyTree, wanted: PyTree) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 
 from avits_jax.sampling.steps import at_least_float32
-from avits_jax.search.contracts import ONE_PROMPT
+from avits_jax.search.contracts import ONE_PROMPT, one_prompt
 from avits_jax.types import Media, PyTree, Rewards, Scores, SharedPass, Verifier
 
 
@@ -34,11 +34,12 @@ def stacked_rewards(
     columns = []
     for verifier, weights, cond in zip(verifiers, params, conds, strict=True):
         shared = verifier.shared_pass
-        if shared is None:
-            column = verifier.score(weights, media, cond)
-        else:
-            if shared not in passes:
+        with one_prompt(f"verifier {verifier.name!r}"):
+            if shared is None:
+                column = verifier.score(weights, media, cond)
+            elif shared not in passes:
                 passes[shared] = shared.rewards(weights, media, cond)
+        if shared is not None:
             column = _output(verifier, passes[shared])
         columns.append(_checked(verifier.name, column, media.video.shape[:1]))
     dtype = max((column.dtype for column in columns), key=lambda d: d.itemsize)

@@ -117,5 +117,5 @@ def _moments(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
     return float(last == "scale"), _SPREAD
 
 
-def _normal(key: Array, mean: float, spread: float, shape: tuple, dtype: Any) -> Array:
+def _normal(key: Array, mean: Any, spread: Any, shape: tuple, dtype: Any) -> Array:
     return (mean + spread * jax.random.normal(key, shape)).astype(dtype)

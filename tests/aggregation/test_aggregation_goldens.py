@@ -89,7 +89,10 @@ LBFGS = load_golden("lbfgs.npz")
 
 @pytest.mark.parametrize("name", sorted({key.rpartition(".")[0] for key in LBFGS}))
 def test_lbfgs_on_its_way(name):
-    """Log variances after every single step, far from the minimum."""
+    """Log variances after every single step, far from the minimum.
+
+    Made by tools/goldens/lbfgs_golden.py.
+    """
     rewards, log_vars = LBFGS[f"{name}.rewards"], LBFGS[f"{name}.log_vars"]
     num_verifiers = rewards.shape[-1]
     aggregator = aggregation.arw(

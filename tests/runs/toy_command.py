@@ -95,7 +95,7 @@ def _info(name: str) -> Info:
 
 def install(setattr_) -> None:
     """Make the command line load the toy, by ``setattr_(module, name, value)``."""
-    setattr_(generators, "infos", lambda: [_info("toy")])
+    setattr_(generators, "infos", lambda *_: [_info("toy")])
     judges = [_info(name) for name in ("red", "green", "loud")]
     setattr_(verifiers, "infos", lambda: judges)
     setattr_(backend, "load", load)

@@ -11,6 +11,7 @@ from avits_jax.search import (
     EvoOptions,
     SMCOptions,
     beam_search,
+    evosearch,
     level_mutation,
     reference_mutation,
     smc,
@@ -33,26 +34,19 @@ def _on(toy, sigmas):
     generator = toy.generator._replace(
         sigmas=sigmas, step=euler(toy.generator.predict, sigmas)
     )
+    generator = generator._replace(drafts=(generator,))
     same = Verifier("same", lambda params, media, cond: 0 * media.audio[:, 0])
     return toy._replace(generator=generator, verifiers=(same, same))
 
 
 def _variants(case):
     """The case with its latents kept, and what else acts on noise levels."""
-    if case.options is None:
-        yield case._replace(settings=case.settings | {"keep_latents": True})
+    kept = case.but(keep_latents=True)
+    if case.search is not evosearch:
+        yield kept
         return
-    kept = case.settings.get("options") or case.options()
-    changes = [{}]
-    if case.options is EvoOptions:
-        changes = [
-            {"mutation": level_mutation(0.4)},
-            {"mutation": reference_mutation(0.4)},
-        ]
-    for change in changes:
-        fields = {name: getattr(kept, name) for name in kept.__dataclass_fields__}
-        options = case.options(**fields | {"keep_latents": True} | change)
-        yield case._replace(settings=case.settings | {"options": options})
+    for mutation in (level_mutation(0.4), reference_mutation(0.4)):
+        yield kept.but(options=EvoOptions(mutation=mutation))
 
 
 def test_each_part_goes_its_own_way(case, toy):

@@ -3,6 +3,8 @@
 The network here knows the noise in closed form, so that nothing has to be trained;
 yours takes the place of ``noise``. "v"-prediction and EDM go the same way: see the
 table in `avits_jax.sampling.paths`.
+
+    python tools/examples/your_parametrisation.py
 """
 
 import jax

@@ -19,7 +19,7 @@ import torch
 
 NUM_UPDATES, NUM_CANDIDATES = 4, 6
 NUM_CHANGES = 12
-CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+TOLERANCE = 1e-5  # relative beyond 1
 
 
 def learn(rewards: np.ndarray, learning_rate: float, dtype: torch.dtype) -> np.ndarray:
@@ -62,7 +62,7 @@ def is_steady(rewards: np.ndarray, learning_rate: float, learned: np.ndarray) ->
         noise = 1 + 1e-7 * rng.standard_normal(rewards.shape)
         for dtype in (torch.float32, torch.float64):
             again = learn(rewards * noise, learning_rate, dtype)
-            if not np.allclose(learned, again, CLOSE["rtol"], CLOSE["atol"]):
+            if not np.allclose(learned, again, TOLERANCE, TOLERANCE):
                 return False
     return True
 

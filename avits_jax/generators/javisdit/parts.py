@@ -3,7 +3,6 @@
 from functools import cache
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -147,7 +146,7 @@ def _with_constants(drawn: dict[str, PyTree]) -> dict[str, PyTree]:
     return {**drawn, "transformer": transformer, "video_vae": video_vae}
 
 
-def _like(array: jax.Array, values: Any) -> jax.Array:
+def _like(array: Any, values: Any) -> Any:
     """Return other values in the array's dtype and place."""
     return array * 0 + jnp.asarray(values, array.dtype)
 
