@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from avits_jax.generators.javisdit import sizes
-from avits_jax.generators.javisdit.condition import Prompt
+from avits_jax.generators.javisdit.condition import EncodedPrompt
 from avits_jax.generators.javisdit.config import Networks
 from avits_jax.generators.javisdit.generator import by_row, javisdit
 from avits_jax.generators.javisdit.modeling import Level, couple_rows
@@ -41,7 +41,7 @@ class Setup(NamedTuple):
     generator: Generator
     graphs: Networks
     params: Networks
-    prompt: Prompt
+    prompt: EncodedPrompt
     clip: sizes.ClipSizes
     config: Networks
 
@@ -79,11 +79,11 @@ def plan_setup(duration: str, chosen: argparse.Namespace) -> Setup:
     return Setup(generator, graphs, like, _prompt(config), clip, config)
 
 
-def _prompt(config: Networks) -> Prompt:
+def _prompt(config: Networks) -> EncodedPrompt:
     length = config.transformer.text_length
     ids = jnp.arange(length, dtype=jnp.int32) % config.t5.vocab_size
     prior = jnp.arange(config.prior.imagebind.context_length, dtype=jnp.int32)
-    return Prompt(ids, jnp.ones(length, bool), prior)
+    return EncodedPrompt(ids, jnp.ones(length, bool), prior)
 
 
 def _candidates(setup: Setup, count: int) -> tuple[Any, Any, Candidates]:

@@ -3,17 +3,18 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from jax.sharding import Mesh
-
 from avits_jax.catalogue.generators import FAMILIES, Family
 from avits_jax.catalogue.resolve import Resolution, resolve
 from avits_jax.catalogue.verifiers import MINI
 from avits_jax.cli import memory
+from avits_jax.cli.compiled import Checked
+from avits_jax.cli.devices import ONE_MACHINE, Machine
 from avits_jax.cli.errors import CliError, as_cli_error
 from avits_jax.cli.labels import warnings_told
 from avits_jax.cli.model_options import STEPS, model_options
 from avits_jax.cli.options import ModelOptions
 from avits_jax.parallel.mesh import MODEL
+from avits_jax.runs import text_apart
 from avits_jax.types import Cond, Generator, Params, Verifier
 
 MINI_MODEL = "mini"
@@ -67,13 +68,15 @@ def resolve_names(
     return names
 
 
-def load(options: ModelOptions, names: Resolution, mesh: Mesh | None = None) -> Backend:
-    """Load a generator and verifiers.
+def load(
+    options: ModelOptions, names: Resolution, machine: Machine = ONE_MACHINE
+) -> Backend:
+    """Load a generator and verifiers; the generator's ``encode`` runs its text tower.
 
     Args:
         options: of the generator, and the type of weights.
         names: of `resolve_names`; a generator and at least one verifier.
-        mesh: devices that large weights are read onto; None for the default one.
+        machine: what weights are read onto.
 
     Raises:
         CliError: a checkpoint is damaged or of another model, an option is refused, or
@@ -89,6 +92,7 @@ def load(options: ModelOptions, names: Resolution, mesh: Mesh | None = None) -> 
     with as_cli_error():
         known = generators.options(names.model.name, names.families)
         own = model_options(options, names.model.info.name, known)
+        mesh = machine.mesh
         shards = 1 if mesh is None else mesh.shape[MODEL]
         memory.check_weights(names, options.dtype, shards)
         generator, generator_params = generators.load(
@@ -106,6 +110,8 @@ def load(options: ModelOptions, names: Resolution, mesh: Mesh | None = None) -> 
             mesh=mesh,
             **settings,
         )
+    devices = machine.devices._replace(compiled=Checked)
+    generator, generator_params = text_apart(generator, generator_params, devices)
     params = Params(generator_params, tuple(judge_params))
     return Backend(generator, tuple(judges), params, names, tuple(known))
 

@@ -28,6 +28,9 @@ class Machine(NamedTuple):
     mesh: jax.sharding.Mesh | None = None
 
 
+ONE_MACHINE = Machine()
+
+
 def choose_devices(options: DeviceOptions) -> Machine:
     """Join the other hosts, if any are asked for, and choose the devices.
 
@@ -42,7 +45,7 @@ def choose_devices(options: DeviceOptions) -> Machine:
         getattr(options, field.name) == getattr(defaults, field.name)
         for field in dataclasses.fields(DeviceOptions)
     ):
-        return Machine()
+        return ONE_MACHINE
     from avits_jax.parallel.hosts import initialize
     from avits_jax.parallel.mesh import make_mesh
 

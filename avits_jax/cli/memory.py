@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from avits_jax.catalogue.names import TINY
 from avits_jax.catalogue.resolve import Resolution, Resolved
-from avits_jax.cli.errors import CliError
+from avits_jax.cli.errors import TooLargeError
 
 SEARCH_SETTINGS = (
     "a smaller --candidate-batch, --num-candidates, --resolution or --duration, or "
@@ -70,7 +70,7 @@ def need_of(compiled: Any) -> Need | None:
 def check_program(
     need: Need | None, memory: Memory, settings: str = SEARCH_SETTINGS
 ) -> None:
-    """Raise CliError if a program does not fit.
+    """Raise TooLargeError if a program does not fit.
 
     Args:
         need: of the program; None is let through.
@@ -85,14 +85,14 @@ def check_program(
         total += need.arguments
         parts += f", beside {_gb(need.arguments)} of weights and inputs"
     if total > memory.num_bytes:
-        raise CliError(
+        raise TooLargeError(
             f"this needs about {_gb(total)} of memory ({parts}), and "
             f"{_gb(memory.num_bytes)} are available; lower it with {settings}"
         )
 
 
 def check_weights(names: Resolution, dtype: str | None, num_shards: int = 1) -> None:
-    """Raise CliError if weights alone do not fit, before any is read.
+    """Raise TooLargeError if weights alone do not fit, before any is read.
 
     Args:
         names: of what shall be loaded.
@@ -112,7 +112,7 @@ def check_weights(names: Resolution, dtype: str | None, num_shards: int = 1) -> 
     remedy = "--dtype bfloat16 halves them"
     if kind == "bfloat16":
         remedy = "take smaller models"
-    raise CliError(
+    raise TooLargeError(
         f"the weights need about {_gb(sum(sizes.values()))} of memory ({parts}), and "
         f"{_gb(memory.num_bytes)} are available; {remedy}"
     )

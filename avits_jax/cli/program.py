@@ -1,8 +1,7 @@
 """The one search program, with what a person at the keyboard needs beside it."""
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,11 +9,11 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 
 from avits_jax import runs
-from avits_jax.cli import background, memory
 from avits_jax.cli.aggregators import Chosen, learned_sigmas
 from avits_jax.cli.backend import Backend, encode
 from avits_jax.cli.checks import check_prompt
-from avits_jax.cli.errors import FAILED, CliError, as_refusal
+from avits_jax.cli.compiled import Checked
+from avits_jax.cli.errors import CliError, TooLargeError
 from avits_jax.cli.options import SearchOptions
 from avits_jax.cli.policies import Policy
 from avits_jax.cli.progress import stage
@@ -60,45 +59,6 @@ def cache_folder() -> Path:
     return Path(base) / "avits_jax" / "xla"
 
 
-class Checked(runs.Compiled):
-    """A compiled function whose memory is checked, and which Ctrl-C interrupts."""
-
-    def __init__(
-        self, function: Callable[..., Any], settings: str = memory.SEARCH_SETTINGS
-    ) -> None:
-        """Compile nothing yet.
-
-        Args:
-            function: of arrays; pure.
-            settings: what lowers its need of memory, in words.
-        """
-        super().__init__(function)
-        self._settings = settings
-
-    def __call__(self, *arguments: Any) -> Any:
-        """Return what the function returns, when it is there.
-
-        Raises:
-            CliError: see `compile`; or memory ran out.
-        """
-        program = self.program(*arguments)
-        with saying_too_large(self._settings):
-            return background.run(lambda: jax.block_until_ready(program(*arguments)))
-
-    def compile(self, *arguments: Any) -> Any:
-        """Compile the function.
-
-        Raises:
-            CliError: it does not fit into memory, or sizes do not suit a verifier.
-        """
-        compile_it = super().compile
-        with as_refusal(), saying_too_large(self._settings):
-            made = background.run(lambda: compile_it(*arguments))
-        need = memory.need_of(made)
-        memory.check_program(need, memory.device_memory(), self._settings)
-        return made
-
-
 def make_work(
     loaded: Backend,
     chosen: Chosen,
@@ -137,6 +97,8 @@ def make_work(
         try:
             check_prompt(prompt)
             return encode(loaded, prompt)
+        except TooLargeError:  # which is not the prompt's fault
+            raise
         except CliError as error:
             raise runs.PromptError(str(error)) from error
 
@@ -200,22 +162,3 @@ def _reporting(generator: Generator, advance: Callable[[int], None]) -> Generato
         return stepped
 
     return generator._replace(step=step)
-
-
-@contextlib.contextmanager
-def saying_too_large(settings: str = memory.SEARCH_SETTINGS) -> Iterator[None]:
-    """Say what to do, with these settings, where XLA says that memory ran out."""
-    try:
-        yield
-    except jax.errors.JaxRuntimeError as error:
-        raise too_large(error, settings) from error
-
-
-def too_large(error: Exception, settings: str = memory.SEARCH_SETTINGS) -> Exception:
-    """Return ``error``, or what to do about it where it says that memory ran out."""
-    if "RESOURCE_EXHAUSTED" not in str(error):
-        return error
-    return CliError(
-        f"the device has too little memory; lower the need with {settings}",
-        FAILED,
-    )

@@ -152,7 +152,7 @@ def _load(
     machine: Machine,
 ) -> _Made:
     with stage(f"Loading {options.model}", "Loaded"):
-        loaded = backend.load(options, names, machine.mesh)
+        loaded = backend.load(options, names, machine)
         policy = choose_policy(options, options, loaded.generator)
         work = program.make_work(loaded, chosen, policy, options, machine.devices)
     if machine.host.writer:

@@ -10,10 +10,10 @@ from jaxtyping import Array, Float
 
 from avits_jax.catalogue.resolve import Resolution, Resolved
 from avits_jax.cli import backend
+from avits_jax.cli.compiled import Checked
 from avits_jax.cli.errors import CliError, as_refusal
 from avits_jax.cli.labels import warnings_told
 from avits_jax.cli.options import ModelOptions
-from avits_jax.cli.program import Checked
 from avits_jax.media import Clip, fit_clip, mono_sound
 from avits_jax.search.rewards import stacked_rewards
 from avits_jax.types import Cond, Media, PyTree, Verifier

@@ -6,18 +6,18 @@ their clips are there, so that nothing is decoded for them; what a search evalua
 its way they never see; and a judge that shares a pass with a guide costs nothing.
 """
 
-import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool
 
 from avits_jax.runs import states
+from avits_jax.runs.devices import ONE_DEVICE, Devices
 from avits_jax.runs.learned import learned_sigmas
+from avits_jax.runs.text import text_apart
 from avits_jax.search.keys import SearchKey
 from avits_jax.text.prompt import encode_prompt
 from avits_jax.types import (
@@ -59,65 +59,6 @@ class Found(NamedTuple):
     output: SearchOutput
     judged: Rewards
     broken: Bool[Array, " N"]
-
-
-class Compiled:
-    """A function compiled once for arguments of the same shapes."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        """Compile nothing yet.
-
-        Args:
-            function: of arrays; pure.
-        """
-        self._jitted = jax.jit(function)
-        self._programs: dict[Any, Callable[..., Any]] = {}
-
-    def __call__(self, *arguments: Any) -> Any:
-        """Return what the function returns."""
-        return self.program(*arguments)(*arguments)
-
-    def program(self, *arguments: Any) -> Any:
-        """Return the program for such arguments, compiled where there is none yet."""
-        leaves, treedef = jax.tree.flatten(arguments)
-        key = (treedef, *((np.shape(leaf), leaf.dtype) for leaf in leaves))
-        if key not in self._programs:
-            self._programs[key] = self.compile(*arguments)
-        return self._programs[key]
-
-    def compile(self, *arguments: Any) -> Any:
-        """Compile the function for such arguments."""
-        return self._jitted.lower(*arguments).compile()
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-class Devices(NamedTuple):
-    """How a search is compiled and laid over devices; the default is one device.
-
-    Attributes:
-        bind: like `functools.partial`: binds a search's keyword arguments, among them
-            ``generator`` and ``verifiers``; the result takes the positional ones.
-        place: lays weights over the devices.
-        share: copies a key, a condition and a state to all of them.
-        fetch: brings results to every host, as NumPy arrays.
-        guarded: context of a search; says it plainly when another host is gone.
-        compiled: makes a compiled function.
-    """
-
-    bind: Callable[..., Callable[..., SearchOutput]] = functools.partial
-    place: Callable[[Params], Params] = _same
-    share: Callable[[PyTree], PyTree] = _same
-    fetch: Callable[[PyTree], PyTree] = jax.device_get
-    guarded: Callable[[], contextlib.AbstractContextManager[None]] = (
-        contextlib.nullcontext
-    )
-    compiled: Callable[[Callable[..., Any]], Compiled] = Compiled
-
-
-ONE_DEVICE = Devices()
 
 
 class Work(NamedTuple):
@@ -163,7 +104,8 @@ def make_work(
 
     Args:
         search: `best_of_n` or another search, its sizes bound.
-        params: weights; the judges' are the last.
+        params: weights; the judges' are the last. A text tower among them runs once
+            per prompt, see `text_apart`.
         key: typed key; row ``r`` of the prompts is searched with ``fold_in(key, r)``.
         generator: the generator.
         verifiers: those that guide, at least one.
@@ -184,6 +126,7 @@ def make_work(
         ...     generator=generator, verifiers=verifiers[:2], judges=verifiers[2:],
         ...     aggregator=avits.arw([0.5, 0.5]))
     """
+    generator, rest = text_apart(generator, params.generator, devices)
     everyone = (*verifiers, *judges)
     watchers = (*(each._replace(guides=False) for each in judges), FINITE)
     guided = devices.bind(
@@ -195,7 +138,7 @@ def make_work(
         keep_media=keep_media,
     )
     program = devices.compiled(_program(guided, len(verifiers)))
-    params = devices.place(params)
+    params = devices.place(params._replace(generator=rest))
     fresh = states.on_host(aggregator.init(len(verifiers)))
 
     def encode(prompt: str) -> Cond:

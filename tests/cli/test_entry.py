@@ -11,7 +11,7 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 from avits_jax import media
-from avits_jax.cli import background, main, program
+from avits_jax.cli import background, compiled, main, program
 from avits_jax.cli.entry import command_names
 from avits_jax.version import __version__
 
@@ -134,7 +134,7 @@ def test_compiled_programs_are_kept(
 
 
 def test_too_little_memory_is_said_plainly():
-    error = program.too_large(RuntimeError("RESOURCE_EXHAUSTED: 80 GiB"))
+    error = compiled.too_large(RuntimeError("RESOURCE_EXHAUSTED: 80 GiB"))
     assert "--candidate-batch" in str(error)
     other = RuntimeError("INTERNAL")
-    assert program.too_large(other) is other
+    assert compiled.too_large(other) is other

@@ -14,7 +14,7 @@ import toy_command
 import avits_jax
 from avits_jax.catalogue import generators, verifiers
 from avits_jax.catalogue.resolve import resolve
-from avits_jax.cli import main, memory, program
+from avits_jax.cli import compiled, main, memory
 from avits_jax.cli.commands.run import Options
 from avits_jax.media import read_clip
 from avits_jax.runs import folder as run_folder
@@ -68,15 +68,15 @@ def test_states_go_from_prompt_to_prompt_exactly(toy):
 
 
 def test_one_program_serves_all_prompts(toy, monkeypatch):
-    compiled, compile_it = [], program.Checked.compile
+    made, compile_it = [], compiled.Checked.compile
 
     def counting(self, *arguments):
-        compiled.append(1)
+        made.append(1)
         return compile_it(self, *arguments)
 
-    monkeypatch.setattr(program.Checked, "compile", counting)
+    monkeypatch.setattr(compiled.Checked, "compile", counting)
     assert toy("run") == 0
-    assert len(compiled) == 1
+    assert len(made) == 1
 
 
 def test_judges_watch_but_do_not_guide(toy, capsys):

@@ -180,3 +180,49 @@ def test_a_prompt_that_is_not_understood_is_recorded(tmp_path):
     assert [path.name for path in Path(tmp_path, "clips").iterdir()] == [
         runs.clip_name(0)
     ]
+
+
+def test_a_text_tower_runs_once_per_prompt_outside_the_search():
+    traced = []
+
+    def text(params_text, cond):
+        traced.append(1)
+        return cond * params_text
+
+    def prepare(params, cond):
+        apart = isinstance(params["text"], tuple)
+        return cond if apart else text(params["text"], cond)
+
+    inner = GENERATOR._replace(prepare=None)
+
+    def over(function):
+        return lambda params, *rest: function(params["net"], *rest)
+
+    generator = inner._replace(
+        init=over(inner.init),
+        step=over(inner.step),
+        predict=over(inner.predict),
+        decode=over(inner.decode),
+        prepare=prepare,
+    )
+    tower = generator._replace(text=text, text_part="text")
+    weights = {"net": jnp.float32(2), "text": jnp.float32(0.5)}
+    params = Params(weights, ((),))
+    found = []
+    for each in (generator, tower):
+        traced.clear()
+        work = runs.make_work(
+            SEARCHES["best_of_n"],
+            params,
+            jax.random.key(0),
+            generator=each,
+            verifiers=colour("red"),
+            aggregator=avits.arw([1.0]),
+        )
+        conds = [work.encode(text) for text in ("one prompt", "another")]
+        in_encode = len(traced)
+        rewards = [work.search(i, c, work.state) for i, c in enumerate(conds)]
+        found.append([each.output.rewards for each in rewards])
+        # The search is not traced with the tower: its program has no such weights.
+        assert (in_encode, len(traced)) == ((0, 1) if each is generator else (1, 1))
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-6)

@@ -16,7 +16,7 @@ from avits_jax.sampling.masks import Given
 from avits_jax.types import PyTree
 
 
-class Prompt(NamedTuple):
+class EncodedPrompt(NamedTuple):
     """A prompt as both text encoders read it: what ``Generator.prepare`` takes.
 
     Attributes:
@@ -94,7 +94,9 @@ def make_condition(
     )
 
 
-def with_states(params_t5: PyTree, graphs: Networks, cond: Prompt) -> Prompt:
+def with_states(
+    params_t5: PyTree, graphs: Networks, cond: EncodedPrompt
+) -> EncodedPrompt:
     """Return the prompt with T5's states in the place of its ids; with states, itself.
 
     Args:
@@ -115,7 +117,7 @@ def with_states(params_t5: PyTree, graphs: Networks, cond: Prompt) -> Prompt:
     return cond._replace(text=text_states(params_t5, graphs, cond.text, cond.text_mask))
 
 
-def prepare(params: Networks, graphs: Networks, cond: Prompt) -> Condition:
+def prepare(params: Networks, graphs: Networks, cond: EncodedPrompt) -> Condition:
     """Run both text encoders and make what the denoising steps read.
 
     Args:

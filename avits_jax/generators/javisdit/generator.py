@@ -16,7 +16,7 @@ from jaxtyping import Array
 from avits_jax.generators.javisdit import guidance
 from avits_jax.generators.javisdit.condition import (
     Condition,
-    Prompt,
+    EncodedPrompt,
     make_condition,
     prepare,
     text_states,
@@ -48,7 +48,7 @@ __all__ = [
     "Condition",
     "PUBLISHED",
     "Networks",
-    "Prompt",
+    "EncodedPrompt",
     "javisdit",
     "make_condition",
     "networks",
@@ -86,12 +86,12 @@ def javisdit(
     precision: Precision = "float32",
     fps: float = FPS,
     decode_batch: int = 1,
-    encode: Callable[[str], Prompt] | None = None,
+    encode: Callable[[str], EncodedPrompt] | None = None,
 ) -> Generator:
     """Make JavisDiT for one size of clip.
 
-    ``params`` of its functions is `Networks`. ``prepare`` takes a `Prompt`, the other
-    functions take the `Condition` that it returns.
+    ``params`` of its functions is `Networks`. ``prepare`` takes an `EncodedPrompt`, the
+    other functions take the `Condition` that it returns.
 
     ``decode`` works on ``decode_batch`` candidates at a time, and for each of them on
     ``config.video_vae.frames_at_once`` frames and ``chunks_at_once`` chunks of 17
@@ -118,7 +118,7 @@ def javisdit(
             the original does when it runs in that format.
         fps: frames per second.
         decode_batch: most candidates that are decoded at once.
-        encode: what turns a prompt into a `Prompt`; None where prompts come encoded.
+        encode: what turns a prompt into an `EncodedPrompt`; None where they come so.
 
     Raises:
         ValueError: an option is unknown, or a number is less than 1.
@@ -133,10 +133,10 @@ def javisdit(
     graphs, _ = networks(config, precision)
     told = ClipInfo(float(fps), float(clip.height), float(clip.width))
 
-    def prepare_prompt(params: Networks, cond: Prompt) -> Condition:
+    def prepare_prompt(params: Networks, cond: EncodedPrompt) -> Condition:
         return prepare(params, graphs, cond)
 
-    def text(params_text: PyTree, cond: Prompt) -> Prompt:
+    def text(params_text: PyTree, cond: EncodedPrompt) -> EncodedPrompt:
         return with_states(params_text, graphs, cond)
 
     def init(params: Networks, keys: Keys, cond: Condition) -> Candidates:

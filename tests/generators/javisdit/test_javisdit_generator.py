@@ -14,7 +14,7 @@ from tiny_javisdit import CONFIG, jit, tiny
 from avits_jax.generators.javisdit import generator as javis
 from avits_jax.generators.javisdit import guidance, sizes
 from avits_jax.generators.javisdit.config import Networks
-from avits_jax.generators.javisdit.generator import PUBLISHED, Prompt
+from avits_jax.generators.javisdit.generator import PUBLISHED, EncodedPrompt
 from avits_jax.generators.javisdit.guidance import Latents
 from avits_jax.generators.javisdit.modeling import couple_rows
 from avits_jax.nn.positions import positions_1d
@@ -40,7 +40,7 @@ def _denoise(params, keys, cond):
 denoise, prepare = jit(_denoise), jit(lambda p, c: tiny().generator.prepare(p, c))
 
 
-def _prompt(index: int = 0) -> Prompt:
+def _prompt(index: int = 0) -> EncodedPrompt:
     return tiny().generator.encode(PROMPTS[index])
 
 
@@ -259,7 +259,7 @@ def test_texts_that_come_as_states_are_the_same_to_all_that_follows():
     _, params = javis.networks(CONFIG)
     made = javis.javisdit(CONFIG, sizes.clip_sizes(48, 64, 17))
     length, width = CONFIG.transformer.text_length, CONFIG.t5.d_model
-    prompt = Prompt(
+    prompt = EncodedPrompt(
         jax.ShapeDtypeStruct((length,), jnp.int32),
         jax.ShapeDtypeStruct((length,), bool),
         jax.ShapeDtypeStruct((77,), jnp.int32),
