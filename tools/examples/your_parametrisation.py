@@ -1,8 +1,8 @@
 """A DDPM model of your own, guided by a text and an image, in every search.
 
-The network here knows the noise in closed form, so that nothing has to be trained; yours
-takes the place of ``noise``. "v"-prediction and EDM go the same way: see the table in
-`avits_jax.sampling.paths`.
+The network here knows the noise in closed form, so that nothing has to be trained;
+yours takes the place of ``noise``. "v"-prediction and EDM go the same way: see the
+table in `avits_jax.sampling.paths`.
 
     python tools/examples/your_parametrisation.py
 """

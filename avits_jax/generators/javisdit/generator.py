@@ -22,6 +22,7 @@ from avits_jax.generators.javisdit.condition import (
     text_states,
     with_states,
 )
+from avits_jax.generators.javisdit.flops import evaluation_flops
 from avits_jax.generators.javisdit.guidance import ClipInfo, Latents, MaskUpdate
 from avits_jax.generators.javisdit.modeling import (
     Context,
@@ -221,6 +222,7 @@ def javisdit(
         prepare=prepare_prompt,
         text=text,
         text_part="t5",
+        flops_per_evaluation=evaluation_flops(config.transformer, clip, prior_scope),
     )
 
 

@@ -37,7 +37,7 @@ from avits_jax.nn.stacking import stack_layers
 PriorScope = Literal["candidate", "batch", "separate"]
 VideoLatents = Float[Array, "B T H W C"]
 AudioLatents = Float[Array, "B T M C"]
-_NUMBER_WIDTH = 256
+NUMBER_WIDTH = 256
 # Small layers whose results act on everything: float32 even where that is slow.
 _EXACT = jax.lax.Precision.HIGHEST
 _SELF_BLOCKS = ("video_spatial", "video_temporal", "audio_spatial", "audio_temporal")
@@ -137,12 +137,12 @@ class NumberEmbed(nnx.Module):
     """Sinusoids of a number through two linear layers."""
 
     def __init__(self, width: int, *, rngs: nnx.Rngs):
-        self.up = nnx.Linear(_NUMBER_WIDTH, width, precision=_EXACT, rngs=rngs)
+        self.up = nnx.Linear(NUMBER_WIDTH, width, precision=_EXACT, rngs=rngs)
         self.down = nnx.Linear(width, width, precision=_EXACT, rngs=rngs)
 
     def __call__(self, value: Float[Array, "*B"]) -> Float[Array, "*B D"]:
         """In float32, whatever the weights' dtype."""
-        return self.down(jax.nn.silu(self.up(embed_number(value, _NUMBER_WIDTH))))
+        return self.down(jax.nn.silu(self.up(embed_number(value, NUMBER_WIDTH))))
 
 
 class Level(nnx.Module):
