@@ -65,15 +65,15 @@ def _run(generator, eta):
     def step(candidates, i):
         noise = noise_like(step_keys(KEYS, i), candidates.latents)
         clean = generator.predict(0.9, candidates, i, COND)
-        now, after = (levels_at(generator.sigmas, j) for j in (i, i + 1))
-        latents = sde_step(candidates.latents, clean, noise, now, after)
+        levels = (levels_at(generator.sigmas, j) for j in (i, i + 1))
+        latents = sde_step(candidates.latents, clean, noise, *levels)
         return candidates._replace(latents=latents), noise
 
-    noises = []
+    now, noises = start, []
     for i in range(STEPS):
-        start_or_next, noise = step(start if i == 0 else start_or_next, jnp.int32(i))
+        now, noise = step(now, jnp.int32(i))
         noises.append(np.asarray(noise, np.float64))
-    return start.latents, start_or_next.latents, noises
+    return start.latents, now.latents, noises
 
 
 def _vp_loop(z, abar, clean_and_noise, noises):
