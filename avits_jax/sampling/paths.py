@@ -3,19 +3,21 @@
 Your model's parametrisation, here
 ----------------------------------
 
-============================================  ==========================================
-What your network predicts                    How it becomes a `Generator`
-============================================  ==========================================
-clean sample ``x`` on ``(1 - s) x + s noise``  ``predict`` as it is, ``step`` by `euler`
-velocity ``noise - x`` on the same path (SD3,  the same, through `clean_from_velocity`;
-FLUX, Wan, LTX); JavisDiT has it negated      negate it first where data come first
-noise on ``sqrt(abar) x + sqrt(1 - abar)       `from_epsilon`
-noise`` (DDPM, Stable Diffusion 1, AudioLDM)
-"v" on that path, ``sqrt(abar) noise -         `from_velocity`
-sqrt(1 - abar) x`` (diffusers' v_prediction)
-``D(x + sigma noise; sigma)``, the clean       `from_edm`
-sample (EDM, its preconditioning included)
-============================================  ==========================================
+===========================================  =========================================
+What your network predicts                   How it becomes a `Generator`
+===========================================  =========================================
+clean sample ``x``, on the flow's path       ``predict`` as it is, ``step`` by `euler`
+``(1 - s) x + s noise``
+velocity ``noise - x`` on the same path      the same, after `clean_from_velocity`; a
+(Stable Diffusion 3, FLUX, Wan, LTX)         velocity ``x - noise`` is negated first
+noise, on ``sqrt(abar) x +                   `from_epsilon`
+sqrt(1 - abar) noise`` (DDPM)
+"v" on that path, ``sqrt(abar) noise -       `from_velocity`
+sqrt(1 - abar) x`` (diffusers'
+``v_prediction``)
+clean sample of ``x + sigma noise``, with    `from_edm`
+EDM's preconditioning inside
+===========================================  =========================================
 
 No second noise path is needed. With ``sa = sqrt(abar)``, ``sb = sqrt(1 - abar)``, a
 variance-preserving latent ``z = sa x + sb noise`` divided by its own scale lies on the
@@ -25,9 +27,9 @@ flow's path:
 
 and EDM's ``z = x + sigma noise`` likewise, ``z' = z / (1 + sigma)``,
 ``s = sigma / (1 + sigma)``. `flow_step` on ``z'`` then equals DDIM with eta 0 (Song et
-al. 2021, eq. 12) and EDM's Euler step (Karras et al. 2022, alg. 1 without line 6 on),
-`sde_step` equals ancestral sampling (DDIM with eta 1, DDPM's posterior with the lower
-variance), so that every search works on these models, too.
+al. 2021, eq. 12) and EDM's Euler step (Karras et al. 2022, algorithm 1 without its
+correction); `sde_step` equals ancestral sampling (DDIM with eta 1, DDPM's posterior
+with the lower variance). So every search works on these models, too.
 
 Guidance belongs into the prediction function, see `sampling.combine`. Levels may be
 trees, see `sampling.schedules`, where picture and sound have schedules of their own.

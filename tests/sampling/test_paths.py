@@ -65,8 +65,8 @@ def _run(generator, eta):
     def step(candidates, i):
         noise = noise_like(step_keys(KEYS, i), candidates.latents)
         clean = generator.predict(0.9, candidates, i, COND)
-        now, after = (levels_at(generator.sigmas, j) for j in (i, i + 1))
-        latents = sde_step(candidates.latents, clean, noise, now, after)
+        levels = (levels_at(generator.sigmas, j) for j in (i, i + 1))
+        latents = sde_step(candidates.latents, clean, noise, *levels)
         return candidates._replace(latents=latents), noise
 
     noises, moved = [], start

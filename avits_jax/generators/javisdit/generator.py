@@ -23,6 +23,7 @@ from avits_jax.generators.javisdit.condition import (
     with_states,
 )
 from avits_jax.generators.javisdit.config import Networks
+from avits_jax.generators.javisdit.flops import evaluation_flops
 from avits_jax.generators.javisdit.guidance import ClipInfo, Latents, MaskUpdate
 from avits_jax.generators.javisdit.modeling import (
     Context,
@@ -220,6 +221,7 @@ def javisdit(
         rules=MODEL.split,
         text=text,
         text_part="t5",
+        flops_per_evaluation=evaluation_flops(config.transformer, clip, prior_scope),
     )
 
 

@@ -18,10 +18,12 @@ from avits_jax.generators.javisdit.generator import PUBLISHED, EncodedPrompt
 from avits_jax.generators.javisdit.guidance import Latents
 from avits_jax.generators.javisdit.modeling import couple_rows
 from avits_jax.nn.positions import positions_1d
+from avits_jax.parallel.flops import count_flops
 from avits_jax.sampling.masks import Given, active_frames, enter_frames
 from avits_jax.text.prompt import precompute_text
 from avits_jax.weights.network import as_dtype
 from tools.javisdit_precision import FLOAT32, trajectory
+from tools.verifier_flops import used_jaxpr
 
 PROMPTS = ("a dog barks", "rain on a roof, thunder")
 
@@ -105,6 +107,17 @@ def test_pairs_of_rows_see_what_the_original_sees_of_one_candidate(unchecked):
     apart = couple_rows(rows(4), "separate")["video"]
     np.testing.assert_array_equal(apart, rows(4)["video"])
     assert couple_rows(rows(4), "batch")["video"].shape == (3, 1, 20, 2, 8)
+
+
+@pytest.mark.parametrize("scope", ["candidate", "separate"])
+def test_operations_of_an_evaluation_are_those_of_the_program(scope):
+    made, params = tiny(prior_scope=scope).generator, tiny().params
+    cond = jax.eval_shape(made.prepare, params, _prompt())
+    start = jax.eval_shape(made.init, params, _keys(3), cond)
+    step = jax.ShapeDtypeStruct((), jnp.int32)
+    counted = count_flops(used_jaxpr(made.predict, params, start, step, cond))
+    assert counted == 3 * made.nfe_per_step * made.flops_per_evaluation
+    assert tiny(prior_scope="batch").generator.flops_per_evaluation is None
 
 
 def test_texts_may_come_as_states():
