@@ -3,7 +3,7 @@
 Pure functions for sampling, verification, reward weighting and search; see README.md.
 """
 
-from avits_jax import generators, verifiers
+from avits_jax import generators, sampling, verifiers
 from avits_jax.aggregation import (
     ArwState,
     arw,
@@ -17,6 +17,7 @@ from avits_jax.aggregation import (
     zscore_candidate,
     zscore_history,
 )
+from avits_jax.sampling import from_edm, from_epsilon, from_velocity
 from avits_jax.search import (
     BeamOptions,
     Cost,
@@ -30,6 +31,8 @@ from avits_jax.search import (
     best_of_n_candidates,
     best_of_n_cost,
     difference_potential,
+    draft_best_of_n,
+    draft_best_of_n_cost,
     evosearch,
     evosearch_cost,
     evosearch_within,
@@ -88,10 +91,15 @@ __all__ = [
     "best_of_n_cost",
     "contributions",
     "difference_potential",
+    "draft_best_of_n",
+    "draft_best_of_n_cost",
     "encode_prompt",
     "evosearch",
     "evosearch_cost",
     "evosearch_within",
+    "from_edm",
+    "from_epsilon",
+    "from_velocity",
     "generators",
     "largest_within",
     "level_mutation",
@@ -102,6 +110,7 @@ __all__ = [
     "pruned_cost",
     "rank",
     "reference_mutation",
+    "sampling",
     "sigmas",
     "smc",
     "smc_cost",

@@ -11,6 +11,9 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 PyTree = Any
 
+Rules = tuple[tuple[str, int], ...]
+"""Sharding rules: pairs (pattern of a parameter's path, dimension that is split)."""
+
 Keys = Key[Array, " N"]
 Scores = Float[Array, " N"]
 Rewards = Float[Array, "N V"]
@@ -68,12 +71,15 @@ class Generator(NamedTuple):
         prepare: ``(params, cond) -> cond``, what a prompt fixes for all candidates and
             steps (text states, keys and values, say); every search calls it once, and
             gives the result to the other functions. None: ``cond`` is used as it is.
-        text: ``(params_text, ids) -> states``, the text encoder on its own, so that its
-            weights need not lie in memory during a search; ``encode`` gives the ids and
-            ``prepare`` takes the states in their place. None: there is no such encoder.
-        rules: how the weights are split over a mesh, see `avits_jax.parallel.Rules`: a
-            tuple of rules, or a tree of such tuples whose structure is a prefix of the
-            weights'. None: every device holds all of them.
+        text: ``(params_text, cond) -> cond``, the text encoder on its own: takes the
+            ids that ``encode`` gives and returns what ``prepare`` accepts in their
+            place, so that the encoder's weights need not lie in memory during a search;
+            see `avits_jax.text.prompt.precompute_text`. None: there is none.
+        text_part: where ``params_text`` lie in the weights, the name of a field or key
+            of ``params``; ``()`` may stand there when states are given. "": nowhere.
+        rules: how the weights are split over a mesh whose devices share them, pairs
+            (pattern of a parameter's path, dimension), see `parallel.sharding`. None:
+            every device holds all of them.
         drafts: cheaper generators of the same clips: the same params and keys, and
             candidate ``n`` is a draft of the same clip.
     """
@@ -89,7 +95,8 @@ class Generator(NamedTuple):
     encode: Callable[[str], PyTree] | None = None
     prepare: Callable[[PyTree, PyTree], PyTree] | None = None
     text: Callable[[PyTree, PyTree], PyTree] | None = None
-    rules: PyTree = None
+    text_part: str = ""
+    rules: Rules | None = None
     drafts: tuple["Generator", ...] = ()
     flops_per_evaluation: float | None = None
 
@@ -144,7 +151,7 @@ class Verifier(NamedTuple):
     encode: Callable[[str], PyTree] | None = None
     shared_pass: SharedPass | None = None
     output: str = ""
-    rules: PyTree = None
+    rules: Rules | None = None
     range: tuple[float, float] | None = None
     prior: tuple[float, float] | None = None
     guides: bool = True
@@ -193,19 +200,21 @@ class SearchOutput(NamedTuple):
             candidate failed.
         scores: ``[N]`` float32 aggregated scores, -inf for failed candidates.
         rewards: ``[N, V]`` float32 raw rewards as the verifiers gave them.
-        failed: ``[N]`` True where a reward was NaN or infinite.
+        failed: ``[N]`` True where a reward was NaN, infinite or an outlier; those of
+            verifiers that only watch do not count.
         valid: ``[N]`` False for rows that were never drawn, where a search stopped
             early; their rewards are NaN, their scores -inf, and they are not failed.
         outliers: ``[V]`` int32, finite rewards per verifier that are too large to learn
-            from (their square overflows float32); their candidates are left out.
+            from (their square overflows float32); their candidates failed.
         aggregator_state: state after this search, the input of the next one.
         nfe: network evaluations spent (a guidance pair counts as 2), int32.
         decodes: decoder passes spent, one per candidate decoded, int32.
-        verifier_calls: candidates scored, times the number of verifiers, int32.
+        verifier_calls: candidates scored, times the number of verifiers that guide,
+            int32.
         flops: float32 operations of the network evaluations, or None where the
             generator does not state them.
         latents: final ``Candidates``, or None unless asked for.
-        media: every candidate's clip, or None unless asked for.
+        media: the candidates' clips, or None unless asked for.
     """
 
     best: Media

@@ -57,13 +57,16 @@ class Toy(NamedTuple):
     conds: Cond
 
 
-def toy_generator(num_steps: int = 6, *, with_extra: bool = False) -> Generator:
+def toy_generator(
+    num_steps: int = 6, *, with_extra: bool = False, dtype=jnp.float32
+) -> Generator:
     """Return a generator whose clean sample leans on latents, prompt and `extra`."""
     sigmas = linear_sigmas(num_steps)
 
     def init(params, keys, cond):
         num = keys.shape[0]
-        shapes = {"audio": jnp.zeros((num, 2)), "video": jnp.zeros((num, 3))}
+        sizes = {"audio": 2, "video": 3}
+        shapes = {name: jnp.zeros((num, n), dtype) for name, n in sizes.items()}
         latents = noise_like(keys, shapes)
         if not with_extra:
             return Candidates(latents)
@@ -75,7 +78,7 @@ def toy_generator(num_steps: int = 6, *, with_extra: bool = False) -> Generator:
         def clean(z, target):
             bias = prior[:, None] if with_extra else prior
             wave = jnp.sin(params["frequency"] * z) + 0.3 * bias
-            return jnp.asarray(target)[None] + 0.7 * wave
+            return (jnp.asarray(target)[None] + 0.7 * wave).astype(z.dtype)
 
         return jax.tree.map(clean, candidates.latents, cond)
 
@@ -110,8 +113,8 @@ def toy_verifiers() -> tuple[Verifier, ...]:
     return Verifier("picture", picture), Verifier("sound", sound)
 
 
-def make_toy(num_steps: int = 6, *, with_extra: bool = False) -> Toy:
-    """Return a toy problem."""
+def make_toy(num_steps: int = 6, *, with_extra: bool = False, dtype=jnp.float32) -> Toy:
+    """Return a toy problem whose generator has a draft of half as many steps."""
     rng = np.random.default_rng(0)
     targets = {
         "audio": jnp.asarray(rng.normal(size=(3, 2)), jnp.float32),
@@ -123,8 +126,12 @@ def make_toy(num_steps: int = 6, *, with_extra: bool = False) -> Toy:
         jnp.float32(9),
         {"limit": jnp.float32(2), "scale": jnp.float32(0.1)},
     )
+    whole, draft = (
+        toy_generator(steps, with_extra=with_extra, dtype=dtype)
+        for steps in (num_steps, num_steps // 2)
+    )
     return Toy(
-        generator=toy_generator(num_steps, with_extra=with_extra),
+        generator=whole._replace(drafts=(draft,)),
         verifiers=toy_verifiers(),
         params=Params({"frequency": jnp.float32(3)}, weights),
         cond=jax.tree.map(lambda leaf: leaf[0], conds),
@@ -156,16 +163,16 @@ class Counter:
     def __init__(self) -> None:
         self.nfe = self.decodes = self.verifier_calls = 0
 
-    def counted(self, function, field: str, population, per_candidate: int = 1):
+    def counted(self, function, field: str, population, each=lambda *args: 1):
         """Return `function` adding to `field`; ``population(*args)`` has axis N."""
 
         def wrapped(*args):
             num = jax.tree.leaves(population(*args))[0].shape[0]
 
-            def add() -> None:
-                setattr(self, field, getattr(self, field) + num * per_candidate)
+            def add(per_candidate) -> None:
+                setattr(self, field, getattr(self, field) + num * int(per_candidate))
 
-            jax.debug.callback(add)
+            jax.debug.callback(add, each(*args))
             return function(*args)
 
         return wrapped
@@ -173,10 +180,17 @@ class Counter:
     def generator(self, generator: Generator) -> Generator:
         """Return `generator` counting its network evaluations and decodes."""
         nfe = generator.nfe_per_step
+        steps = (nfe,) * generator.num_steps if isinstance(nfe, int) else nfe
+
+        def spent(*args):
+            """The step number stands before the prompt."""
+            return jnp.asarray(steps)[args[-2]]
+
         return generator._replace(
-            step=self.counted(generator.step, "nfe", lambda p, k, c, *_: c, nfe),
-            predict=self.counted(generator.predict, "nfe", lambda p, c, *_: c, nfe),
+            step=self.counted(generator.step, "nfe", lambda p, k, c, *_: c, spent),
+            predict=self.counted(generator.predict, "nfe", lambda p, c, *_: c, spent),
             decode=self.counted(generator.decode, "decodes", lambda p, c: c),
+            drafts=tuple(map(self.generator, generator.drafts)),
         )
 
     def verifier(self, verifier: Verifier) -> Verifier:

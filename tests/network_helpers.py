@@ -5,6 +5,7 @@ import numpy as np
 from flax import nnx
 
 from avits_jax.nn.abstract import abstract
+from avits_jax.weights.model import read_configs, read_parts
 
 
 def random_network(make, seed: int = 0):
@@ -37,3 +38,9 @@ def with_dtype(like, dtype):
 def jitted(graph, call):
     """``call(model, *arguments)`` as a compiled function ``(params, *arguments)``."""
     return jax.jit(lambda params, *args: call(nnx.merge(graph, params), *args))
+
+
+def read_only(model, weights):
+    """The sizes and weights of a model's only network."""
+    configs = read_configs(model, weights)
+    return configs[""], read_parts(model, weights, configs)

@@ -15,18 +15,18 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef
 # A first line says what a function does: it starts with one of these.
 _VERBS = set(
     """
-    Add Append Apply Ask Assign Attend Average Break Bring Build Cast Centre Change
-    Check Choose Clip Close Collect Compare Compile Complete Compress Convert Convolve
-    Copy Correlate Count Crop Cut Decode Delete Denoise Describe Divide Double Draw
-    Embed Encode Evolve Expand Fill Find Fit Flatten Free Generate Give Go Group Have
-    Hold Import Improve Integrate Interpolate Invert Join Keep Lay Lengthen Let List
-    Load Look Make Map Mark Measure Mend Merge Mix Move Name Normalise Open Pack Pad
-    Parse Pass Pick Place Plan Predict Prepare Print Project Put Raise Read Recover
-    Reduce Refuse Remember Remove Render Repeat Replace Resample Resize Resume Return
-    Rotate Round Run Sample Save Say Scale Score Search See Send Separate Set Shape
-    Share Show Shrink Smooth Solve Sort Space Split Spread Squash Stack Start Steer Stop
-    Store Stretch Sum Take Tell Tile Tokenize Trade Train Try Turn Undo Unpack Update
-    Use Wait Warn Warp Work Wrap Write Yield
+    Add Append Apply Ask Assign Attend Average Begin Break Bring Build Cast Centre
+    Change Check Choose Clip Close Collect Compare Compile Complete Compress Convert
+    Convolve Copy Correlate Count Crop Cut Decode Delete Denoise Describe Divide Double
+    Draft Draw Embed Encode Evolve Expand Fill Find Fit Flatten Free Generate Give Go
+    Group Have Hold Import Improve Integrate Interpolate Invert Join Keep Lay Lengthen
+    Let List Load Look Make Map Mark Measure Mend Merge Mix Move Multiply Name Normalise
+    Open Pack Pad Parse Part Pass Pick Place Plan Predict Prepare Print Project Put
+    Raise Read Recover Reduce Refuse Register Remember Remove Render Repeat Replace
+    Resample Resize Resume Return Rotate Round Run Sample Save Say Scale Score Search
+    See Send Separate Set Shape Share Show Shrink Smooth Solve Sort Space Split Spread
+    Squash Stack Start Steer Stop Store Stretch Sum Take Tell Tile Tokenize Trade Train
+    Try Turn Undo Unpack Update Use Wait Warn Warp Work Wrap Write Yield
     """.split()
 )
 _MOST_PARAMETERS = 10
@@ -35,12 +35,13 @@ _SEARCHES = {
     "arw",
     "beam_search",
     "best_of_n",
+    "draft_best_of_n",
     "evosearch",
-    "pruned",
+    "pruned_best_of_n",
     "smc",
     "zero_order",
 }
-_LONG = {"generators/javisdit/load.py: load"}
+_LONG = {"generators/javisdit/load.py: make"}
 # Rooms of networks and of what goes into them; mini has no source but this package.
 _PORTED = ("generators/", "metrics/", "networks/", "verifiers/")
 _OURS = ("generators/mini/", "verifiers/mini/")

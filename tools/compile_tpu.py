@@ -55,7 +55,6 @@ class Plan(NamedTuple):
     params: avits.Params
     arguments: tuple[Any, ...]
     settings: dict[str, Any]
-    rules: avits.Params
 
 
 class Compiled(NamedTuple):
@@ -114,7 +113,6 @@ def make_plan(options: argparse.Namespace) -> Plan:
         avits.Params(model.params, tuple(each.params for each in judges)),
         (key, cond, state),
         settings,
-        avits.Params(model.rules, tuple(each.rules for each in judges)),
     )
 
 
@@ -149,7 +147,6 @@ def compile_for(options: argparse.Namespace, plan: Plan, topology: str) -> Compi
         avits.best_of_n,
         plan.params,
         mesh,
-        plan.rules if shared > 1 else None,
         num_candidates=num_candidates,
         candidate_batch=batch and batch * len(devices),
         **plan.settings,

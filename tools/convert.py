@@ -16,6 +16,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,37 +33,30 @@ from rich.progress import (  # noqa: E402
     TimeRemainingColumn,
 )
 
+from avits_jax.catalogue.generators import FAMILIES, Family  # noqa: E402
+from avits_jax.weights.model import Model  # noqa: E402
 from tools.converting.conversion import (  # noqa: E402
     Ready,
     check_target,
     convert,
     prepare,
 )
-from tools.converting.models import MODELS  # noqa: E402
-
-_LAYOUTS = """what --source holds:
-  clap          folder of laion/clap-htsat-unfused
-  imagebind     imagebind_huge.pth (weights are CC BY-NC-SA: non-commercial)
-  javisdit      a folder with transformer/ (JavisVerse/JavisDiT-v0.1-jav-240p4s),
-                prior/ (JavisVerse/JavisDiT-v0.1-prior), t5/ (DeepFloyd/t5-v1_1-xxl),
-                video_vae/ (hpcai-tech/OpenSora-VAE-v1.2), audio_vae/vae/ and
-                audio_vae/vocoder/ (cvssp/audioldm2)
-  synchformer   synchformer_state_dict.pth of hkchengrex/MMAudio
-  video-reward  model.pth of KwaiVGI/VideoReward, or its folder; or the adapter and
-                non_lora_state_dict.pth, with Qwen/Qwen2-VL-2B-Instruct in base/
-  vqa-score     folder of zhiqiulin/clip-flant5-xxl
-Tokenizer files in the same folders are copied along.
-"""
+from tools.converting.models import find_model, layout, modules  # noqa: E402
 
 
-def parse(arguments: list[str] | None) -> argparse.Namespace:
+def parse(
+    arguments: list[str] | None, families: Sequence[Family] = FAMILIES
+) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").split("\n\n")[0],
-        epilog=_LAYOUTS,
+        epilog=f"what --source holds:\n{layout(families)}\n"
+        "Tokenizer files in the same folders are copied along.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", choices=sorted(MODELS), help="what to convert")
+    parser.add_argument(
+        "model", choices=list(modules(families)), help="what to convert"
+    )
     parser.add_argument(
         "--source", type=Path, required=True, help="file or folder, see below"
     )
@@ -119,13 +113,12 @@ def unfinished(out: Path) -> list[Path]:
     return sorted(out.parent.glob(f".{glob.escape(out.name)}.new-*"))
 
 
-def run(options: argparse.Namespace, console: Console) -> None:
+def run(model: Model, options: argparse.Namespace, console: Console) -> None:
     """Check everything, then write with a progress bar."""
     check_target(options.out, options.overwrite)
     for folder in unfinished(options.out):
         text = f"{folder} is unfinished: delete it unless a conversion is running"
         console.print(escape(text), highlight=False, soft_wrap=True)
-    model = MODELS[options.model]()
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -150,12 +143,19 @@ def run(options: argparse.Namespace, console: Console) -> None:
     console.print(f"wrote {escape(str(options.out))}", highlight=False, soft_wrap=True)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Convert; 0 on success, 1 after an error that was named, 130 after Ctrl-C."""
-    options = parse(arguments)
+def main(
+    arguments: list[str] | None = None, families: Sequence[Family] = FAMILIES
+) -> int:
+    """Convert; 0 on success, 1 after an error that was named, 130 after Ctrl-C.
+
+    Args:
+        arguments: of the command line; None for those of the process.
+        families: the table of generators.
+    """
+    options = parse(arguments, families)
     console = Console()
     try:
-        run(options, console)
+        run(find_model(options.model, families), options, console)
     except KeyboardInterrupt:
         print("interrupted; nothing was written", file=sys.stderr)
         return 130

@@ -1,24 +1,17 @@
 """Whole searches at full size, as shapes: to lower and compile without any weights."""
 
-import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
 
 import avits_jax as avits
-from avits_jax.catalogue.verifiers import MINI, family_of
-from avits_jax.generators.javisdit import sharding as javisdit_rules
+from avits_jax.catalogue.verifiers import MINI
 from avits_jax.generators.javisdit import sizes
-from avits_jax.generators.javisdit import weights as javisdit_weights
 from avits_jax.generators.javisdit.audio_vae import AudioVaeConfig
 from avits_jax.generators.javisdit.load import ASPECT_RATIO, DURATION, RESOLUTION
-from avits_jax.generators.javisdit.load import load as load_javisdit
 from avits_jax.types import Generator, PyTree, Verifier
-from avits_jax.weights import network as network_weights
-from avits_jax.weights.network import Weights
 
 JAVISDIT, CLIPS = "javisdit-v0.1", "clips"
 BRIGHTNESS = "brightness"
@@ -32,13 +25,11 @@ class Part(NamedTuple):
         made: the `Generator` or `Verifier`.
         params: shapes of its weights.
         cond: shapes of its view of a prompt.
-        rules: how its weights may be split.
     """
 
     made: Any
     params: PyTree
     cond: PyTree
-    rules: tuple[tuple[str, int], ...]
 
 
 def shapes(tree: Any) -> Any:
@@ -51,52 +42,24 @@ def _encoded(made: Generator | Verifier) -> PyTree:
     return () if made.encode is None else shapes(made.encode(PROMPT))
 
 
-def without_arrays(load: Callable[[], tuple[Any, PyTree]]) -> tuple[Any, PyTree]:
-    """Call ``load() -> (anything, weights)``; return shapes for the weights.
-
-    The loader is only traced, and no random weight is drawn.
-    """
-    first: list[Any] = []
-
-    def zeros(like: PyTree, *_: Any) -> PyTree:
-        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)
-
-    def traced() -> PyTree:
-        made, weights = load()
-        first.append(made)
-        return weights
-
-    with (
-        mock.patch.object(network_weights, "random_weights", zeros),
-        mock.patch.object(javisdit_weights, "random_weights", zeros),
-    ):
-        like = jax.eval_shape(traced)
-    return first[0], like
-
-
 def javisdit(*, tiny: bool = False, text_states: bool = False, **options: Any) -> Part:
     """JavisDiT with bfloat16 weights.
 
     Args:
         tiny: the reduced form.
         text_states: prompts come as T5 states, and T5 is left out.
-        **options: of `avits_jax.generators.javisdit.load.load`.
+        **options: the model's own.
     """
-    weights = Weights(None, "bfloat16")
-    generator, like = without_arrays(
-        lambda: load_javisdit(weights, tiny=tiny, **options)
+    name = "javisdit-tiny" if tiny else JAVISDIT
+    generator, like = avits.generators.shapes(
+        name, dtype="bfloat16", random_weights=True, **options
     )
     cond = _encoded(generator)
     if not text_states:
-        return Part(generator, like, cond, javisdit_rules.RULES)
+        return Part(generator, like, cond)
     width = like.transformer["null_text"].shape[1]
     states = jax.ShapeDtypeStruct((*cond.text.shape, width), jnp.bfloat16)
-    return Part(
-        generator,
-        like._replace(t5=()),
-        cond._replace(text=states),
-        javisdit_rules.WITHOUT_T5,
-    )
+    return Part(generator, like._replace(t5=()), cond._replace(text=states))
 
 
 def clips(
@@ -124,14 +87,13 @@ def clips(
         fps=sizes.FPS,
         sample_rate=AudioVaeConfig().vocoder.sample_rate,
     )
-    return Part(generator, (), (), ())
+    return Part(generator, (), ())
 
 
 def mini(steps: int | None = None) -> Part:
-    """Mini with the weights that it comes with."""
-    generator, weights = avits.generators.load("mini", num_steps=steps)
-    rules = importlib.import_module("avits_jax.generators.mini.sharding").RULES
-    return Part(generator, shapes(weights), _encoded(generator), rules)
+    """Mini at the sizes of the weights that it comes with."""
+    generator, like = avits.generators.shapes("mini", num_steps=steps)
+    return Part(generator, like, _encoded(generator))
 
 
 def judges(
@@ -141,7 +103,7 @@ def judges(
     tiny: bool = False,
     candidate_batch: int | None = None,
 ) -> list[Part]:
-    """Verifiers of a generator's clips, with bfloat16 weights; mini's as they come.
+    """Verifiers of a generator's clips, with bfloat16 weights; mini's in float32.
 
     Verifiers of one network share its pass.
 
@@ -151,54 +113,22 @@ def judges(
         tiny: reduced networks.
         candidate_batch: clips that a network works on at once; None for its default.
     """
-    found: dict[str, Part] = {}
-    for name in names:
-        if name == BRIGHTNESS:
-            found[name] = Part(Verifier(name, _brightness), (), (), ())
-        elif name in MINI:
-            found[name] = _mini_judge(name)
-        elif name not in found:
-            found |= _family(name, names, generator, tiny, candidate_batch)
+    known = [name for name in names if name != BRIGHTNESS]
+    found = {BRIGHTNESS: Part(Verifier(BRIGHTNESS, _brightness), (), ())}
+    if known:
+        asked = [f"{n}@tiny" if tiny and n not in MINI else n for n in known]
+        made, likes = avits.verifiers.shapes(
+            asked,
+            fps=generator.fps,
+            sample_rate=generator.sample_rate,
+            candidate_batch=candidate_batch,
+            dtype="bfloat16",
+            random_weights=True,
+        )
+        for name, each, like in zip(known, made, likes, strict=True):
+            found[name] = Part(each._replace(name=name), like, _encoded(each))
     return [found[name] for name in names]
 
 
 def _brightness(params: PyTree, media: avits.Media, cond: PyTree):
     return jnp.mean(media.video, (1, 2, 3, 4)) + jnp.mean(media.audio**2, -1)
-
-
-def _mini_judge(name: str) -> Part:
-    (verifier,), (weights,) = avits.verifiers.load([name])
-    rules = importlib.import_module("avits_jax.verifiers.mini.sharding").RULES
-    return Part(verifier, shapes(weights), _encoded(verifier), rules[name])
-
-
-def _family(
-    name: str,
-    names: Sequence[str],
-    generator: Generator,
-    tiny: bool,
-    candidate_batch: int | None,
-) -> dict[str, Part]:
-    """Return all verifiers asked for that the network of `name` gives."""
-    family = family_of(name)
-    package = f"avits_jax.verifiers.{family.module}"
-    module = importlib.import_module(f"{package}.verifier")
-    weights = Weights(None, "bfloat16")
-    config, like = without_arrays(lambda: module.read(weights, tiny=tiny))
-    group = [each for each in names if each in family.outputs]
-    made = module.make(
-        group,
-        config,
-        weights,
-        fps=generator.fps,
-        sample_rate=generator.sample_rate,
-        mode="default",
-        candidate_batch=candidate_batch,
-    )
-    rules = ()
-    if jax.tree.leaves(like):
-        rules = importlib.import_module(f"{package}.sharding").RULES
-    return {
-        each: Part(verifier, like, _encoded(verifier), rules)
-        for each, verifier in zip(group, made, strict=True)
-    }

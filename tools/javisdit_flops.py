@@ -35,7 +35,7 @@ def count(
 
 def main() -> int:
     """Print the count beside the original's; 0 if it is within the limit."""
-    config = javis.JavisDiTConfig()
+    config = javis.PUBLISHED
     clip = sizes.clip_sizes(*sizes.image_size("240p", "9:16"), sizes.frame_count("4s"))
     made = javis.javisdit(config, clip)
     graphs, params = javis.networks(config)

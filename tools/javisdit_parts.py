@@ -10,14 +10,16 @@ import jax.numpy as jnp
 from flax import nnx
 
 from avits_jax.generators.javisdit import sizes
-from avits_jax.generators.javisdit.condition import Prompt
+from avits_jax.generators.javisdit.condition import EncodedPrompt
+from avits_jax.generators.javisdit.config import Networks
 from avits_jax.generators.javisdit.generator import by_row, javisdit
 from avits_jax.generators.javisdit.modeling import Level, couple_rows
-from avits_jax.generators.javisdit.networks import JavisDiTConfig, Networks, networks
+from avits_jax.generators.javisdit.networks import networks
+from avits_jax.generators.javisdit.parts import MODEL, PUBLISHED
 from avits_jax.generators.javisdit.tiny import TINY, TINY_FPS, TINY_SIZE, TINY_STEPS
-from avits_jax.generators.javisdit.weights import read_weights
 from avits_jax.sampling import denoise
 from avits_jax.types import Candidates, Generator
+from avits_jax.weights.model import read_parts
 from avits_jax.weights.network import Weights
 
 Program = tuple[str, Callable[..., Any], tuple[Any, ...]]
@@ -39,15 +41,15 @@ class Setup(NamedTuple):
     generator: Generator
     graphs: Networks
     params: Networks
-    prompt: Prompt
+    prompt: EncodedPrompt
     clip: sizes.ClipSizes
-    config: JavisDiTConfig
+    config: Networks
 
 
 def make_setup(duration: str, chosen: argparse.Namespace) -> Setup:
     """`plan_setup` with weights drawn in bfloat16."""
     setup = plan_setup(duration, chosen)
-    weights = read_weights(Weights(None, "bfloat16"), setup.config)
+    weights = read_parts(MODEL, Weights(None, "bfloat16"), setup.config._asdict())
     return setup._replace(params=weights)
 
 
@@ -58,10 +60,10 @@ def plan_setup(duration: str, chosen: argparse.Namespace) -> Setup:
         duration: "4s" and others, or a number of frames.
         chosen: ``tiny``, ``steps`` and ``decode_frames``.
     """
-    config = TINY if chosen.tiny else JavisDiTConfig()
+    config = TINY if chosen.tiny else PUBLISHED
     if chosen.decode_frames:
         vae = replace(config.video_vae, frames_at_once=chosen.decode_frames)
-        config = replace(config, video_vae=vae)
+        config = config._replace(video_vae=vae)
     fps = TINY_FPS if chosen.tiny else sizes.FPS
     clip = sizes.clip_sizes(
         *(TINY_SIZE if chosen.tiny else sizes.image_size("240p", "9:16")),
@@ -77,11 +79,11 @@ def plan_setup(duration: str, chosen: argparse.Namespace) -> Setup:
     return Setup(generator, graphs, like, _prompt(config), clip, config)
 
 
-def _prompt(config: JavisDiTConfig) -> Prompt:
+def _prompt(config: Networks) -> EncodedPrompt:
     length = config.transformer.text_length
     ids = jnp.arange(length, dtype=jnp.int32) % config.t5.vocab_size
     prior = jnp.arange(config.prior.imagebind.context_length, dtype=jnp.int32)
-    return Prompt(ids, jnp.ones(length, bool), prior)
+    return EncodedPrompt(ids, jnp.ones(length, bool), prior)
 
 
 def _candidates(setup: Setup, count: int) -> tuple[Any, Any, Candidates]:

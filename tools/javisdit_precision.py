@@ -28,13 +28,14 @@ from avits_jax.generators.javisdit.audio_vae import (  # noqa: E402
     AudioVaeConfig,
 )
 from avits_jax.generators.javisdit.guidance import Latents  # noqa: E402
+from avits_jax.generators.javisdit.parts import PARTS  # noqa: E402
 from avits_jax.generators.javisdit.video_vae import (  # noqa: E402
     VideoVae,
     VideoVaeConfig,
 )
-from avits_jax.generators.javisdit.weights import at_dtype  # noqa: E402
 from avits_jax.nn.gaussian import Gaussian  # noqa: E402
 from avits_jax.types import Candidates  # noqa: E402
+from avits_jax.weights.network import as_dtype  # noqa: E402
 from tools.parity import javisdit_transformer as transformer  # noqa: E402
 from tools.parity import javisdit_vae as vae  # noqa: E402
 from tools.parity.golden import Golden  # noqa: E402
@@ -48,11 +49,14 @@ from tools.parity.modules import (  # noqa: E402
 _jit = functools.partial(jax.jit, compiler_options=QUICK)
 
 
+FLOAT32 = tuple(name for part in PARTS for name in part.float32)
+
+
 def _split(model: nnx.Module, dtype: str):
     """Static graph, and weights as `load` holds them at that dtype."""
     graph, state = nnx.split(model)
     weights = nnx.to_pure_dict(state)
-    like = at_dtype(jax.eval_shape(lambda: weights), dtype)
+    like = as_dtype(jax.eval_shape(lambda: weights), dtype, FLOAT32)
     return graph, jax.tree.map(lambda x, to: jnp.asarray(x, to.dtype), weights, like)
 
 
@@ -82,7 +86,7 @@ def trajectory(golden: Golden, dtype: str) -> dict[str, np.ndarray]:
     inputs, info = golden.inputs, golden.info["sampler"]
     config = transformer.transformer_config(golden.info["config"])
     made = javis.javisdit(
-        javis.JavisDiTConfig(transformer=config),
+        javis.PUBLISHED._replace(transformer=config),
         sizes.clip_sizes(info["height"], info["width"], info["num_frames"]),
         num_steps=info["num_sampling_steps"],
         guidance_scale=info["cfg_scale"],

@@ -35,9 +35,10 @@ class Mutant(NamedTuple):
     Attributes:
         number: its place in the list, from 1.
         file: below ``avits_jax/``.
-        line: the line as it is, without its indentation; it occurs once in the file.
+        line: the line as it is, without its indentation.
         change: the line as it becomes.
         tests: below ``tests/``; what must fail.
+        place: which of several equal lines of the file, from 1; 0 for its only one.
     """
 
     number: int
@@ -45,6 +46,7 @@ class Mutant(NamedTuple):
     line: str
     change: str
     tests: tuple[str, ...]
+    place: int = 0
 
 
 def read_list() -> list[Mutant]:
@@ -55,8 +57,8 @@ def read_list() -> list[Mutant]:
     """
     rows = tomllib.loads(LIST.read_text(encoding="utf-8"))["mutant"]
     mutants = [
-        Mutant(i, r["file"], r["line"], r["change"], tuple(r["tests"]))
-        for i, r in enumerate(rows, 1)
+        Mutant(i, **row | {"tests": tuple(row["tests"])})
+        for i, row in enumerate(rows, 1)
     ]
     for mutant in mutants:
         mutated((ROOT / "avits_jax" / mutant.file).read_text(encoding="utf-8"), mutant)
@@ -71,13 +73,14 @@ def mutated(source: str, mutant: Mutant) -> str:
     """
     lines = source.split("\n")
     places = [i for i, line in enumerate(lines) if line.strip() == mutant.line]
-    if len(places) != 1:
+    if not (len(places) == 1 if mutant.place == 0 else mutant.place <= len(places)):
         raise ValueError(
             f"mutant {mutant.number}: the line {mutant.line!r} must occur once in "
-            f"avits_jax/{mutant.file}, found {len(places)} times"
+            f"avits_jax/{mutant.file} (or place must say which), found {len(places)}"
         )
-    old = lines[places[0]]
-    lines[places[0]] = old[: len(old) - len(old.lstrip())] + mutant.change
+    chosen = places[max(mutant.place - 1, 0)]
+    old = lines[chosen]
+    lines[chosen] = old[: len(old) - len(old.lstrip())] + mutant.change
     return "\n".join(lines)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
+from avits_jax.aggregation.carries import alike
 from avits_jax.aggregation.checks import (
     Column,
     check_choice,
@@ -22,26 +23,32 @@ from avits_jax.aggregation.checks import (
     check_weights,
 )
 from avits_jax.aggregation.moments import (
+    AxisName,
     Moments,
     batch_moments,
+    centered_moments,
     empty_moments,
     merge_moments,
-    remove_moments,
+    moments_over_axis,
     variance,
 )
 from avits_jax.aggregation.optimizers import Optimizer, make_optimizer
-from avits_jax.aggregation.separable import separable
+from avits_jax.aggregation.separable import ManyRewards, separable
+from avits_jax.aggregation.serialization import exportable
 from avits_jax.types import Aggregator, PyTree
 
 _EPS = 1e-6
+# exp(s) and exp(-s) are float32 numbers: those of rewards in range always are.
+_LARGEST_LOG_VAR = 89.0
 
 
+@exportable
 class ArwState(NamedTuple):
     """What ARW has learned.
 
     Attributes:
         log_vars: ``[V]`` float32, ``s_k``, the log of each verifier's learned variance.
-        moments: running moments of the rewards (of their deviations from each call's
+        moments: running moments of the rewards (of their deviations from each prompt's
             mean with ``center="prompt"``).
         opt_state: the optimiser's state, carried from call to call.
     """
@@ -51,6 +58,7 @@ class ArwState(NamedTuple):
     opt_state: PyTree
 
 
+@exportable
 class ClosedForm(NamedTuple):
     """Optimiser state of ``"closed_form"``: nothing, but recognisable."""
 
@@ -65,6 +73,7 @@ def arw(
     prior_mean: Column | None = None,
     prior_std: Column | None = None,
     prior_count: int = 100,
+    axis_name: AxisName | None = None,
 ) -> Aggregator:
     """Build adaptive reward weighting.
 
@@ -74,27 +83,33 @@ def arw(
     ``score_i = sum_k w_k r_ik / (exp(s_k / 2) + 1e-6)``.
 
     Unlike upstream: the history is a count, a mean and a sum of squares, with the same
-    numbers; a candidate with a NaN or infinite reward is left out and scored -inf; a
-    call in which all fail, or whose result would not be finite, changes nothing. As
-    upstream, nothing is fitted before two rewards are known.
+    numbers; a candidate with a NaN or infinite reward, or one beyond `LARGEST_REWARD`,
+    is left out and scored -inf; a call in which all are changes nothing, and one whose
+    fit float32 cannot hold changes nothing but the moments. As upstream, nothing is
+    fitted before two rewards are known. The state is float32 whatever the rewards are.
 
     Args:
         weights: ``[V]``, finite, non-negative, not all zero.
         optimizer: "adam", "adamw", "rmsprop", "sgd" (momentum 0.9), "adagrad" or
             "lbfgs" (at most 5 iterations a step, strong Wolfe), with PyTorch's
             defaults; "closed_form", the minimum ``s = log(var + 1e-6)`` itself; or any
-            optax transformation, updated once a step.
+            optax transformation, updated once a step on gradients within 1e15. The
+            steps of "sgd" grow with the variance: rewards that spread over more than 10
+            or so need a smaller learning rate, or nothing is learned.
         learning_rate: above 0; unused by "closed_form" and by a transformation.
         num_steps: optimiser steps per update, at least 1; unused by "closed_form".
         center: "pooled" measures deviations from the mean of all rewards (the
-            original); "prompt" from the mean of each call, so that differences in
-            difficulty between prompts do not count as noise. A call with one candidate
-            then says nothing about spread and is not counted.
+            original); "prompt" from the mean of each prompt, so that differences in
+            difficulty between prompts do not count as noise. A prompt with one
+            candidate then says nothing about spread and is not counted.
         prior_mean: ``[V]`` known means to start from; with ``prior_std``, and with
             ``center="pooled"`` only.
         prior_std: ``[V]`` known positive standard deviations; ``log_vars`` start at
             their minimum for it instead of 0.
         prior_count: how many rewards the prior is worth, at least 1.
+        axis_name: a mapped axis (of `jax.vmap`, `jax.pmap` or `jax.shard_map`), or
+            several: ``update`` then learns from the candidates of all its shards, which
+            end with the same state, and scores those of its own.
 
     Raises:
         TypeError: an argument of the wrong type.
@@ -124,25 +139,25 @@ def arw(
             num_rewards = jnp.full(num_verifiers, prior_count, jnp.int32)
             m2 = jnp.square(spread) * jnp.float32(prior_count)
             moments = Moments(num_rewards, level, m2)
-            log_vars = _best_log_vars(moments)
+            log_vars = best_log_vars(moments)
         opt_state = ClosedForm() if fitter is None else fitter.init(log_vars)
         return ArwState(log_vars, moments, opt_state)
 
     def learn(
-        rewards: Float[Array, "N V"], valid: Bool[Array, " N"], state: ArwState
+        rewards: ManyRewards, valid: Bool[Array, "*P N"], state: ArwState
     ) -> ArwState:
-        batch = batch_moments(rewards, valid)
-        if center == "prompt":
-            batch = _around_own_mean(batch)
+        measure = batch_moments if center == "pooled" else centered_moments
+        batch = moments_over_axis(measure(rewards, valid), axis_name)
         moments = merge_moments(state.moments, batch)
         fitted = _fit(fitter, steps, state, moments)
-        seen = valid.any() & _all_finite(moments)
-        learned = seen & (moments.num_rewards > 1).all() & _all_finite(fitted.log_vars)
-        return ArwState(
-            log_vars=_select(learned, fitted.log_vars, state.log_vars),
-            moments=_select(seen, moments, state.moments),
-            opt_state=_select(learned, fitted.opt_state, state.opt_state),
+        known = (batch.num_rewards > 0) & (moments.num_rewards > 1)
+        learned = known.all() & _usable(fitted, state)
+        log_vars, opt_state = select(
+            learned,
+            (fitted.log_vars, fitted.opt_state),
+            (state.log_vars, state.opt_state),
         )
+        return ArwState(log_vars, moments, opt_state)
 
     def calibrate(
         rewards: Float[Array, "N V"], valid: Bool[Array, " N"], state: ArwState
@@ -164,54 +179,12 @@ def sigmas(state: ArwState) -> Float[Array, " V"]:
     return jnp.exp(0.5 * state.log_vars)
 
 
-def arw_merge(a: ArwState, b: ArwState, *, shared: ArwState | None = None) -> ArwState:
-    """Merge what two shards have learned.
-
-    The moments are those of both shards' rewards together, exactly. The weights are
-    the shards' ``log_vars`` averaged by their counts, or recomputed for "closed_form".
-    The optimiser's state is that of the shard with more rewards (``a`` on ties): its
-    parts belong together, so they are not averaged.
-
-    Args:
-        a: state of one shard.
-        b: state of another, of the same aggregator.
-        shared: the state that both started from, if it already held rewards or a
-            prior; these would otherwise count twice.
-
-    Returns:
-        a state like ``a``.
-
-    Raises:
-        ValueError: the states have different structures or shapes.
-    """
-    _check_alike(a, b, "b")
-    own = b.moments
-    if shared is not None:
-        _check_alike(a, shared, "shared")
-        own = remove_moments(own, shared.moments)
-    moments = merge_moments(a.moments, own)
-    if isinstance(a.opt_state, ClosedForm):
-        known = moments.num_rewards > 1
-        return ArwState(
-            jnp.where(known, _best_log_vars(moments), a.log_vars), moments, a.opt_state
-        )
-    total = (a.moments.num_rewards + b.moments.num_rewards).astype(jnp.float32)
-    part = a.moments.num_rewards.astype(jnp.float32) / jnp.maximum(total, 1.0)
-    share = jnp.where(total > 0, part, 0.5)
-    first = (a.moments.num_rewards >= b.moments.num_rewards).all()
-    return ArwState(
-        log_vars=share * a.log_vars + (1.0 - share) * b.log_vars,
-        moments=moments,
-        opt_state=_select(first, a.opt_state, b.opt_state),
-    )
-
-
 def _fit(
     optimizer: Optimizer | None, num_steps: int, state: ArwState, moments: Moments
 ) -> ArwState:
     """Move ``log_vars`` towards the minimum of the loss for these moments."""
     if optimizer is None:
-        return state._replace(log_vars=_best_log_vars(moments))
+        return state._replace(log_vars=best_log_vars(moments))
     target = variance(moments) + _EPS
 
     def loss(log_vars: Float[Array, " V"]) -> Float[Array, ""]:
@@ -222,27 +195,14 @@ def _fit(
     ) -> tuple[Float[Array, " V"], PyTree]:
         return optimizer.step(loss, *carry)
 
-    log_vars, opt_state = jax.lax.fori_loop(
-        0, num_steps, body, (state.log_vars, state.opt_state)
-    )
+    start = alike((state.log_vars, state.opt_state), target)
+    log_vars, opt_state = jax.lax.fori_loop(0, num_steps, body, start)
     return state._replace(log_vars=log_vars, opt_state=opt_state)
 
 
-def _best_log_vars(moments: Moments) -> Float[Array, " V"]:
+def best_log_vars(moments: Moments) -> Float[Array, " V"]:
     """Return the minimum of the loss."""
     return jnp.log(variance(moments) + _EPS)
-
-
-def _around_own_mean(batch: Moments) -> Moments:
-    """Return the moments of a call's deviations from its mean.
-
-    Their mean is 0 for every call, so that merging has no term between calls.
-    """
-    return Moments(
-        jnp.where(batch.num_rewards > 1, batch.num_rewards, 0),
-        jnp.zeros_like(batch.mean),
-        batch.m2,
-    )
 
 
 def _check_prior(
@@ -270,25 +230,18 @@ def _check_prior(
     return level, spread
 
 
-def _check_alike(a: ArwState, b: ArwState, name: str) -> None:
-    """Raise ValueError unless both states have the same structure and shapes."""
-    kinds = [
-        (jax.tree.structure(s), [jnp.shape(x) for x in jax.tree.leaves(s)])
-        for s in (a, b)
-    ]
-    if kinds[0] != kinds[1]:
-        raise ValueError(
-            f"{name} must be a state of the same aggregator as a: "
-            f"got {kinds[1]}, accepted {kinds[0]}"
-        )
+def _usable(fitted: ArwState, before: ArwState) -> Bool[Array, ""]:
+    """Tell whether a fit can be scored with, and learned from again."""
+    # NaN compares as False.
+    usable = (jnp.abs(fitted.log_vars) < _LARGEST_LOG_VAR).all()
+    leaves = (jax.tree.leaves(state.opt_state) for state in (fitted, before))
+    for new, old in zip(*leaves, strict=True):
+        if jnp.issubdtype(new.dtype, jnp.inexact):
+            # Some optimisers begin with an infinite best loss.
+            usable &= (jnp.isfinite(new) | ~jnp.isfinite(old)).all()
+    return usable
 
 
-def _all_finite(tree: PyTree) -> Bool[Array, ""]:
-    """Tell whether every number of a tree is finite."""
-    flags = [jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]
-    return jnp.stack(flags).all()
-
-
-def _select(condition: Bool[Array, ""], a: PyTree, b: PyTree) -> PyTree:
+def select(condition: Bool[Array, ""], a: PyTree, b: PyTree) -> PyTree:
     """Return tree ``a`` where the condition holds, else ``b``."""
     return jax.tree.map(lambda x, y: jnp.where(condition, x, y), a, b)

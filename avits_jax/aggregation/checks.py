@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
-
-from avits_jax.types import Rewards
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 # One number per verifier, known before tracing.
 Column = Sequence[float] | np.ndarray | Array
+
+# The largest size of a reward: beyond it, about 1.8e19, its square overflows float32.
+LARGEST_REWARD = float(np.sqrt(np.finfo(np.float32).max))
 
 
 def check_column(name: str, values: Column, length: int | None = None) -> np.ndarray:
@@ -129,31 +130,53 @@ def check_choice(name: str, value: str, accepted: Iterable[str]) -> str:
 
 
 def split_failed(
-    rewards: Rewards, num_verifiers: int
-) -> tuple[Float[Array, "N V"], Bool[Array, " N"]]:
-    """Return float32 rewards, zero where a candidate failed, and who did not fail.
+    rewards: Array, num_verifiers: int
+) -> tuple[Float[Array, "*P N V"], Bool[Array, "*P N"]]:
+    """Return float32 rewards, zero where a candidate is left out, and who is not.
 
-    A candidate fails when any of its rewards is NaN or infinite.
+    A candidate is left out when any of its rewards is NaN, infinite, or larger in size
+    than `LARGEST_REWARD`.
 
     Args:
-        rewards: ``[N, V]``, any real dtype.
+        rewards: ``[N, V]`` or ``[P, N, V]``, any real dtype.
         num_verifiers: the expected ``V``.
 
     Returns:
-        rewards ``[N, V]`` float32 and valid ``[N]``.
+        rewards float32 and valid ``[N]`` or ``[P, N]``.
 
     Raises:
         TypeError: complex rewards.
-        ValueError: not ``[N, V]`` with at least one candidate.
+        ValueError: another shape, or no candidate.
     """
     rewards = jnp.asarray(rewards)
-    if rewards.ndim != 2 or rewards.shape[1] != num_verifiers or not rewards.shape[0]:
+    fits = rewards.ndim in (2, 3) and rewards.shape[-1] == num_verifiers
+    if not fits or not rewards.size:
         raise ValueError(
             f"rewards must have shape [N, {num_verifiers}], one row per candidate and "
-            f"one column per weight, got {list(rewards.shape)}"
+            f"one column per weight, or [P, N, {num_verifiers}] for the candidates of "
+            f"P prompts, got {list(rewards.shape)}"
         )
     if jnp.issubdtype(rewards.dtype, jnp.complexfloating):
         raise TypeError(f"rewards must be real, got {rewards.dtype}")
-    rewards = rewards.astype(jnp.float32)
-    valid = jnp.isfinite(rewards).all(axis=1)
-    return jnp.where(valid[:, None], rewards, 0.0), valid
+    usable = jnp.isfinite(rewards) & ~_too_large(rewards)
+    valid = usable.all(axis=-1)
+    return jnp.where(valid[..., None], rewards.astype(jnp.float32), 0.0), valid
+
+
+def count_outliers(rewards: Shaped[Array, "*P N V"]) -> Int[Array, " V"]:
+    """Count the finite rewards of each verifier that are too large to learn from.
+
+    Args:
+        rewards: ``[..., N, V]``, any real dtype.
+
+    Returns:
+        ``[V]`` int32, how many lie beyond `LARGEST_REWARD`.
+    """
+    beyond = jnp.isfinite(rewards) & _too_large(rewards)
+    return jnp.sum(beyond, axis=tuple(range(rewards.ndim - 1)), dtype=jnp.int32)
+
+
+def _too_large(rewards: Array) -> Array:
+    """Tell where the square of a reward is beyond float32."""
+    wide = rewards.astype(jnp.promote_types(rewards.dtype, jnp.float32))
+    return jnp.abs(wide) > LARGEST_REWARD

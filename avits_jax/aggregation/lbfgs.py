@@ -2,8 +2,9 @@
 
 Upstream (kaistmm/ITS-AVGen, ``javisdit/schedulers/rf/__init__.py``) fits its weights
 with ``max_iter=5``, ``history_size=10`` and the strong Wolfe line search; so does this.
-Curvature pairs, the last direction and gradient persist between calls although the
-loss changes with every new reward, as there.
+The trials of a line search count against the evaluations of a step, as in torch 2.13
+(older ones allow 25 in each search). Curvature pairs, the last direction and gradient
+persist between calls although the loss changes with every new reward, as there.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from avits_jax.aggregation.carries import alike
 from avits_jax.aggregation.line_search import Trial, strong_wolfe
+from avits_jax.aggregation.serialization import exportable
 
 _MAX_ITERATIONS = 5
 _MAX_EVALUATIONS = _MAX_ITERATIONS * 5 // 4
@@ -23,6 +26,7 @@ _TOLERANCE_CHANGE = 1e-9
 _MIN_CURVATURE = 1e-10
 
 
+@exportable
 class LbfgsState(NamedTuple):
     """What L-BFGS remembers.
 
@@ -106,7 +110,7 @@ def lbfgs_step(
         state=state,
         done=_converged(grad),
     )
-    last = jax.lax.while_loop(lambda progress: ~progress.done, body, first)
+    last = jax.lax.while_loop(lambda progress: ~progress.done, body, alike(first))
     return last.params, last.state
 
 
@@ -133,7 +137,8 @@ def _iterate(
     descends = slope <= -_TOLERANCE_CHANGE
     start = Trial(jnp.zeros_like(step), progress.loss, slope, grad)
     scale = jnp.max(jnp.abs(direction))
-    best, spent = strong_wolfe(trial, start, step, scale, descends)
+    left = _MAX_EVALUATIONS - progress.evaluations
+    best, spent = strong_wolfe(trial, start, step, scale, descends, left)
 
     iteration = progress.iteration + 1
     evaluations = progress.evaluations + spent

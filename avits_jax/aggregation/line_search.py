@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from avits_jax.aggregation.carries import alike
+
 _ARMIJO = 1e-4
 _CURVATURE = 0.9
-_MAX_TRIALS = 25
 _MIN_WIDTH = 1e-9
 
 
@@ -56,6 +57,7 @@ def strong_wolfe(
     step: Float[Array, ""],
     scale: Float[Array, ""],
     active: Bool[Array, ""],
+    max_trials: Int[Array, ""],
 ) -> tuple[Trial, Int[Array, ""]]:
     """Find a step that lowers the loss and flattens its slope.
 
@@ -66,11 +68,12 @@ def strong_wolfe(
         scale: largest absolute entry of the direction; brackets narrower than 1e-9
             over it are not searched further.
         active: False skips the search (its result is then meaningless).
+        max_trials: how many steps to try after the first, int32.
 
     Returns:
         the best trial, and how many evaluations were spent (int32).
     """
-    bracketed = _bracket(evaluate, start, step, active)
+    bracketed = _bracket(evaluate, start, step, active, max_trials)
     exhausted = ~bracketed.found
     first = _select(exhausted, start, bracketed.previous)
     second = bracketed.current
@@ -83,7 +86,7 @@ def strong_wolfe(
         stalled=jnp.asarray(False),
         done=bracketed.satisfied | exhausted | ~active,
     )
-    zoom = _zoom(evaluate, start, scale, zoom)
+    zoom = _zoom(evaluate, start, scale, max_trials, zoom)
     return zoom.low, zoom.num_trials + 1
 
 
@@ -92,11 +95,12 @@ def _bracket(
     start: Trial,
     step: Float[Array, ""],
     active: Bool[Array, ""],
+    max_trials: Int[Array, ""],
 ) -> _Bracketing:
     """Lengthen the step until an interval must hold a Wolfe point."""
 
     def unfinished(carry: _Bracketing) -> Bool[Array, ""]:
-        return active & ~carry.found & (carry.num_trials < _MAX_TRIALS)
+        return active & ~carry.found & (carry.num_trials < max_trials)
 
     def body(carry: _Bracketing) -> _Bracketing:
         previous, current = carry.previous, carry.current
@@ -122,20 +126,21 @@ def _bracket(
     no = jnp.asarray(False)
     count = jnp.asarray(0, jnp.int32)
     first = _Bracketing(count, start, evaluate(step), no, no)
-    return jax.lax.while_loop(unfinished, body, first)
+    return jax.lax.while_loop(unfinished, body, alike(first, (active, max_trials)))
 
 
 def _zoom(
     evaluate: Callable[[Float[Array, ""]], Trial],
     start: Trial,
     scale: Float[Array, ""],
+    max_trials: Int[Array, ""],
     zoom: _Zoom,
 ) -> _Zoom:
     """Shrink the interval until its lower end satisfies the Wolfe conditions."""
 
     def unfinished(carry: _Zoom) -> Bool[Array, ""]:
         width = jnp.abs(carry.high.step - carry.low.step) * scale
-        return ~carry.done & (carry.num_trials < _MAX_TRIALS) & ~(width < _MIN_WIDTH)
+        return ~carry.done & (carry.num_trials < max_trials) & ~(width < _MIN_WIDTH)
 
     def body(carry: _Zoom) -> _Zoom:
         low, high = carry.low, carry.high
@@ -155,7 +160,7 @@ def _zoom(
             done=satisfied,
         )
 
-    return jax.lax.while_loop(unfinished, body, zoom)
+    return jax.lax.while_loop(unfinished, body, alike(zoom, (start, scale, max_trials)))
 
 
 def _inner_step(

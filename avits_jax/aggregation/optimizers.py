@@ -10,7 +10,13 @@ from jaxtyping import Array, Float
 
 from avits_jax.aggregation.checks import check_choice
 from avits_jax.aggregation.lbfgs import lbfgs_init, lbfgs_step
+from avits_jax.aggregation.serialization import register_optax_states
 from avits_jax.types import PyTree
+
+register_optax_states()
+
+# Squares of larger gradients, which adaptive optimisers sum, would not be finite.
+_LARGEST_GRADIENT = 1e15
 
 Loss = Callable[[Float[Array, " V"]], Float[Array, ""]]
 Step = Callable[[Loss, Float[Array, " V"], PyTree], tuple[Float[Array, " V"], PyTree]]
@@ -75,13 +81,14 @@ def make_optimizer(
 
 
 def _from_optax(transformation: optax.GradientTransformation) -> Optimizer:
-    """Wrap an optax transformation: one update per step."""
+    """Wrap an optax transformation: one update per step, on bounded gradients."""
     extended = optax.with_extra_args_support(transformation)
 
     def step(
         loss: Loss, params: Float[Array, " V"], state: PyTree
     ) -> tuple[Float[Array, " V"], PyTree]:
         value, grad = jax.value_and_grad(loss)(params)
+        grad = jnp.clip(grad, -_LARGEST_GRADIENT, _LARGEST_GRADIENT)
         # optax multiplies its integer step count with floats.
         with jax.numpy_dtype_promotion("standard"):
             updates, state = extended.update(

@@ -3,17 +3,22 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from avits_jax.aggregation.checks import check_num_verifiers, split_failed
-from avits_jax.types import Aggregator, PyTree, Rewards, Scores
+from avits_jax.types import Aggregator, PyTree
+
+# Rewards of one prompt's candidates, or of several prompts'.
+ManyRewards = Float[Array, "*P N V"]
+ManyScores = Float[Array, "*P N"]
 
 Calibrate = Callable[
     [Float[Array, "N V"], Bool[Array, " N"], PyTree], Float[Array, "N V"]
 ]
-Learn = Callable[[Float[Array, "N V"], Bool[Array, " N"], PyTree], PyTree]
+Learn = Callable[[ManyRewards, Bool[Array, "*P N"], PyTree], PyTree]
 
 
 @dataclass(frozen=True)
@@ -21,27 +26,30 @@ class SeparableScore:
     """The ``score`` of a separable aggregator, with its terms at hand.
 
     Attributes:
-        contributions: ``(rewards [N, V], state) -> [N, V]``; rows sum to the scores.
+        contributions: ``(rewards, state) -> terms`` of the same shape, ``[N, V]`` or
+            ``[P, N, V]``; their sums over verifiers are the scores.
     """
 
-    contributions: Callable[[Rewards, PyTree], Rewards]
+    contributions: Callable[[ManyRewards, PyTree], ManyRewards]
 
-    def __call__(self, rewards: Rewards, state: PyTree) -> Scores:
-        """Return scores ``[N]`` float32, -inf for failed candidates."""
-        return jnp.sum(self.contributions(rewards, state), axis=1)
+    def __call__(self, rewards: ManyRewards, state: PyTree) -> ManyScores:
+        """Return scores ``[N]`` or ``[P, N]`` float32, -inf for failed candidates."""
+        return jnp.sum(self.contributions(rewards, state), axis=-1)
 
 
-def contributions(aggregator: Aggregator, rewards: Rewards, state: PyTree) -> Rewards:
+def contributions(
+    aggregator: Aggregator, rewards: ManyRewards, state: PyTree
+) -> ManyRewards:
     """Return what each verifier adds to each candidate's score.
 
     Args:
         aggregator: one of this package's aggregators.
-        rewards: ``[N, V]`` raw rewards.
+        rewards: ``[N, V]`` or ``[P, N, V]`` raw rewards.
         state: the aggregator's state.
 
     Returns:
-        ``[N, V]`` float32, weighted and on the aggregator's common scale. Rows sum to
-        ``aggregator.score(rewards, state)``; rows of failed candidates are -inf.
+        the same shape, float32, weighted and on the aggregator's common scale. Rows sum
+        to ``aggregator.score(rewards, state)``; rows of failed candidates are -inf.
 
     Raises:
         TypeError: the aggregator's score is not a sum over verifiers.
@@ -65,27 +73,37 @@ def separable(
     """Build an aggregator with ``score_i = sum_k w_k calibrate(rewards)_ik``.
 
     ``learn`` and ``calibrate`` get float32 rewards, zero where a candidate failed, and
-    the mask of candidates that did not fail.
+    the mask of candidates that did not fail. ``learn`` sees all prompts at once,
+    ``calibrate`` one at a time: each prompt's candidates are a population of their own.
 
     Args:
         weights: ``[V]`` float32, as `check_weights` returns them.
         init: ``(num_verifiers) -> state``.
-        learn: ``(rewards, valid, state) -> state``.
-        calibrate: ``(rewards, valid, state) -> [N, V]``.
+        learn: ``(rewards, valid, state) -> state``; leading axes ``[N]`` or ``[P, N]``.
+        calibrate: ``(rewards [N, V], valid [N], state) -> [N, V]``.
     """
 
     def init_checked(num_verifiers: int) -> PyTree:
         check_num_verifiers(num_verifiers, weights)
-        return init(num_verifiers)
+        # Leaves of their own buffers: a fresh state can be donated.
+        return jax.tree.map(jnp.copy, init(num_verifiers))
 
-    def terms(rewards: Rewards, state: PyTree) -> Rewards:
-        rewards, valid = split_failed(rewards, weights.size)
+    def of_prompt(
+        rewards: Float[Array, "N V"], valid: Bool[Array, " N"], state: PyTree
+    ) -> Float[Array, "N V"]:
         weighted = weights[None] * calibrate(rewards, valid, state)
         return jnp.where(valid[:, None], weighted, -jnp.inf)
 
+    def terms(rewards: ManyRewards, state: PyTree) -> ManyRewards:
+        values, valid = split_failed(rewards, weights.size)
+        of_each = jax.vmap(of_prompt, (0, 0, None)) if valid.ndim > 1 else of_prompt
+        return of_each(values, valid, state)
+
     score = SeparableScore(terms)
 
-    def update(rewards: Rewards, state: PyTree) -> tuple[Scores, PyTree]:
+    def update(rewards: ManyRewards, state: PyTree) -> tuple[ManyScores, PyTree]:
+        # A state that was kept on the host holds NumPy arrays.
+        state = jax.tree.map(jnp.asarray, state)
         state = learn(*split_failed(rewards, weights.size), state)
         return score(rewards, state), state
 

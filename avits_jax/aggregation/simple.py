@@ -3,9 +3,11 @@
 They follow the ``score_method`` branches of kaistmm/ITS-AVGen
 (``javisdit/schedulers/rf/__init__.py`` and ``reward_util.py``), the code of
 "Inference-Time Scaling for Joint Audio-Video Generation" (arXiv 2606.03183), for any
-number of verifiers. Unlike there, a candidate with a NaN or infinite reward is left out
-of every statistic and scored -inf. As there, a column without spread (one candidate,
-say) passes through unscaled.
+number of verifiers. Unlike there, a candidate with a NaN or infinite reward, or one
+beyond `LARGEST_REWARD`, is left out of every statistic and scored -inf. As there, a
+column without spread (one candidate, say) passes through unscaled. A population is the
+candidates of one prompt: of each, where rewards are ``[P, N, V]``, and of each shard
+under `jax.vmap` or `jax.shard_map`.
 """
 
 import jax.numpy as jnp
@@ -18,13 +20,15 @@ from avits_jax.aggregation.checks import (
     check_weights,
 )
 from avits_jax.aggregation.moments import (
+    AxisName,
     Moments,
     batch_moments,
     empty_moments,
     merge_moments,
+    moments_over_axis,
     variance,
 )
-from avits_jax.aggregation.separable import Calibrate, separable
+from avits_jax.aggregation.separable import Calibrate, ManyRewards, separable
 from avits_jax.types import Aggregator, PyTree
 
 
@@ -123,7 +127,7 @@ def zscore_candidate(weights: Column) -> Aggregator:
     )
 
 
-def zscore_history(weights: Column) -> Aggregator:
+def zscore_history(weights: Column, *, axis_name: AxisName | None = None) -> Aggregator:
     """Build the weighted sum of z-scores about all rewards seen so far.
 
     As `zscore_candidate`, with the mean and deviation of every reward passed to
@@ -132,6 +136,7 @@ def zscore_history(weights: Column) -> Aggregator:
 
     Args:
         weights: ``[V]``, finite, non-negative, not all zero.
+        axis_name: a mapped axis whose shards learn from each other, as in `arw`.
 
     Raises:
         TypeError: ``weights`` are not numbers.
@@ -139,9 +144,10 @@ def zscore_history(weights: Column) -> Aggregator:
     """
 
     def learn(
-        rewards: Float[Array, "N V"], valid: Bool[Array, " N"], state: Moments
+        rewards: ManyRewards, valid: Bool[Array, "*P N"], state: Moments
     ) -> Moments:
-        return merge_moments(state, batch_moments(rewards, valid))
+        batch = moments_over_axis(batch_moments(rewards, valid), axis_name)
+        return merge_moments(state, batch)
 
     return separable(
         check_weights(weights),
@@ -155,7 +161,7 @@ def _stateless(weights: Column, calibrate: Calibrate) -> Aggregator:
     """Build an aggregator that looks at the present population only."""
 
     def learn(
-        rewards: Float[Array, "N V"], valid: Bool[Array, " N"], state: PyTree
+        rewards: ManyRewards, valid: Bool[Array, "*P N"], state: PyTree
     ) -> PyTree:
         return state
 

@@ -1,59 +1,89 @@
-"""The generators that there are."""
+"""The one table of generators: add a family here, and everything else finds it."""
 
-from avits_jax.catalogue.records import Download, Info, converted, shipped
+from collections.abc import Sequence
+from typing import NamedTuple
 
-JAVISDIT, JAVISDIT_TINY = "javisdit-v0.1", "javisdit-tiny"
-_UNSTATED = "licence not stated"
-# Gigabytes are those of float32 weights; half as many where bfloat16 is published.
-_JAVISDIT_DOWNLOADS = (
-    Download("transformer/", "JavisVerse/JavisDiT-v0.1-jav-240p4s", 14.9, _UNSTATED),
-    Download(
-        "prior/",
-        "JavisVerse/JavisDiT-v0.1-prior",
-        1.5,
-        f"{_UNSTATED}; holds ImageBind's text tower: CC BY-NC-SA 4.0",
+from avits_jax.catalogue.records import Info, converted, shipped
+
+
+class Family(NamedTuple):
+    """A generator by name, and where its code is.
+
+    Attributes:
+        name: on the command line, in code, and in checkpoints (``MODEL.name``).
+        description: one line for listings.
+        module: dotted path of the module that owes ``MODEL``, its networks as records
+            (`avits_jax.weights.model.Model`), and ``make(configs, files, *, ...) ->
+            Generator``: sizes by part, the checkpoint's folder or None, and the model's
+            own options as keyword arguments with defaults and a line each in the
+            docstring. It is imported when it is needed.
+        licence: of the weights, in a few words.
+        checkpoint: folder of its weights among the checkpoints.
+        shipped: the weights come with the package.
+        convert: its name for tools/convert.py; "" where nothing is converted.
+        reduced: the small form (``MODEL.reduced``), always with random weights; its
+            ``make`` is called with ``reduced=True``.
+    """
+
+    name: str
+    description: str
+    module: str
+    licence: str
+    checkpoint: str = ""
+    shipped: bool = False
+    convert: str = ""
+    reduced: bool = False
+
+
+_JAVISDIT = "avits_jax.generators.javisdit.load"
+
+FAMILIES: tuple[Family, ...] = (
+    Family(
+        "mini",
+        "a coloured shape bounces with a sound: 2 s, 32x32, for trying out",
+        "avits_jax.generators.mini.load",
+        "Apache-2.0",
+        checkpoint="mini/generator",
+        shipped=True,
     ),
-    Download("t5/", "DeepFloyd/t5-v1_1-xxl", 19.0, _UNSTATED),
-    Download("video_vae/", "hpcai-tech/OpenSora-VAE-v1.2", 1.6, _UNSTATED),
-    Download(
-        "audio_vae/vae/ and audio_vae/vocoder/",
-        "cvssp/audioldm2",
-        0.45,
-        "CC BY-NC-SA 4.0",
+    Family(
+        "javisdit-v0.1",
+        "JavisDiT v0.1: joint audio and video from text, 240p, 2 s to 32 s",
+        _JAVISDIT,
+        "CC BY-NC-SA 4.0 in part",
+        checkpoint="javisdit-v0.1",
+        convert="javisdit",
+    ),
+    Family(
+        "javisdit-tiny",
+        "JavisDiT with small networks and random weights: noise, for trying out",
+        _JAVISDIT,
+        "Apache-2.0",
+        reduced=True,
     ),
 )
-_JAVISDIT_NOTICE = (
-    "JavisDiT's prior holds ImageBind's text tower, and its sound decoder is "
-    "AudioLDM2's: both are licensed for non-commercial use only (CC BY-NC-SA 4.0)"
-)
 
 
-def infos() -> list[Info]:
-    """Return what is known of every generator."""
-    return [
-        Info(
-            "mini",
-            "a coloured shape bounces with a sound: 2 s, 32x32, for trying out",
-            "nothing",
-            "Apache-2.0",
-            shipped("mini/generator"),
-        ),
-        Info(
-            JAVISDIT,
-            "JavisDiT v0.1: joint audio and video from text, 240p, 2 s to 32 s",
-            ", ".join(each.repository for each in _JAVISDIT_DOWNLOADS),
-            "CC BY-NC-SA 4.0 in part",
-            converted(JAVISDIT),
-            _JAVISDIT_DOWNLOADS,
-            "javisdit",
-            _JAVISDIT_NOTICE,
-        ),
-        Info(
-            JAVISDIT_TINY,
-            "JavisDiT with small networks and random weights: noise, for trying out",
-            "nothing",
-            "Apache-2.0",
-            None,
-            random=True,
-        ),
-    ]
+def infos(families: Sequence[Family] = FAMILIES) -> list[Info]:
+    """Return what is known of every generator.
+
+    Args:
+        families: the table.
+    """
+    return [_info(family) for family in families]
+
+
+def _info(family: Family) -> Info:
+    folder = None
+    if family.checkpoint:
+        home = shipped if family.shipped else converted
+        folder = home(family.checkpoint)
+    return Info(
+        family.name,
+        family.description,
+        family.licence,
+        folder,
+        "" if family.shipped or family.reduced else family.module,
+        family.convert,
+        family.reduced,
+    )

@@ -1,28 +1,16 @@
 """What is known of each model and verifier, for listings and error messages."""
 
 import difflib
+import importlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from avits_jax.files.resources import data_folder
 
-
-class Download(NamedTuple):
-    """A public file, or a folder of files, that a conversion reads.
-
-    Attributes:
-        what: file or folder, as the repository names it.
-        repository: where it is published.
-        gigabytes: size of the download.
-        licence: of the weights, as far as it is known.
-    """
-
-    what: str
-    repository: str
-    gigabytes: float
-    licence: str
+if TYPE_CHECKING:
+    from avits_jax.weights.model import Download, Model
 
 
 class Info(NamedTuple):
@@ -31,24 +19,36 @@ class Info(NamedTuple):
     Attributes:
         name: as on the command line.
         description: what it does.
-        needs: weights that must be fetched and converted first, or "nothing".
         licence: of the weights.
         folder: of its checkpoint; None where it has no weights.
-        downloads: what the conversion reads.
+        module: dotted path of the module whose ``MODEL`` lists what is fetched and what
+            its user must know of the licence; "" where nothing is fetched.
         convert: name of the model for tools/convert.py.
-        notice: what its user must know of its licence, or "".
         random: it has random weights, always.
     """
 
     name: str
     description: str
-    needs: str
     licence: str
     folder: Path | None
-    downloads: tuple[Download, ...] = ()
+    module: str = ""
     convert: str = ""
-    notice: str = ""
     random: bool = False
+
+    @property
+    def downloads(self) -> tuple["Download", ...]:
+        """Return what the conversion reads."""
+        return self._model.downloads if self.module else ()
+
+    @property
+    def notice(self) -> str:
+        """Return what its user must know of its licence, or ""."""
+        return self._model.notice if self.module else ""
+
+    @property
+    def _model(self) -> "Model":
+        # Networks are imported when they are asked for: listing mini needs none.
+        return importlib.import_module(self.module).MODEL
 
     @property
     def present(self) -> bool:

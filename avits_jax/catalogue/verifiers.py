@@ -1,114 +1,151 @@
-"""The verifiers that there are, by family: one network folder, one set of weights."""
+"""The one table of verifiers, by family: one network, one set of weights."""
 
+import math
 from typing import NamedTuple
 
-from avits_jax.catalogue.records import Download, Info, converted, shipped
+from avits_jax.catalogue.records import Info, converted, shipped
 
-NON_COMMERCIAL = (
-    "ImageBind's weights are licensed for non-commercial use only (CC BY-NC-SA 4.0)"
-)
+_ANY = (-math.inf, math.inf)
+_COSINE = (-1.0, 1.0)
+_LOG_PROBABILITY = (-math.inf, 0.0)
 
 
-class Family(NamedTuple):
+class Output(NamedTuple):
+    """One reward of a family.
+
+    Attributes:
+        description: what it measures.
+        range: lowest and highest value that it can take.
+        prior: mean and standard deviation of its rewards, where measured or published.
+    """
+
+    description: str
+    range: tuple[float, float]
+    prior: tuple[float, float] | None = None
+
+
+class VerifierFamily(NamedTuple):
     """Verifiers that one network gives.
 
     Attributes:
-        module: folder under `avits_jax.verifiers` whose ``verifier.py`` makes them.
-        outputs: name -> what it measures.
-        checkpoint: folder of the converted weights, "" where there are none.
-        downloads: what is converted.
-        notice: what the user must know of the licence, or "".
+        module: folder under `avits_jax.verifiers` whose ``parts.py`` has the network as
+            ``MODEL`` and whose ``verifier.py`` makes the verifiers.
+        outputs: name -> reward.
+        licence: of the weights.
+        checkpoint: folder of the converted weights, and name of the model for
+            tools/convert.py; "" where there are none.
         settings: arguments of its ``make`` that trade work for exactness.
     """
 
     module: str
-    outputs: dict[str, str]
+    outputs: dict[str, Output]
+    licence: str = "no weights"
     checkpoint: str = ""
-    downloads: tuple[Download, ...] = ()
-    notice: str = ""
     settings: tuple[str, ...] = ()
 
 
 FAMILIES = (
-    Family(
+    VerifierFamily(
         "imagebind",
         {
-            "javis_score": "audio-video synchrony: each window's worst frames "
-            "against its sound (cosine)",
-            "avh_score": "audio-video agreement: all frames against the sound (cosine)",
-            "av_ib": "audio-video agreement of short clips (cosine)",
-            "ta_ib": "text-audio agreement (cosine)",
-            "tv_ib": "text-video agreement (cosine)",
-        },
-        "imagebind",
-        (
-            Download(
-                "imagebind_huge.pth",
-                "facebookresearch/ImageBind",
-                4.8,
-                "CC BY-NC-SA 4.0",
+            "javis_score": Output(
+                "audio-video synchrony: each window's worst frames against its sound "
+                "(cosine)",
+                _COSINE,
             ),
-        ),
-        NON_COMMERCIAL,
+            "avh_score": Output(
+                "audio-video agreement: all frames against the sound (cosine)", _COSINE
+            ),
+            "av_ib": Output("audio-video agreement of short clips (cosine)", _COSINE),
+            "ta_ib": Output("text-audio agreement (cosine)", _COSINE),
+            "tv_ib": Output("text-video agreement (cosine)", _COSINE),
+        },
+        "CC BY-NC-SA 4.0",
+        "imagebind",
         ("frame_rate", "share_frames"),
     ),
-    Family(
+    VerifierFamily(
         "video_reward",
         {
-            "video_reward": "text-video alignment, normalised (the paper's reward)",
-            "video_reward_vq": "visual quality, normalised",
-            "video_reward_mq": "motion quality, normalised",
-            "video_reward_overall": "sum of alignment, visual and motion quality",
-            "video_reward_raw_ta": "text-video alignment as the network gives it",
-            "video_reward_raw_vq": "visual quality as the network gives it",
-            "video_reward_raw_mq": "motion quality as the network gives it",
-        },
-        "video-reward",
-        (
-            Download("all files", "KwaiVGI/VideoReward", 4.7, "Apache-2.0"),
-            Download(
-                "base/ (its tokenizer; its weights with the adapter alone)",
-                "Qwen/Qwen2-VL-2B-Instruct",
-                4.4,
-                "Apache-2.0",
+            "video_reward": Output(
+                "text-video alignment, normalised (the paper's reward)", _ANY
             ),
-        ),
+            "video_reward_vq": Output("visual quality, normalised", _ANY),
+            "video_reward_mq": Output("motion quality, normalised", _ANY),
+            "video_reward_overall": Output(
+                "sum of alignment, visual and motion quality", _ANY
+            ),
+            "video_reward_raw_ta": Output(
+                "text-video alignment as the network gives it", _ANY
+            ),
+            "video_reward_raw_vq": Output(
+                "visual quality as the network gives it", _ANY
+            ),
+            "video_reward_raw_mq": Output(
+                "motion quality as the network gives it", _ANY
+            ),
+        },
+        "Apache-2.0",
+        "video-reward",
     ),
-    Family(
+    VerifierFamily(
         "clap",
-        {"clap": "text-audio agreement (cosine)"},
+        {"clap": Output("text-audio agreement (cosine)", _COSINE)},
+        "Apache-2.0",
         "clap",
-        (Download("all files", "laion/clap-htsat-unfused", 0.6, "Apache-2.0"),),
     ),
-    Family(
+    VerifierFamily(
         "vqa_score",
-        {"vqa_score": 'text-video agreement: likelihood of the answer "Yes"'},
+        {
+            "vqa_score": Output(
+                'text-video agreement: likelihood of the answer "Yes"', (0.0, 1.0)
+            )
+        },
+        "Apache-2.0",
         "vqa-score",
-        (
-            Download("all files", "zhiqiulin/clip-flant5-xxl", 23.0, "Apache-2.0"),
-            Download("tokenizer", "google/flan-t5-xxl", 0.003, "Apache-2.0"),
-        ),
-        settings=("num_frames",),
+        ("num_frames",),
     ),
-    Family("av_align", {"av_align": "onsets of the sound against bursts of motion"}),
-    Family(
+    VerifierFamily(
+        "av_align",
+        {
+            "av_align": Output(
+                "onsets of the sound against bursts of motion", (0.0, math.inf)
+            )
+        },
+    ),
+    VerifierFamily(
         "desync",
         {
-            "desync": "minus the offset of picture and sound in seconds (most likely)",
-            "desync_smooth": "minus the same offset, expected: smooth, for search",
+            "desync": Output(
+                "minus the offset of picture and sound in seconds (most likely)",
+                (-2.0, 0.0),
+            ),
+            "desync_smooth": Output(
+                "minus the same offset, expected: smooth, for search", (-2.0, 0.0)
+            ),
         },
+        "MIT",
         "synchformer",
-        (Download("synchformer_state_dict.pth", "hkchengrex/MMAudio", 1.0, "MIT"),),
     ),
 )
 MINI = {
-    "mini_tv": "text-video match of mini's clips (log-probability)",
-    "mini_ta": "text-audio match of mini's clips (log-probability)",
-    "mini_av": "audio-video synchrony of mini's clips (log-probability)",
+    "mini_tv": Output(
+        "text-video match of mini's clips (log-probability)", _LOG_PROBABILITY
+    ),
+    "mini_ta": Output(
+        "text-audio match of mini's clips (log-probability)", _LOG_PROBABILITY
+    ),
+    "mini_av": Output(
+        "audio-video synchrony of mini's clips (log-probability)", _LOG_PROBABILITY
+    ),
+}
+OUTPUTS: dict[str, Output] = {
+    **MINI,
+    **{name: each for family in FAMILIES for name, each in family.outputs.items()},
 }
 
 
-def family_of(name: str) -> Family:
+def family_of(name: str) -> VerifierFamily:
     """Return the family that a known name belongs to; not for mini's."""
     return next(family for family in FAMILIES if name in family.outputs)
 
@@ -116,24 +153,23 @@ def family_of(name: str) -> Family:
 def infos() -> list[Info]:
     """Return what is known of every verifier."""
     found = [
-        Info(name, text, "nothing", "Apache-2.0", shipped(f"mini/{name}"))
-        for name, text in MINI.items()
+        Info(name, each.description, "Apache-2.0", shipped(f"mini/{name}"))
+        for name, each in MINI.items()
     ]
     for family in FAMILIES:
-        found += [_info(family, name, text) for name, text in family.outputs.items()]
+        found += [
+            _info(family, name, each.description)
+            for name, each in family.outputs.items()
+        ]
     return found
 
 
-def _info(family: Family, name: str, text: str) -> Info:
-    needs = ", ".join(each.repository for each in family.downloads)
-    licences = dict.fromkeys(each.licence for each in family.downloads)
+def _info(family: VerifierFamily, name: str, text: str) -> Info:
     return Info(
         name,
         text,
-        needs or "nothing",
-        ", ".join(licences) or "no weights",
+        family.licence,
         converted(family.checkpoint) if family.checkpoint else None,
-        family.downloads,
+        f"avits_jax.verifiers.{family.module}.parts",
         family.checkpoint,
-        family.notice,
     )

@@ -2,10 +2,10 @@
 
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
-from avits_jax import aggregation
-from avits_jax.aggregation.moments import variance
+from avits_jax import aggregation, runs
 from avits_jax.cli.errors import CliError, as_cli_error, check_known
 from avits_jax.cli.options import SearchOptions
 from avits_jax.types import Aggregator, PyTree
@@ -95,14 +95,11 @@ def learned_sigmas(chosen: Chosen, state: PyTree) -> list[float | None]:
 
     None where the aggregator has none, or has not seen enough rewards to know it.
     """
-    if isinstance(state, aggregation.ArwState):
-        return [float(sigma) for sigma in aggregation.sigmas(state)]
-    if isinstance(state, aggregation.Moments):
-        variances = np.asarray(variance(state))
-        return [float(np.sqrt(v)) if v > 0 else None for v in variances]
-    return list(chosen.parameters.get("std", [None] * len(chosen.weights)))
+    known = chosen.parameters.get("std")
+    return list(known or runs.learned_sigmas(state, len(chosen.weights)))
 
 
 def calibrated_rewards(chosen: Chosen, rewards: Any, state: PyTree) -> np.ndarray:
     """Return rewards ``[N, V]`` on the aggregator's common scale, before weighting."""
+    rewards = jnp.asarray(rewards)
     return np.asarray(aggregation.contributions(chosen.unweighted, rewards, state))

@@ -1,17 +1,20 @@
 """Load a generator and verifiers by name, and encode the prompt for them."""
 
-import os
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from jax.sharding import Mesh
-
-from avits_jax.catalogue.records import Info
+from avits_jax.catalogue.generators import FAMILIES, Family
+from avits_jax.catalogue.resolve import Resolution, resolve
+from avits_jax.catalogue.verifiers import MINI
 from avits_jax.cli import memory
-from avits_jax.cli.errors import CliError, as_cli_error, check_known
+from avits_jax.cli.compiled import Checked
+from avits_jax.cli.devices import ONE_MACHINE, Machine
+from avits_jax.cli.errors import CliError, as_cli_error
 from avits_jax.cli.labels import warnings_told
+from avits_jax.cli.model_options import STEPS, model_options
 from avits_jax.cli.options import ModelOptions
 from avits_jax.parallel.mesh import MODEL
+from avits_jax.runs import text_apart
 from avits_jax.types import Cond, Generator, Params, Verifier
 
 MINI_MODEL = "mini"
@@ -25,125 +28,92 @@ class Backend(NamedTuple):
         generator: the generator.
         verifiers: in the order of their columns.
         params: weights of both.
-        random: names of those whose weights are drawn, and mean nothing.
-        notices: what the user must know of licences.
+        names: what their names stand for.
+        takes: names of the generator's own options.
     """
 
     generator: Generator
     verifiers: tuple[Verifier, ...]
     params: Params
-    random: tuple[str, ...] = ()
-    notices: tuple[str, ...] = ()
+    names: Resolution
+    takes: tuple[str, ...] = (STEPS,)
 
 
-def check_names(
-    model: str, verifiers: tuple[str, ...], random_weights: bool = False
-) -> None:
-    """Raise CliError for what is unknown, or has no weights; loads nothing.
+def resolve_names(
+    model: str,
+    verifiers: Sequence[str],
+    random_weights: bool = False,
+    families: Sequence[Family] = FAMILIES,
+) -> Resolution:
+    """Return what the names on the command line stand for; loads nothing.
 
     Args:
-        model: name or checkpoint folder; "" for none.
+        model: name or checkpoint folder; "" for no model.
         verifiers: as the command line names them.
         random_weights: missing weights will be drawn.
+        families: the table of generators.
+
+    Raises:
+        CliError: a name is unknown, has no weights, or verifiers of mini shall judge
+            clips of another model.
     """
-    from avits_jax import generators
-
-    infos = {info.name: info for info in generators.available()}
-    if _names_folder(model) and not Path(model).is_dir():
-        raise CliError(f"--model {model}: no such checkpoint folder")
-    if model in infos:
-        _check_present(infos[model], random_weights)
-    elif model and not Path(model).is_dir():
-        check_known("model", model, infos)
-    check_verifier_names(verifiers, random_weights)
-    if model in infos and model != MINI_MODEL:
-        _refuse_minis(model, verifiers)
-
-
-def check_verifier_names(names: tuple[str, ...], random_weights: bool) -> None:
-    """Raise CliError for verifiers that are unknown, or have no weights."""
-    from avits_jax import verifiers
-    from avits_jax.catalogue.names import parse
-
-    infos = {info.name: info for info in verifiers.available()}
-    for name in names:
-        with as_cli_error():
-            request = parse(name)
-        check_known("verifier", request.name, infos)
-        if not request.checkpoint:
-            _check_present(infos[request.name], random_weights)
+    with as_cli_error():
+        names = resolve(model, verifiers, random_weights, families)
+    minis = [each.name for each in names.verifiers if each.request.name in MINI]
+    if minis and names.model and names.model.info.name != MINI_MODEL:
+        raise CliError(
+            f"{', '.join(minis)} judge clips of mini alone; for {model} name others: "
+            f"--verifiers {PAPER_VERIFIERS}"
+        )
+    return names
 
 
 def load(
-    options: ModelOptions, verifiers: tuple[str, ...], mesh: Mesh | None = None
+    options: ModelOptions, names: Resolution, machine: Machine = ONE_MACHINE
 ) -> Backend:
-    """Load a generator and verifiers.
+    """Load a generator and verifiers; the generator's ``encode`` runs its text tower.
 
     Args:
-        options: which generator, its sizes and weights.
-        verifiers: names.
-        mesh: devices that large weights are read onto; None for the default one.
+        options: of the generator, and the type of weights.
+        names: of `resolve_names`; a generator and at least one verifier.
+        machine: what weights are read onto.
 
     Raises:
-        CliError: a checkpoint is missing, damaged or of another model, an option is
-            refused, or the weights do not fit into memory.
+        CliError: a checkpoint is damaged or of another model, an option is refused, or
+            the weights do not fit into memory.
     """
     from avits_jax import generators
     from avits_jax import verifiers as stack
 
+    assert names.model is not None
     settings: dict[str, Any] = {}
     if options.frame_rate is not None:
         settings["frame_rate"] = options.frame_rate
     with as_cli_error():
+        known = generators.options(names.model.name, names.families)
+        own = model_options(options, names.model.info.name, known)
+        mesh = machine.mesh
         shards = 1 if mesh is None else mesh.shape[MODEL]
-        memory.check_weights(options, verifiers, shards)
+        memory.check_weights(names, options.dtype, shards)
         generator, generator_params = generators.load(
-            options.model,
-            num_steps=options.steps,
-            guidance_scale=options.guidance_scale,
-            resolution=options.resolution,
-            aspect_ratio=options.aspect_ratio,
-            duration=options.duration,
+            names.model,
+            families=names.families,
             dtype=options.dtype,
-            random_weights=options.random_weights,
             mesh=mesh,
+            **own,
         )
         judges, judge_params = stack.load(
-            verifiers,
+            names.verifiers,
             fps=generator.fps,
             sample_rate=generator.sample_rate,
             dtype=options.dtype,
-            random_weights=options.random_weights,
             mesh=mesh,
             **settings,
         )
-        drawn = generators.random_ones(options.model, options.random_weights)
-        drawn += stack.random_ones(verifiers, options.random_weights)
+    devices = machine.devices._replace(compiled=Checked)
+    generator, generator_params = text_apart(generator, generator_params, devices)
     params = Params(generator_params, tuple(judge_params))
-    notices = licence_notices(options.model, verifiers, drawn)
-    return Backend(generator, tuple(judges), params, drawn, notices)
-
-
-def licence_notices(
-    model: str, verifiers: tuple[str, ...], drawn: tuple[str, ...]
-) -> tuple[str, ...]:
-    """Return what the user must know of the weights that are read, each once.
-
-    Args:
-        model: name or checkpoint folder; "" for none.
-        verifiers: names.
-        drawn: those of both whose weights are drawn.
-    """
-    from avits_jax import generators
-    from avits_jax import verifiers as stack
-    from avits_jax.catalogue.names import parse
-
-    infos = {info.name: info for info in generators.available()}
-    infos |= {info.name: info for info in stack.available()}
-    used = [name for name in (model, *verifiers) if name not in drawn]
-    names = [name if name == model else parse(name).name for name in used]
-    found = [infos[name].notice for name in names if name in infos]
-    return tuple(dict.fromkeys(notice for notice in found if notice))
+    return Backend(generator, tuple(judges), params, names, tuple(known))
 
 
 def encode(backend: Backend, prompt: str) -> Cond:
@@ -156,23 +126,3 @@ def encode(backend: Backend, prompt: str) -> Cond:
 
     with as_cli_error(), warnings_told():
         return avits_jax.encode_prompt(prompt, backend.generator, backend.verifiers)
-
-
-def _refuse_minis(model: str, names: tuple[str, ...]) -> None:
-    from avits_jax.catalogue.verifiers import MINI
-
-    minis = [name for name in names if name in MINI]
-    if minis:
-        raise CliError(
-            f"{', '.join(minis)} judge clips of mini alone; for {model} name others: "
-            f"--verifiers {PAPER_VERIFIERS}"
-        )
-
-
-def _check_present(info: Info, random_weights: bool) -> None:
-    if not (info.present or random_weights):
-        raise CliError(info.missing)
-
-
-def _names_folder(model: str) -> bool:
-    return "/" in model or os.sep in model

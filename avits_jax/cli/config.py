@@ -82,6 +82,8 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
     """Return a TOML value as the field's type."""
     kinds = [kind for kind in _alternatives(hint) if kind is not type(None)]
     for kind in kinds:
+        if kind == tuple[str, ...] and isinstance(value, dict):  # [set]
+            return tuple(f"{name}={_written(entry)}" for name, entry in value.items())
         if typing.get_origin(kind) is tuple and isinstance(value, list):
             item = typing.get_args(kind)[0]
             return tuple(_convert(entry, item, where) for entry in value)
@@ -93,6 +95,11 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
             return value
     accepted = " or ".join(_kind_name(kind) for kind in kinds)
     raise CliError(f"{where} must be {accepted}, got {value!r}")
+
+
+def _written(value: Any) -> str:
+    """Return a value of a table as it is written on the command line."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:

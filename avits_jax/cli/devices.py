@@ -3,50 +3,35 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax
 
 from avits_jax.cli.errors import FAILED, CliError, as_cli_error
 from avits_jax.cli.options import DeviceOptions
-from avits_jax.runs import ALONE, Host
-from avits_jax.types import Params, PyTree, SearchOutput
+from avits_jax.runs import ALONE, ONE_DEVICE, Devices, Host
+from avits_jax.types import PyTree
 
 
-def _same(value: Any) -> Any:
-    return value
-
-
-class Devices(NamedTuple):
-    """How a search is laid over devices; the default is one device of one host.
+class Machine(NamedTuple):
+    """What a run works on; the default is one device of one host.
 
     Attributes:
-        bind: like `functools.partial`: binds a search's keyword arguments, among them
-            ``generator`` and ``verifiers``; the result takes the positional ones.
-        place: lays weights over the devices.
-        share: copies a key, a condition and a state to all of them.
-        fetch: brings results to every host, as NumPy arrays.
-        guarded: context of a search; says it plainly when another host is gone.
+        devices: how its search is laid over devices.
         host: this process among the hosts.
         mesh: where large weights are read to; None for the one device.
     """
 
-    bind: Callable[..., Callable[..., SearchOutput]] = functools.partial
-    place: Callable[[Params], Params] = _same
-    share: Callable[[PyTree], PyTree] = _same
-    fetch: Callable[[PyTree], PyTree] = jax.device_get
-    guarded: Callable[[], contextlib.AbstractContextManager[None]] = (
-        contextlib.nullcontext
-    )
+    devices: Devices = ONE_DEVICE
     host: Host = ALONE
     mesh: jax.sharding.Mesh | None = None
 
 
-ONE_DEVICE = Devices()
+ONE_MACHINE = Machine()
 
 
-def choose_devices(options: DeviceOptions) -> Devices:
+def choose_devices(options: DeviceOptions) -> Machine:
     """Join the other hosts, if any are asked for, and choose the devices.
 
     Must come before anything else uses JAX.
@@ -60,7 +45,7 @@ def choose_devices(options: DeviceOptions) -> Devices:
         getattr(options, field.name) == getattr(defaults, field.name)
         for field in dataclasses.fields(DeviceOptions)
     ):
-        return ONE_DEVICE
+        return ONE_MACHINE
     from avits_jax.parallel.hosts import initialize
     from avits_jax.parallel.mesh import make_mesh
 
@@ -73,36 +58,22 @@ def choose_devices(options: DeviceOptions) -> Devices:
         return _over(make_mesh(model=sharing, num_devices=options.devices))
 
 
-def _over(mesh: jax.sharding.Mesh) -> Devices:
+def _over(mesh: jax.sharding.Mesh) -> Machine:
     from avits_jax.parallel.hosts import is_writer
     from avits_jax.parallel.mesh import CANDIDATE, MODEL
-    from avits_jax.parallel.place import replicate, to_host
+    from avits_jax.parallel.place import place_params, replicate, to_host
     from avits_jax.parallel.search import POPULATION, shard_search
 
     # Weights that devices share are never brought together on one of them.
     population = POPULATION if mesh.shape[MODEL] == 1 else (CANDIDATE,)
-    return Devices(
+    devices = Devices(
         bind=functools.partial(shard_search, mesh=mesh, population=population),
-        place=functools.partial(_place, mesh=mesh),
+        place=functools.partial(place_params, mesh=mesh),
         share=functools.partial(replicate, mesh=mesh),
         fetch=to_host,
         guarded=_watched,
-        host=Host(is_writer(), _from_writer),
-        mesh=mesh,
     )
-
-
-def _place(params: Params, mesh: jax.sharding.Mesh) -> Params:
-    """Copy weights to all devices, but for those that were read onto them."""
-    from avits_jax.parallel.place import replicate
-
-    def put(leaf: Any) -> Any:
-        sharding = getattr(leaf, "sharding", None)
-        if isinstance(sharding, jax.sharding.NamedSharding) and sharding.mesh == mesh:
-            return leaf
-        return replicate(leaf, mesh)
-
-    return jax.tree.map(put, params)
+    return Machine(devices, Host(is_writer(), _from_writer), mesh)
 
 
 @contextlib.contextmanager

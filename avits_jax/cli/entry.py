@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
+from avits_jax.catalogue.generators import FAMILIES, Family
 from avits_jax.cli import background, commands
 from avits_jax.cli.errors import (
     BAD_INPUT,
@@ -37,18 +38,21 @@ exit status: 0 done; 1 the work failed; 2 bad input; 3 some prompts of a run, or
 clips, failed; 130 interrupted"""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(
+    argv: Sequence[str] | None = None, *, families: Sequence[Family] = FAMILIES
+) -> int:
     """Run the command line.
 
     Args:
         argv: arguments without the program's name; None takes ``sys.argv``.
+        families: the table of generators that its models are looked up in.
 
     Returns:
         Exit status: 0 done, 1 the work failed, 2 bad input, 130 interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _dispatch(arguments)
+        return _dispatch(arguments, families)
     except CliError as error:
         return _fail(str(error), error.status)
     except OSError as error:
@@ -68,7 +72,7 @@ def _fail(message: str, status: int) -> int:
     return status
 
 
-def _dispatch(arguments: list[str]) -> int:
+def _dispatch(arguments: list[str], families: Sequence[Family]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_USAGE.format(commands=_summaries()))
         return 0 if arguments else BAD_INPUT
@@ -79,7 +83,7 @@ def _dispatch(arguments: list[str]) -> int:
     check_known("command", name, command_names())
     command = _command(name)
     options = parse(command.Options, f"avits {name}", rest, command.EXAMPLE)
-    return 0 if options is None else command.run(options)
+    return 0 if options is None else command.run(options, families)
 
 
 def command_names() -> list[str]:

@@ -23,6 +23,10 @@ class CliError(Exception):
         self.status = status
 
 
+class TooLargeError(CliError):
+    """What is asked for does not fit into memory."""
+
+
 def check_known(kind: str, name: str, accepted: Iterable[str]) -> None:
     """Raise CliError unless ``name`` is accepted; suggest the nearest.
 

@@ -5,8 +5,9 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from avits_jax.cli.errors import CliError
-from avits_jax.cli.options import ModelOptions
+from avits_jax.catalogue.names import TINY
+from avits_jax.catalogue.resolve import Resolution, Resolved
+from avits_jax.cli.errors import TooLargeError
 
 SEARCH_SETTINGS = (
     "a smaller --candidate-batch, --num-candidates, --resolution or --duration, or "
@@ -69,7 +70,7 @@ def need_of(compiled: Any) -> Need | None:
 def check_program(
     need: Need | None, memory: Memory, settings: str = SEARCH_SETTINGS
 ) -> None:
-    """Raise CliError if a program does not fit.
+    """Raise TooLargeError if a program does not fit.
 
     Args:
         need: of the program; None is let through.
@@ -84,87 +85,54 @@ def check_program(
         total += need.arguments
         parts += f", beside {_gb(need.arguments)} of weights and inputs"
     if total > memory.num_bytes:
-        raise CliError(
+        raise TooLargeError(
             f"this needs about {_gb(total)} of memory ({parts}), and "
             f"{_gb(memory.num_bytes)} are available; lower it with {settings}"
         )
 
 
-def check_weights(
-    options: ModelOptions, verifiers: tuple[str, ...], num_shards: int = 1
-) -> None:
-    """Raise CliError if weights alone do not fit, before any is read.
+def check_weights(names: Resolution, dtype: str | None, num_shards: int = 1) -> None:
+    """Raise TooLargeError if weights alone do not fit, before any is read.
 
     Args:
-        options: generator, or none where its name is ""; dtype.
-        verifiers: names.
+        names: of what shall be loaded.
+        dtype: as asked for; None for the device's.
         num_shards: devices that share one copy.
     """
     memory = device_memory()
     if memory.num_bytes is None:
         return
+    kind = dtype or _default_dtype()
     sizes = {
-        name: size // num_shards
-        for name, size in _weight_bytes(options, verifiers).items()
+        name: size // num_shards for name, size in _weight_bytes(names, kind).items()
     }
     if sum(sizes.values()) <= memory.num_bytes:
         return
     parts = ", ".join(f"{name} {_gb(size)}" for name, size in sizes.items())
-    bfloat16 = (options.dtype or _default_dtype()) == "bfloat16"
-    remedy = "take smaller models" if bfloat16 else "--dtype bfloat16 halves them"
-    raise CliError(
+    remedy = "--dtype bfloat16 halves them"
+    if kind == "bfloat16":
+        remedy = "take smaller models"
+    raise TooLargeError(
         f"the weights need about {_gb(sum(sizes.values()))} of memory ({parts}), and "
         f"{_gb(memory.num_bytes)} are available; {remedy}"
     )
 
 
-def _weight_bytes(options: ModelOptions, verifiers: tuple[str, ...]) -> dict[str, int]:
-    """Return bytes of the weights by model; those of one network count once."""
-    sizes = {}
-    if options.model:
-        sizes[options.model] = _generator_bytes(options)
-    seen = set()
-    for name in verifiers:
-        folder, size = _verifier_bytes(name, options)
-        if folder not in seen:
-            sizes[name] = size
-        seen.add(folder)
+def _weight_bytes(names: Resolution, dtype: str) -> dict[str, int]:
+    """Return bytes of the weights by name; those of one network count once."""
+    sizes: dict[str, int] = {}
+    seen: set[Path | None] = set()
+    for each in names.everyone:
+        reduced = each.info.random or each.request.checkpoint == TINY
+        place = each.folder or each.info.folder
+        if reduced or (place in seen):
+            continue
+        seen.add(place)
+        if each.drawn:
+            sizes[each.name] = _drawn_bytes(each, names, dtype)
+        else:
+            sizes[each.name] = _stored_bytes(each.folder, dtype)
     return {name: size for name, size in sizes.items() if size}
-
-
-def _generator_bytes(options: ModelOptions) -> int:
-    from avits_jax import generators
-
-    name, dtype = options.model, options.dtype or _default_dtype()
-    infos = {info.name: info for info in generators.available()}
-    if name in infos and infos[name].random:  # reduced, for trying out
-        return 0
-    if generators.random_ones(name, options.random_weights):
-        return _drawn_bytes(
-            lambda: generators.load(name, dtype=dtype, random_weights=True)[1]
-        )
-    folder = infos[name].folder if name in infos else Path(name)
-    return _stored_bytes(folder, dtype)
-
-
-def _verifier_bytes(name: str, options: ModelOptions) -> tuple[Path | None, int]:
-    """Return where weights come from, and their size."""
-    from avits_jax import verifiers
-    from avits_jax.catalogue.names import TINY, parse
-
-    request, dtype = parse(name), options.dtype or _default_dtype()
-    if request.checkpoint == TINY:
-        return None, 0
-    folders = {info.name: info.folder for info in verifiers.available()}
-    own = Path(request.checkpoint) if request.checkpoint else None
-    folder = own or folders[request.name]
-    if verifiers.random_ones([name], options.random_weights):
-        return folder, _drawn_bytes(
-            lambda: verifiers.load(
-                [name], fps=24.0, sample_rate=16_000, dtype=dtype, random_weights=True
-            )[1]
-        )
-    return folder, _stored_bytes(folder, dtype)
 
 
 def _default_dtype() -> str:
@@ -173,11 +141,20 @@ def _default_dtype() -> str:
     return default_dtype()
 
 
-def _drawn_bytes(load: Any) -> int:
+def _drawn_bytes(each: Resolved, names: Resolution, dtype: str) -> int:
     """Return the size of weights that would be drawn, from their shapes alone."""
     import jax
 
-    leaves = jax.tree.leaves(jax.eval_shape(load))
+    from avits_jax import generators, verifiers
+
+    def draw() -> Any:
+        return verifiers.load([each], fps=24.0, sample_rate=16_000, dtype=dtype)[1]
+
+    if each is names.model:
+        _, shapes = generators.shapes(each, families=names.families, dtype=dtype)
+    else:
+        shapes = jax.eval_shape(draw)
+    leaves = jax.tree.leaves(shapes)
     return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
 
 

@@ -1,6 +1,7 @@
-"""Flags that several commands share."""
+"""Flags of the commands, and what several of them share."""
 
 import dataclasses
+from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
@@ -59,6 +60,9 @@ Limit = Annotated[int | None, _one(int, "INT", "all")]
 ShardOf = Annotated[str | None, _one(str, "I/N", "all")]
 PerModel = Annotated[str | None, _one(str, "SIZE", "per-model")]
 WeightType = Annotated[str | None, _one(str, "float32|bfloat16", "per-device")]
+Assignments = Annotated[
+    tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE,...")
+]
 ConfigFile = Annotated[str | None, _one(str, "FILE.toml|PRESET", "none")]
 
 
@@ -78,6 +82,8 @@ class ModelOptions:
     """Height to width of the picture ("9:16" is wide)."""
     duration: PerModel = None
     """Length of the clip ("4s"), or its number of frames."""
+    set: Assignments = ()
+    """More options of the model's own; "avits list" shows them."""
     dtype: WeightType = None
     """Of the weights, and what networks compute in: float32 or bfloat16."""
     random_weights: bool = False
@@ -188,3 +194,94 @@ class DeviceOptions:
     """How many hosts there are; with --coordinator."""
     host: Annotated[int | None, _one(int, "INT", "none")] = None
     """Number of this host, from 0; host 0 writes the run folder."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GenerateOptions(SearchOptions, PolicyOptions):
+    """Generate candidates for a prompt, and keep the one that the verifiers choose.
+
+    Writes a run folder: best.mp4, results.json, report.html, config.toml, previews/.
+    """
+
+    prompt: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PROMPT")]
+    """What to show and to hear."""
+    out: OutFolder = None
+    """Run folder to write."""
+    force: bool = False
+    """Replace a run folder that exists."""
+    keep_candidates: bool = False
+    """Write every candidate's clip, too."""
+    config: ConfigFile = None
+    """Defaults for these flags: a preset, or a file such as a run's config.toml."""
+    compilation_cache: bool = True
+    """Whether compiled programs are kept for the next run."""
+    step_progress: bool = False
+    """Show a bar of denoising steps; puts a callback into the program."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunOptions(SearchOptions, PolicyOptions, DeviceOptions):
+    """Search for every prompt of a file; what ARW learns goes from prompt to prompt.
+
+    Killed at any moment, the same command goes on and ends with the same result. Keeps
+    the chosen clips, every candidate's rewards (records.jsonl), and report.html.
+
+    Exit status 3: the run is complete, but some prompts failed; the report says why.
+    """
+
+    prompts: Annotated[
+        tyro.conf.Positional[Path], tyro.conf.arg(metavar="PROMPTS.csv|.txt|.jsonl")
+    ]
+    """One prompt a row; UTF-8."""
+    out: Path
+    """Run folder to write, or to go on with."""
+    column: str = "text"
+    """Column (.csv) or key (.jsonl) that holds the prompt."""
+    limit: Limit = None
+    """Only the first rows; a larger limit goes on with the same run."""
+    shard: ShardOf = None
+    """Only every N-th row, from the I-th; "avits merge" joins the shards."""
+    start: OtherRun = None
+    """Begin with what the aggregator of another run, or a merged one, has learned."""
+    config: ConfigFile = None
+    """Defaults for these flags: a preset, or a file such as a run's config.toml."""
+    compilation_cache: bool = True
+    """Whether compiled programs are kept for the next run."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VerifyOptions:
+    """Score clips for prompts with the chosen verifiers; higher is better.
+
+    Name files or folders and one prompt for all; or a table (.csv, .jsonl) of clips and
+    prompts, whose paths are relative to it. Verifiers see a clip at its own size,
+    length and rates; mini's see it fitted to the model's own clips, and what that
+    changes is said.
+
+    Exit status 1: no clip has all its scores; 3: some have.
+    """
+
+    clips: Annotated[
+        tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="CLIP... PROMPT")
+    ] = ()
+    """Video files or folders of them, and what they should show and sound like."""
+    verifiers: Names = DEFAULT_VERIFIERS
+    """Verifiers that judge the clips: NAME, or NAME[@CHECKPOINT][:MODE]."""
+    model: str = DEFAULT_MODEL
+    """Generator to whose clips a clip is fitted for mini's verifiers."""
+    max_seconds: float = 30.0
+    """How much of a clip is read."""
+    clip_column: str = "clip"
+    """Column (.csv) or key (.jsonl) of a table that holds paths."""
+    prompt_column: str = "prompt"
+    """Column or key that holds prompts."""
+    dtype: WeightType = None
+    """Of the weights, and what networks compute in: float32 or bfloat16."""
+    random_weights: bool = False
+    """Draw weights that are missing: all can be tried, but nothing means anything."""
+    json: bool = False
+    """Print JSON instead of a table."""
+    out: OutFile = None
+    """Write everything to a file, too."""
+    compilation_cache: bool = True
+    """Whether compiled programs are kept for the next time."""

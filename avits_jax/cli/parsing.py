@@ -58,12 +58,15 @@ def _configured(options: Any, arguments: list[str]) -> Any:
     source = _value_of("--config", arguments) if "config" in names else None
     if source is None:
         return None
-    values: dict[str, Any] = {
-        field.name: tyro.MISSING
+    missing = dataclasses.MISSING
+    values = {
+        field.name: tyro.MISSING if field.default is missing else field.default
         for field in dataclasses.fields(options)
-        if field.default is dataclasses.MISSING
     }
-    return options(**(values | read_config(source, options)))
+    # Without its __init__, which takes no MISSING: that must come from a flag.
+    configured = object.__new__(options)
+    vars(configured).update(values | read_config(source, options))
+    return configured
 
 
 def _describe(options: type, example: str) -> str:

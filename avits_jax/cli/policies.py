@@ -9,24 +9,21 @@ from avits_jax import search
 from avits_jax.cli.errors import as_cli_error
 from avits_jax.cli.options import PolicyOptions, SearchOptions
 from avits_jax.cli.policy_flags import POLICY_FLAGS
-from avits_jax.sampling.chunks import over_candidates
 from avits_jax.search import Cost
-from avits_jax.types import Generator, Params, SearchOutput
+from avits_jax.types import Generator, SearchOutput
 
 
 class Policy(NamedTuple):
     """A search as the flags ask for it.
 
     Attributes:
-        search: the function, its sizes and options bound; takes the problem and
-            ``keep_latents``.
-        with_media: the same, returning every candidate's clip.
+        search: the function, its sizes and options bound; takes the problem, and what
+            bounds and keeps it in memory.
         cost: what it spends on a prompt.
         plan: its sizes, as JSON values.
     """
 
     search: Callable[..., SearchOutput]
-    with_media: Callable[..., SearchOutput]
     cost: Cost
     plan: dict[str, Any]
 
@@ -36,6 +33,11 @@ class _Plan(NamedTuple):
     cost: Callable[..., Cost]
     sizes: dict[str, Any]
     options: Any = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of the function and of its cost."""
+        own = {} if self.options is None else {"options": self.options}
+        return self.sizes | own
 
 
 def choose_policy(
@@ -54,30 +56,23 @@ def choose_policy(
     num_verifiers = len(shared.verifiers)
 
     def cost(num_candidates: int) -> Cost:
-        plan = _plan(options, shared.candidate_batch, generator, num_candidates)
-        own = {} if plan.options is None else {"options": plan.options}
-        return plan.cost(generator, num_verifiers, **plan.sizes, **own)
+        plan = _plan(options, generator, num_candidates)
+        batch = {"candidate_batch": shared.candidate_batch}
+        return plan.cost(generator, num_verifiers, **plan.arguments(), **batch)
 
     with as_cli_error(f"--search {options.search}: "):
         num = shared.num_candidates
         if options.max_nfe is not None:
             num = search.largest_within(options.max_nfe, cost)
-        plan = _plan(options, shared.candidate_batch, generator, num)
-        bound = _bind(plan)
-        media = _with_media(plan, bound, shared.candidate_batch)
-        return Policy(bound, media, cost(num), plan.sizes)
+        plan = _plan(options, generator, num)
+        bound = functools.partial(plan.function, **plan.arguments())
+        return Policy(bound, cost(num), plan.sizes)
 
 
-def _plan(
-    options: PolicyOptions,
-    candidate_batch: int | None,
-    generator: Generator,
-    num_candidates: int,
-) -> _Plan:
+def _plan(options: PolicyOptions, generator: Generator, num_candidates: int) -> _Plan:
     plan = _PLANS[options.search](options, generator.num_steps, num_candidates)
     if plan.options is None:
-        sizes = plan.sizes | {"candidate_batch": candidate_batch}
-        return plan._replace(sizes=sizes)
+        return plan
     own = {
         flag: getattr(options, flag)
         for flag in POLICY_FLAGS[options.search]
@@ -85,44 +80,7 @@ def _plan(
         and flag not in _CONVERTED
         and getattr(options, flag) is not None
     }
-    batched = dataclasses.replace(plan.options, candidate_batch=candidate_batch, **own)
-    return plan._replace(options=batched)
-
-
-def _bind(plan: _Plan) -> Callable[..., SearchOutput]:
-    def bound(*problem: Any, keep_latents: bool, **parts: Any) -> SearchOutput:
-        if plan.options is None:
-            parts |= {"keep_latents": keep_latents}
-        else:
-            parts["options"] = dataclasses.replace(
-                plan.options, keep_latents=keep_latents
-            )
-        return plan.function(*problem, **plan.sizes, **parts)
-
-    return bound
-
-
-def _with_media(
-    plan: _Plan, bound: Callable[..., SearchOutput], candidate_batch: int | None
-) -> Callable[..., SearchOutput]:
-    """Return a search that keeps its clips, or decodes its final latents for them."""
-    if plan.options is None:
-        return functools.partial(plan.function, **plan.sizes, keep_media=True)
-
-    def search_with_media(
-        params: Params, *problem: Any, generator: Generator, **parts: Any
-    ) -> SearchOutput:
-        output = bound(
-            params, *problem, generator=generator, keep_latents=True, **parts
-        )
-        media = over_candidates(
-            functools.partial(generator.decode, params.generator),
-            output.latents,
-            candidate_batch,
-        )
-        return output._replace(latents=None, media=media)
-
-    return search_with_media
+    return plan._replace(options=dataclasses.replace(plan.options, **own))
 
 
 # Flags whose value is not yet what the search's options want.

@@ -1,44 +1,36 @@
-"""Compile the one search program, and run it."""
+"""The one search program, with what a person at the keyboard needs beside it."""
 
-import contextlib
-import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
-from jaxtyping import Float
 
-from avits_jax.cli import background, memory
-from avits_jax.cli.aggregators import Chosen
-from avits_jax.cli.backend import Backend
-from avits_jax.cli.errors import FAILED, CliError, as_refusal
-from avits_jax.cli.judging import judge, split
+from avits_jax import runs
+from avits_jax.cli.aggregators import Chosen, learned_sigmas
+from avits_jax.cli.backend import Backend, encode
+from avits_jax.cli.checks import check_prompt
+from avits_jax.cli.compiled import Checked
+from avits_jax.cli.errors import CliError, TooLargeError
 from avits_jax.cli.options import SearchOptions
 from avits_jax.cli.policies import Policy
 from avits_jax.cli.progress import stage
-from avits_jax.types import Cond, Generator, Media, Params, PyTree, SearchOutput
+from avits_jax.types import Cond, Generator, PyTree
 
 
 class Outcome(NamedTuple):
-    """What one run of the program gave.
+    """What the search for one prompt gave.
 
     Attributes:
-        output: the search's output, on the host.
-        media: every candidate's clip, on the host.
-        judged: ``[N, J]`` rewards of the verifiers that only watch.
+        found: by the search, on the host, every candidate's clip among it.
         state_before: the aggregator's state that went in.
         compile_seconds: tracing, lowering and compiling, or reading the cache.
         run_seconds: from the call to the last result.
     """
 
-    output: SearchOutput
-    media: Media
-    judged: Float[np.ndarray, "N J"]
+    found: runs.Found
     state_before: PyTree
     compile_seconds: float
     run_seconds: float
@@ -67,18 +59,69 @@ def cache_folder() -> Path:
     return Path(base) / "avits_jax" / "xla"
 
 
+def make_work(
+    loaded: Backend,
+    chosen: Chosen,
+    policy: Policy,
+    options: SearchOptions,
+    devices: runs.Devices = runs.ONE_DEVICE,
+    *,
+    keep_media: bool = False,
+) -> runs.Work:
+    """Return what is done with every prompt, see `runs.make_work`.
+
+    Args:
+        loaded: with the verifiers that guide, as `options` names them, then those that
+            only watch.
+        chosen: the aggregator.
+        policy: the search.
+        options: seed, names and chunk size.
+        devices: what the search is laid over.
+        keep_media: return every candidate's clip.
+    """
+    count = len(options.verifiers)
+    work = runs.make_work(
+        policy.search,
+        loaded.params,
+        jax.random.key(options.seed),
+        generator=loaded.generator,
+        verifiers=loaded.verifiers[:count],
+        judges=loaded.verifiers[count:],
+        aggregator=chosen.aggregator,
+        candidate_batch=options.candidate_batch,
+        keep_media=keep_media,
+        devices=devices._replace(compiled=Checked),
+    )
+
+    def encode_checked(prompt: str) -> Cond:
+        try:
+            check_prompt(prompt)
+            return encode(loaded, prompt)
+        except TooLargeError:  # which is not the prompt's fault
+            raise
+        except CliError as error:
+            raise runs.PromptError(str(error)) from error
+
+    return work._replace(
+        encode=encode_checked,
+        sigmas=lambda state: learned_sigmas(chosen, state),
+        names=options.verifiers,
+        judges=options.judges,
+    )
+
+
 def run_search(
-    backend: Backend,
+    loaded: Backend,
     cond: Cond,
     chosen: Chosen,
     policy: Policy,
     options: SearchOptions,
     steps: bool,
 ) -> Outcome:
-    """Compile a search and run it for one prompt.
+    """Search for one prompt as for the first of a run, and keep every clip.
 
     Args:
-        backend: generator, weights, the verifiers that guide, then those that watch.
+        loaded: generator, weights, the verifiers that guide, then those that watch.
         cond: the encoded prompt.
         chosen: the aggregator.
         policy: the search.
@@ -90,90 +133,22 @@ def run_search(
             these.
     """
     # Steps that are predictions alone are not shown, so that the bar may stop early.
-    generator = backend.generator
+    generator = loaded.generator
     total = policy.cost.nfe * generator.num_steps // generator.evaluations()
     advance: list[Callable[[int], None]] = []
     if steps:
-        reporting = _reporting(backend.generator, lambda count: advance[-1](count))
-        backend = backend._replace(generator=reporting)
-    search = Checked(_search(backend, chosen, policy, options))
-    state = chosen.aggregator.init(len(options.verifiers))
-    arguments = (backend.params, jax.random.key(options.seed), cond, state)
-    with saying_too_large():
-        with stage("Compiling the search", "Compiled") as compiling:
-            background.run(lambda: search.compiled(*arguments))
-            compile_seconds = compiling.seconds()
-        with stage("Searching", "Searched", total if steps else None) as searching:
-            advance.append(searching.advance)
-            output, judged = background.run(lambda: jax.device_get(search(*arguments)))
-            jax.effects_barrier()
-            run_seconds = searching.seconds()
-    clips = Media(*output.media)
-    return Outcome(output, clips, judged, state, compile_seconds, run_seconds)
-
-
-def _search(
-    backend: Backend, chosen: Chosen, policy: Policy, options: SearchOptions
-) -> Callable[[Params, jax.Array, Cond, PyTree], tuple[SearchOutput, Any]]:
-    """Return the program: a search that keeps its clips, and what the judges say."""
-    count = len(options.verifiers)
-    judges = backend.verifiers[count:]
-    guided = functools.partial(
-        policy.with_media,
-        generator=backend.generator,
-        verifiers=backend.verifiers[:count],
-        aggregator=chosen.aggregator,
-    )
-
-    def avits_search(
-        params: Params, key: jax.Array, cond: Cond, state: PyTree
-    ) -> tuple[SearchOutput, Any]:
-        own, prompt = split(params, cond, count)
-        output = guided(own, key, prompt, state)
-        if not judges:
-            return output, jnp.zeros((output.rewards.shape[0], 0))
-        batch = options.candidate_batch
-        return output, judge(params, cond, output, backend.generator, judges, batch)
-
-    return avits_search
-
-
-class Checked:
-    """A function compiled once for arguments of the same shapes, its memory checked."""
-
-    def __init__(
-        self, function: Callable[..., Any], settings: str = memory.SEARCH_SETTINGS
-    ) -> None:
-        """Compile nothing yet.
-
-        Args:
-            function: of arrays; pure.
-            settings: what lowers its need of memory, in words.
-        """
-        self._settings = settings
-        self._jitted = jax.jit(function)
-        self._compiled: dict[Any, Callable[..., Any]] = {}
-
-    def __call__(self, *arguments: Any) -> Any:
-        """Return what the function returns."""
-        return self.compiled(*arguments)(*arguments)
-
-    def compiled(self, *arguments: Any) -> Callable[..., Any]:
-        """Return the program for such arguments.
-
-        Raises:
-            CliError: it does not fit into memory, or sizes do not suit a verifier.
-        """
-        leaves, treedef = jax.tree.flatten(arguments)
-        key = (treedef, *((np.shape(leaf), leaf.dtype) for leaf in leaves))
-        if key not in self._compiled:
-            with as_refusal():
-                lowered = self._jitted.lower(*arguments)
-            made = lowered.compile()
-            need = memory.need_of(made)
-            memory.check_program(need, memory.device_memory(), self._settings)
-            self._compiled[key] = made
-        return self._compiled[key]
+        reporting = _reporting(generator, lambda count: advance[-1](count))
+        loaded = loaded._replace(generator=reporting)
+    work = make_work(loaded, chosen, policy, options, keep_media=True)
+    with stage("Compiling the search", "Compiled") as compiling:
+        work.prepare(cond)
+        compile_seconds = compiling.seconds()
+    with stage("Searching", "Searched", total if steps else None) as searching:
+        advance.append(searching.advance)
+        found = work.search(0, cond, work.state)
+        jax.effects_barrier()
+        run_seconds = searching.seconds()
+    return Outcome(found, work.state, compile_seconds, run_seconds)
 
 
 def _reporting(generator: Generator, advance: Callable[[int], None]) -> Generator:
@@ -187,22 +162,3 @@ def _reporting(generator: Generator, advance: Callable[[int], None]) -> Generato
         return stepped
 
     return generator._replace(step=step)
-
-
-@contextlib.contextmanager
-def saying_too_large(settings: str = memory.SEARCH_SETTINGS) -> Iterator[None]:
-    """Say what to do, with these settings, where XLA says that memory ran out."""
-    try:
-        yield
-    except jax.errors.JaxRuntimeError as error:
-        raise too_large(error, settings) from error
-
-
-def too_large(error: Exception, settings: str = memory.SEARCH_SETTINGS) -> Exception:
-    """Return ``error``, or what to do about it where it says that memory ran out."""
-    if "RESOURCE_EXHAUSTED" not in str(error):
-        return error
-    return CliError(
-        f"the device has too little memory; lower the need with {settings}",
-        FAILED,
-    )

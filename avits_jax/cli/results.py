@@ -1,13 +1,9 @@
 """The search's numbers as results.json (schema 1), and the run folder's files."""
 
-import datetime
-import importlib.metadata
 import math
-import platform
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from avits_jax.cli.aggregators import Chosen, calibrated_rewards, learned_sigmas
@@ -16,39 +12,16 @@ from avits_jax.cli.config import set_fields, write_config
 from avits_jax.cli.errors import FAILED, CliError
 from avits_jax.cli.options import SearchOptions
 from avits_jax.cli.program import Outcome
+from avits_jax.runs import blame, facts
 from avits_jax.types import Media, SearchOutput
-from avits_jax.version import __version__
 
 FORMAT = 1
-_VERSIONED = ("jax", "jaxlib", "flax", "optax", "numpy", "av")
 
 
 def check_any_succeeded(outcome: Outcome, names: tuple[str, ...]) -> None:
     """Raise CliError, naming who is to blame, if every candidate failed."""
-    output = outcome.output
-    if int(output.best_index) >= 0:
-        return
-    total, broken = len(output.scores), _broken_clips(outcome.media)
-    if broken.all():
-        raise CliError(
-            f"all {total} candidates failed: the generator's clips hold NaN", FAILED
-        )
-    bad = np.any(~np.isfinite(output.rewards[~broken]), axis=0).tolist()
-    blamed = [name for name, failed in zip(names, bad, strict=True) if failed]
-    raise CliError(
-        f"all {total} candidates failed: {' and '.join(blamed)} "
-        "gave rewards that are NaN or infinite",
-        FAILED,
-    )
-
-
-def _broken_clips(media: Media) -> np.ndarray:
-    """Return which clips hold NaN or infinity, ``[N]``."""
-    finite = [
-        [bool(np.isfinite(part[index]).all()) for part in media]
-        for index in range(len(media.video))
-    ]
-    return ~np.all(finite, axis=1)
+    if int(outcome.found.output.best_index) < 0:
+        raise CliError(blame(names, outcome.found), FAILED)
 
 
 def make_results(
@@ -67,12 +40,12 @@ def make_results(
         chosen: the aggregator.
         outcome: what the program gave.
     """
-    output = outcome.output
+    output = outcome.found.output
     return {
         "format": FORMAT,
         "prompt": prompt,
         "model": options.model,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "created": facts.now(),
         "seed": options.seed,
         "aggregator": {
             "name": chosen.name,
@@ -83,8 +56,8 @@ def make_results(
             },
         },
         "verifiers": _verifiers(options, chosen, outcome),
-        "random_weights": list(backend.random),
-        "notices": list(backend.notices),
+        "random_weights": list(backend.names.drawn),
+        "notices": list(backend.names.notices),
         "candidates": _candidates(options, chosen, outcome),
         "best_index": int(output.best_index),
         "clip": _clip(backend, output),
@@ -98,8 +71,8 @@ def make_results(
         "settings": {
             **set_fields(options, without=("prompt", "out", "config", "force")),
         },
-        "versions": versions(),
-        "device": device(),
+        "versions": facts.versions(),
+        "device": facts.device(),
     }
 
 
@@ -151,7 +124,7 @@ def _verifiers(
     options: SearchOptions, chosen: Chosen, outcome: Outcome
 ) -> list[dict[str, Any]]:
     before = learned_sigmas(chosen, outcome.state_before)
-    after = learned_sigmas(chosen, outcome.output.aggregator_state)
+    after = learned_sigmas(chosen, outcome.found.output.aggregator_state)
     rows = zip(options.verifiers, chosen.weights, before, after, strict=True)
     guides = [_verifier(*row, guides=True) for row in rows]
     return guides + [
@@ -175,15 +148,15 @@ def _candidates(
     options: SearchOptions, chosen: Chosen, outcome: Outcome
 ) -> list[dict[str, Any]]:
     """Return rewards, place and faults of every candidate; judges' rewards are last."""
-    output = outcome.output
+    output = outcome.found.output
     rewards = np.asarray(output.rewards)
     calibrated = calibrated_rewards(chosen, rewards, output.aggregator_state)
     order = sorted(
         np.flatnonzero(~np.asarray(output.failed)), key=lambda i: -output.scores[i]
     )
     ranks = {int(index): rank for rank, index in enumerate(order, start=1)}
-    said = np.concatenate([rewards, np.asarray(outcome.judged)], axis=1)
-    broken = _broken_clips(outcome.media)
+    said = np.concatenate([rewards, np.asarray(outcome.found.judged)], axis=1)
+    broken = np.asarray(outcome.found.broken)
     return [
         {
             "index": index,
@@ -195,14 +168,14 @@ def _candidates(
             ],
             "score": _number(output.scores[index]),
             "failed": index not in ranks,
-            "reason": _reason(options.everyone, said[index], broken[index]),
+            "reason": _reason(options.everyone, said[index], bool(broken[index])),
         }
         for index in range(len(rewards))
     ]
 
 
 def _reason(names: tuple[str, ...], rewards: np.ndarray, broken: bool) -> str | None:
-    """Say why there is no reward: the clip is none, or verifiers gave up."""
+    """Say why there is no reward: the clip is broken, or verifiers gave up."""
     if broken:
         return "the generator's clip holds NaN or infinity"
     bad = [
@@ -223,18 +196,3 @@ def _clip(backend: Backend, output: SearchOutput) -> dict[str, Any]:
         "samples": output.best.audio.shape[-1],
         "sample_rate": int(backend.generator.sample_rate),
     }
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of everything that a result may depend on."""
-    own = {"avits_jax": __version__, "python": platform.python_version()}
-    return own | {name: importlib.metadata.version(name) for name in _VERSIONED}
-
-
-def device() -> str:
-    """Return how many devices of which kind there are."""
-    devices = jax.devices()
-    kind = devices[0].device_kind
-    platform_name = devices[0].platform
-    name = kind if kind == platform_name else f"{kind} ({platform_name})"
-    return name if len(devices) == 1 else f"{len(devices)} x {name}"

@@ -2,33 +2,33 @@
 
 import contextlib
 import dataclasses
-import datetime
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from avits_jax import runs
-from avits_jax.cli import aggregators, backend, many, program, results
+from avits_jax.catalogue.generators import Family
+from avits_jax.catalogue.resolve import Resolution
+from avits_jax.cli import aggregators, backend, program
 from avits_jax.cli.config import set_fields, write_config
-from avits_jax.cli.devices import Devices, choose_devices
+from avits_jax.cli.devices import Machine, choose_devices
 from avits_jax.cli.errors import FAILED, SOME_FAILED, CliError, as_cli_error
 from avits_jax.cli.labels import tell_labels
-from avits_jax.cli.options import DeviceOptions
+from avits_jax.cli.model_options import write_assignments
+from avits_jax.cli.options import DeviceOptions, RunOptions
 from avits_jax.cli.policies import choose_policy
 from avits_jax.cli.progress import stage
 from avits_jax.cli.run_progress import note, prompt_bar
 from avits_jax.media import Prompt, write_text
 from avits_jax.runs import states
+from avits_jax.runs.facts import run_facts
 from avits_jax.runs.records import DONE, REFUSED
 from avits_jax.runs.records import FAILED as NO_CANDIDATE
 from avits_jax.types import PyTree
-
-if TYPE_CHECKING:
-    from avits_jax.cli.commands.run import Options
 
 _DEVICE_FLAGS = tuple(field.name for field in dataclasses.fields(DeviceOptions))
 # What may differ between two sessions of one run: no prompt's result depends on it.
@@ -36,6 +36,18 @@ _FREE = (
     *("prompts", "out", "limit", "config", "compilation_cache", "start"),
     *_DEVICE_FLAGS,
 )
+
+
+class _Made(NamedTuple):
+    """What a session works with.
+
+    Attributes:
+        work: what is done with a prompt.
+        plan: sizes of the search, as JSON values.
+    """
+
+    work: runs.Work
+    plan: dict[str, Any]
 
 
 class _Start(NamedTuple):
@@ -52,45 +64,49 @@ class _Start(NamedTuple):
     state: PyTree
 
 
-def run_session(options: "Options") -> int:
+def run_session(options: RunOptions, families: Sequence[Family]) -> int:
     """Work on a run until every prompt has a record; return the exit status.
 
     Args:
         options: of the command, checked.
+        families: the table of generators.
 
     Raises:
         CliError: bad input, or work that failed; what was done is safe.
         KeyboardInterrupt: with a message that says how far the run got.
     """
-    devices = choose_devices(options)
+    machine = choose_devices(options)
     program.use_compilation_cache(options.compilation_cache)
     chosen = aggregators.choose_aggregator(options)
-    backend.check_names(options.model, options.everyone, options.random_weights)
+    names = backend.resolve_names(
+        options.model, options.everyone, options.random_weights, families
+    )
     total = _count(options)
     fresh = _first_state(options, chosen)
     # What only the loaded model or its program can tell must not leave a folder behind.
-    work = None
+    made = None
     if not runs.is_run(options.out):
-        work = _load(options, chosen, devices)
-        _compile(work, next(_prompts(options)))
+        made = _load(options, chosen, names, machine)
+        _compile(made.work, next(_prompts(options)))
     with contextlib.ExitStack() as stack:
         folder = None
-        if devices.host.writer:
-            folder = stack.enter_context(_open(options, chosen, fresh, work))
-        prompts, counts, state = _start(options, folder, fresh, devices.host)
+        if machine.host.writer:
+            facts = _facts(options, chosen, names, fresh)
+            folder = stack.enter_context(_open(options, facts, made))
+        prompts, counts, state = _start(options, folder, fresh, machine.host)
         stack.enter_context(_saying_what_is_safe(counts))
         first = next(prompts, None)
         if first is not None:
-            work = work or _load(options, chosen, devices)
+            made = made or _load(options, chosen, names, machine)
             prompts = itertools.chain([first], prompts)
-            found = runs.search_prompts(work, prompts, state, folder)
+            found = runs.search_prompts(made.work, prompts, state, folder)
             _consume(found, counts, total, quiet=folder is None)
         if folder is not None:
             _finish(options, chosen, folder, counts)
     return _status(counts)
 
 
-def _first_state(options: "Options", chosen: aggregators.Chosen) -> PyTree:
+def _first_state(options: RunOptions, chosen: aggregators.Chosen) -> PyTree:
     """Return the aggregator's state before the first prompt.
 
     Raises:
@@ -103,7 +119,7 @@ def _first_state(options: "Options", chosen: aggregators.Chosen) -> PyTree:
         return runs.state_of(options.start, options.verifiers, fresh)
 
 
-def _count(options: "Options") -> int:
+def _count(options: RunOptions) -> int:
     """Return the number of prompts of this run; reads, and so checks, the whole file.
 
     Raises:
@@ -116,11 +132,11 @@ def _count(options: "Options") -> int:
     return total
 
 
-def _shard(options: "Options") -> runs.Shard:
+def _shard(options: RunOptions) -> runs.Shard:
     return runs.parse_shard(options.shard or "1/1")
 
 
-def _prompts(options: "Options") -> Iterator[Prompt]:
+def _prompts(options: RunOptions) -> Iterator[Prompt]:
     return runs.shard_prompts(
         options.prompts,
         column=options.column,
@@ -130,15 +146,18 @@ def _prompts(options: "Options") -> Iterator[Prompt]:
 
 
 def _load(
-    options: "Options", chosen: aggregators.Chosen, devices: Devices
-) -> runs.Work:
+    options: RunOptions,
+    chosen: aggregators.Chosen,
+    names: Resolution,
+    machine: Machine,
+) -> _Made:
     with stage(f"Loading {options.model}", "Loaded"):
-        loaded = backend.load(options, options.everyone, devices.mesh)
+        loaded = backend.load(options, names, machine)
         policy = choose_policy(options, options, loaded.generator)
-        work = many.make_work(loaded, chosen, policy, options, devices)
-    if devices.host.writer:
-        tell_labels(work.random, work.notices)
-    return work
+        work = program.make_work(loaded, chosen, policy, options, machine.devices)
+    if machine.host.writer:
+        tell_labels(names.drawn, names.notices)
+    return _Made(work, policy.plan)
 
 
 def _compile(work: runs.Work, prompt: Prompt) -> None:
@@ -150,16 +169,11 @@ def _compile(work: runs.Work, prompt: Prompt) -> None:
 
 
 def _open(
-    options: "Options",
-    chosen: aggregators.Chosen,
-    fresh: PyTree,
-    work: runs.Work | None,
+    options: RunOptions, facts: dict[str, Any], made: _Made | None
 ) -> runs.RunFolder:
-    """Open the run folder, or make it, for which ``work`` is needed."""
-    facts = _facts(options, chosen, fresh)
-    if work is not None:
-        labels = {"random_weights": list(work.random), "notices": list(work.notices)}
-        facts |= {"plan": work.plan, **labels}
+    """Open the run folder, or make it, for which ``made`` is needed."""
+    if made is not None:
+        facts = facts | {"plan": made.plan}
     with as_cli_error():
         folder = runs.RunFolder(options.out, facts)
     if folder.resumed:
@@ -172,32 +186,26 @@ def _open(
 
 
 def _facts(
-    options: "Options", chosen: aggregators.Chosen, fresh: PyTree
+    options: RunOptions, chosen: aggregators.Chosen, names: Resolution, fresh: PyTree
 ) -> dict[str, Any]:
     """Return what run.json says."""
     settings = set_fields(options, without=_FREE) | {
         "random_weights": options.random_weights or None,
+        "set": list(write_assignments(options.set)) or None,
         "weights": list(chosen.weights),
         "optimizer": chosen.parameters.get("optimizer"),
-        "checkpoints": many.weights_used(options.model, options.everyone),
+        "checkpoints": [f"{each.name} {each.digest}" for each in names.everyone],
     }
     if options.start is not None:
         settings["start"] = hashlib.sha256(states.pack(fresh)).hexdigest()[:16]
-    now = datetime.datetime.now(datetime.UTC)
-    return {
-        "created": now.isoformat(timespec="seconds"),
-        "prompts": str(options.prompts),
-        "settings": settings,
-        "verifiers": list(options.verifiers),
-        "judges": list(options.judges),
-        "state": states.layout(fresh),
-        "versions": results.versions(),
-        "device": results.device(),
-    }
+    prompts = str(options.prompts)
+    labels = {"random_weights": list(names.drawn), "notices": list(names.notices)}
+    made = run_facts(options.verifiers, options.judges, fresh, settings, prompts)
+    return made | labels
 
 
 def _start(
-    options: "Options", folder: runs.RunFolder | None, fresh: PyTree, host: runs.Host
+    options: RunOptions, folder: runs.RunFolder | None, fresh: PyTree, host: runs.Host
 ) -> _Start:
     """Find out which prompts are done, and with which state to go on."""
     with as_cli_error():
@@ -242,7 +250,7 @@ def _safe(counts: Counter[str]) -> str:
 
 
 def _finish(
-    options: "Options",
+    options: RunOptions,
     chosen: aggregators.Chosen,
     folder: runs.RunFolder,
     counts: Counter[str],

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from avits_jax.cli.verdicts import Verdict
+    from avits_jax.cli.judgements import Judgement
 
 _FILE_WIDTH = 240
 
@@ -57,19 +57,19 @@ def print_rewards(rewards: Mapping[str, float | None]) -> None:
     _print(table)
 
 
-def print_verdicts(verdicts: Sequence["Verdict"]) -> None:
+def print_judgements(judgements: Sequence["Judgement"]) -> None:
     """Print one row a clip: its rewards, and why one is missing."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("clip", overflow="fold")
-    for name in verdicts[0].rewards:
+    for name in judgements[0].rewards:
         table.add_column(name, justify="right")
-    failed = any(verdict.reason for verdict in verdicts)
+    failed = any(judgement.reason for judgement in judgements)
     if failed:
         table.add_column("why it failed", overflow="fold")
-    for verdict in verdicts:
-        cells = [escape(verdict.clip), *map(_show, verdict.rewards.values())]
+    for judgement in judgements:
+        cells = [escape(judgement.clip), *map(_show, judgement.rewards.values())]
         if failed:
-            cells.append(escape(verdict.reason or ""))
+            cells.append(escape(judgement.reason or ""))
         table.add_row(*cells)
     _print(table)
 

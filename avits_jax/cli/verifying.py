@@ -1,25 +1,23 @@
 """Score one clip or many, and say what came of it."""
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from avits_jax.cli import backend, memory, program, table, verdicts
+from avits_jax.catalogue.generators import Family
+from avits_jax.catalogue.resolve import Resolution, Resolved
+from avits_jax.catalogue.verifiers import MINI
+from avits_jax.cli import backend, judgements, memory, program, table
 from avits_jax.cli.checks import check_prompt
 from avits_jax.cli.clips import Asked, Item
 from avits_jax.cli.errors import FAILED, SOME_FAILED, CliError, as_cli_error
+from avits_jax.cli.judgements import NOT_FINITE, Judgement
 from avits_jax.cli.labels import tell_labels
-from avits_jax.cli.options import ModelOptions
+from avits_jax.cli.options import ModelOptions, VerifyOptions
 from avits_jax.cli.progress import stage
 from avits_jax.cli.run_progress import note
-from avits_jax.cli.verdicts import NOT_FINITE, Verdict
 from avits_jax.cli.views import FittedView, OwnView, Scores
 from avits_jax.media import Clip, read_clip
-
-if TYPE_CHECKING:
-    from avits_jax.cli.commands.verify import Options
 
 _SLACK = 1.0  # seconds read beyond what a fitted view looks at
 
@@ -27,29 +25,36 @@ _SLACK = 1.0  # seconds read beyond what a fitted view looks at
 class Jury:
     """All verifiers that were asked for, each with its own view of a clip."""
 
-    def __init__(self, options: "Options") -> None:
+    def __init__(self, options: VerifyOptions, families: Sequence[Family]) -> None:
         """Check names and weights, and load what can be before a clip is read.
+
+        Args:
+            options: of the command.
+            families: the table of generators.
 
         Raises:
             CliError: something is unknown, missing, or too large.
         """
-        names, draw = options.verifiers, options.random_weights
-        backend.check_verifier_names(names, draw)
-        own = tuple(name for name in names if _takes_any_clip(name))
-        fitted = tuple(name for name in names if name not in own)
-        model = options.model if fitted else ""
-        backend.check_names(model, (), draw)
-        settings = ModelOptions(model=model, dtype=options.dtype, random_weights=draw)
-        self.names, self._max_seconds = names, options.max_seconds
-        self.random = _drawn(own, draw)
-        self.notices = backend.licence_notices("", own, self.random)
+        draw = options.random_weights
+        found = backend.resolve_names("", options.verifiers, draw).verifiers
+        own = tuple(each for each in found if _takes_any_clip(each))
+        fitted = tuple(each.name for each in found if each not in own)
+        watched = Resolution(None, own)
+        settings = ModelOptions(
+            model=options.model, dtype=options.dtype, random_weights=draw
+        )
+        self.names, self._max_seconds = options.verifiers, options.max_seconds
+        self.random, self.notices = watched.drawn, watched.notices
+        self._own, self._fitted = None, None
+        if fitted:
+            names = backend.resolve_names(options.model, fitted, draw, families)
+            self._fitted = FittedView(settings, names)
         if own:
-            memory.check_weights(dataclasses.replace(settings, model=""), own)
-        self._own = OwnView(settings, own) if own else None
-        self._fitted = FittedView(settings, fitted) if fitted else None
+            memory.check_weights(watched, options.dtype)
+            self._own = OwnView(settings, own)
 
-    def judge(self, item: Item) -> Verdict:
-        """Score a clip; what goes wrong is in the verdict.
+    def judge(self, item: Item) -> Judgement:
+        """Score a clip; what goes wrong is in the judgement.
 
         Raises:
             CliError: nothing can be scored: the clip cannot be read, or the prompt is
@@ -62,7 +67,7 @@ class Jury:
             found.append(self._own.score(clip, item.prompt))
         if self._fitted is not None:
             found.append(self._fit_and_score(self._fitted, clip, item.prompt))
-        return _verdict(item, self.names, found)
+        return _judgement(item, self.names, found)
 
     def _fit_and_score(self, view: FittedView, clip: Clip, prompt: str) -> Scores:
         try:
@@ -90,7 +95,7 @@ class Jury:
             ) from error
 
 
-def verify(options: "Options", asked: Asked) -> int:
+def verify(options: VerifyOptions, asked: Asked, families: Sequence[Family]) -> int:
     """Score everything that was asked for; return the exit status.
 
     Raises:
@@ -99,14 +104,14 @@ def verify(options: "Options", asked: Asked) -> int:
     if asked.single:
         _check_single(asked.items[0])
     program.use_compilation_cache(options.compilation_cache)
-    jury = Jury(options)
+    jury = Jury(options, families)
     tell_labels(jury.random, jury.notices)
     if asked.single:
         found = [jury.judge(asked.items[0])]
     else:
         found = _judge_all(jury, asked.items)
     if options.out is not None:
-        verdicts.write(Path(options.out), found, jury.random)
+        judgements.write(Path(options.out), found, jury.random)
     if asked.single:
         return _tell_one(options, found[0], jury.random)
     return _tell_many(options, found, jury.random)
@@ -118,7 +123,7 @@ def _check_single(item: Item) -> None:
         raise CliError(f"clip {item.clip} does not exist")
 
 
-def _judge_all(jury: Jury, items: Sequence[Item]) -> list[Verdict]:
+def _judge_all(jury: Jury, items: Sequence[Item]) -> list[Judgement]:
     found = []
     with stage("Scoring clips", "Scored", len(items)) as current:
         for item in items:
@@ -127,12 +132,14 @@ def _judge_all(jury: Jury, items: Sequence[Item]) -> list[Verdict]:
             except CliError as error:
                 nothing = dict.fromkeys(jury.names)
                 reasons = {"": str(error)}
-                found.append(Verdict(str(item.clip), item.prompt, nothing, reasons))
+                found.append(Judgement(str(item.clip), item.prompt, nothing, reasons))
             current.advance(1)
     return found
 
 
-def _verdict(item: Item, names: tuple[str, ...], found: Sequence[Scores]) -> Verdict:
+def _judgement(
+    item: Item, names: tuple[str, ...], found: Sequence[Scores]
+) -> Judgement:
     rewards: dict[str, float] = {}
     reasons: dict[str, str] = {}
     notes: list[str] = []
@@ -143,45 +150,40 @@ def _verdict(item: Item, names: tuple[str, ...], found: Sequence[Scores]) -> Ver
     finite = {n: rewards[n] if math.isfinite(rewards[n]) else None for n in names}
     why = {n: reasons.get(n, NOT_FINITE) for n in names if finite[n] is None}
     said = tuple(dict.fromkeys(notes))
-    return Verdict(str(item.clip), item.prompt, finite, why, said)
+    return Judgement(str(item.clip), item.prompt, finite, why, said)
 
 
-def _tell_one(options: "Options", verdict: Verdict, random: Sequence[str]) -> int:
+def _tell_one(
+    options: VerifyOptions, judgement: Judgement, random: Sequence[str]
+) -> int:
     if options.json:
-        verdicts.print_json(verdicts.as_entry(verdict, random))
+        judgements.print_json(judgements.as_entry(judgement, random))
     else:
-        table.print_rewards(verdict.rewards)
-        for text in verdict.notes:
+        table.print_rewards(judgement.rewards)
+        for text in judgement.notes:
             print(f"changed to fit: {text}")
-    if verdict.reason:
-        raise CliError(verdict.reason, FAILED)
+    if judgement.reason:
+        raise CliError(judgement.reason, FAILED)
     return 0
 
 
 def _tell_many(
-    options: "Options", found: Sequence[Verdict], random: Sequence[str]
+    options: VerifyOptions, found: Sequence[Judgement], random: Sequence[str]
 ) -> int:
     if options.json:
-        verdicts.print_json([verdicts.as_entry(verdict, random) for verdict in found])
+        judgements.print_json(
+            [judgements.as_entry(judgement, random) for judgement in found]
+        )
     else:
-        table.print_verdicts(found)
-    whole = sum(verdict.whole for verdict in found)
+        table.print_judgements(found)
+    whole = sum(judgement.whole for judgement in found)
     failed = len(found) - whole
     note(f"{len(found)} clips: {whole} scored, {failed} with scores missing")
     if not failed:
         return 0
-    return FAILED if all(verdict.empty for verdict in found) else SOME_FAILED
+    return FAILED if all(judgement.empty for judgement in found) else SOME_FAILED
 
 
-def _takes_any_clip(name: str) -> bool:
+def _takes_any_clip(verifier: Resolved) -> bool:
     """Tell whether a verifier sees clips as they are: all but mini's do."""
-    from avits_jax.catalogue.names import parse
-    from avits_jax.catalogue.verifiers import FAMILIES
-
-    return any(parse(name).name in family.outputs for family in FAMILIES)
-
-
-def _drawn(names: tuple[str, ...], random_weights: bool) -> tuple[str, ...]:
-    from avits_jax import verifiers
-
-    return verifiers.random_ones(names, random_weights) if names else ()
+    return verifier.request.name not in MINI

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from avits_jax.cli import backend, background
+from avits_jax.catalogue.resolve import Resolution, Resolved
+from avits_jax.cli import backend
+from avits_jax.cli.compiled import Checked
 from avits_jax.cli.errors import CliError, as_refusal
 from avits_jax.cli.labels import warnings_told
 from avits_jax.cli.options import ModelOptions
-from avits_jax.cli.program import Checked, saying_too_large
 from avits_jax.media import Clip, fit_clip, mono_sound
 from avits_jax.search.rewards import stacked_rewards
 from avits_jax.types import Cond, Media, PyTree, Verifier
@@ -38,15 +39,15 @@ class Scores(NamedTuple):
 class FittedView:
     """Verifiers that know the clips of one model alone: clips are fitted to those."""
 
-    def __init__(self, options: ModelOptions, names: tuple[str, ...]) -> None:
+    def __init__(self, options: ModelOptions, names: Resolution) -> None:
         """Load the model, for the size of its clips, and the verifiers.
 
         Raises:
             CliError: see `backend.load`.
         """
-        self.names = names
+        self.names = tuple(each.name for each in names.verifiers)
         self.loaded = backend.load(options, names)
-        self._score = Checked(_scored_by(self.loaded.verifiers))
+        self._score = Checked(_scored_by(self.loaded.verifiers), _SETTINGS)
         self._sizes: dict[str, Any] = {}
 
     def seconds(self, prompt: str) -> float:
@@ -69,7 +70,7 @@ class FittedView:
         if not clip.sample_rate:
             audio = np.full_like(audio, np.nan)
         params = self.loaded.params.verifiers
-        rewards = _run(self._score, params, video, audio, cond.verifiers)
+        rewards = np.asarray(self._score(params, video, audio, cond.verifiers))
         values = dict(zip(self.names, rewards.tolist(), strict=True))
         mute = [name for name in self.names if not np.isfinite(values[name])]
         known = {} if clip.sample_rate else dict.fromkeys(mute, "the clip has no sound")
@@ -84,14 +85,15 @@ class FittedView:
 class OwnView:
     """Verifiers that take clips of any size, length and rates as they are."""
 
-    def __init__(self, options: ModelOptions, names: tuple[str, ...]) -> None:
+    def __init__(self, options: ModelOptions, verifiers: tuple[Resolved, ...]) -> None:
         """Remember what to load once the rates of a clip are known.
 
         Args:
-            options: dtype, and whether missing weights are drawn.
-            names: of the verifiers.
+            options: dtype.
+            verifiers: what their names stand for.
         """
-        self.names = names
+        self.names = tuple(each.name for each in verifiers)
+        self._resolved = verifiers
         self._options = options
         self._networks: dict[Any, Any] = {}  # read once, whatever the rates
         self._panels: dict[Any, _Panel] = {}
@@ -134,11 +136,10 @@ class OwnView:
 
         with as_refusal():
             made, params = verifiers.load(
-                names,
+                [each for each in self._resolved if each.name in names],
                 fps=fps,
                 sample_rate=sample_rate,
                 dtype=self._options.dtype,
-                random_weights=self._options.random_weights,
                 networks=self._networks,
             )
         return _Panel(names, made, params)
@@ -160,7 +161,7 @@ class _Panel:
         self, video: np.ndarray, audio: np.ndarray, prompt: str
     ) -> dict[str, float]:
         arguments = self.params, video, audio, self._encode(prompt)
-        rewards = _run(self._score, *arguments)
+        rewards = np.asarray(self._score(*arguments))
         return dict(zip(self.names, rewards.tolist(), strict=True))
 
     def check(self, video: np.ndarray, audio: np.ndarray, prompt: str) -> None:
@@ -173,12 +174,6 @@ class _Panel:
         with as_refusal(), warnings_told():
             conds = [v.encode(prompt) if v.encode else () for v in self.verifiers]
         return jax.tree.map(jnp.asarray, tuple(conds))
-
-
-def _run(score: Checked, *arguments: Any) -> np.ndarray:
-    """Return rewards ``[V]``; Ctrl-C is heeded while they are computed."""
-    with saying_too_large(_SETTINGS):
-        return background.run(lambda: np.asarray(score(*arguments)))
 
 
 def _scored_by(verifiers: Sequence[Verifier]):

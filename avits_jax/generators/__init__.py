@@ -1,32 +1,99 @@
-"""Generators by name: networks, weights and tokenizers behind one contract."""
+"""Generators by name: networks, weights and tokenizers behind one contract.
 
-from pathlib import Path
-from typing import Any
+A new generator is a folder here, and a row in the one table, FAMILIES, of
+`catalogue.generators`::
+
+    config.py     sizes of its networks, frozen dataclasses
+    modeling.py   the networks (Flax NNX); several files where they are several
+    params.py     how published keys map onto weights (`weights.name_map` rules)
+    sharding.py   which matrices may be split over a mesh
+    parts.py      MODEL: the networks as records (`weights.model`), with reduced sizes
+    generator.py  the pure functions of a `Generator`
+    load.py       MODEL again, and make(configs, files, *, options...) -> Generator
+
+Loading, shapes, conversion, sharding, memory estimates, listings and the command line
+read the table and the records. The table is an argument everywhere (``families=``), so
+that a generator from elsewhere comes in the same way.
+"""
+
+import importlib
+import inspect
+import typing
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jax.sharding import Mesh
 
-from avits_jax.catalogue.generators import JAVISDIT, JAVISDIT_TINY, infos
-from avits_jax.catalogue.records import Info, find
+from avits_jax.catalogue.generators import FAMILIES, Family, infos
+from avits_jax.catalogue.records import Info, nearest
+from avits_jax.catalogue.resolve import Resolved, resolve_model
 from avits_jax.types import Generator, PyTree
-from avits_jax.weights.checkpoint import read_manifest
-from avits_jax.weights.parts import is_in_parts, read_index
 
-__all__ = ["available", "load", "random_ones"]
+if TYPE_CHECKING:
+    from avits_jax.weights.model import Configs, Model
+    from avits_jax.weights.network import Weights
+
+__all__ = [
+    "FAMILIES",
+    "Family",
+    "Option",
+    "available",
+    "load",
+    "options",
+    "randomly_initialised",
+    "shapes",
+]
+
+# What every ``make`` is given beside the model's own options.
+_GIVEN = ("configs", "files", "reduced")
 
 
-def available() -> list[Info]:
+class Option(NamedTuple):
+    """One of a model's own options.
+
+    Attributes:
+        kind: its annotation.
+        default: where none is given; None for the model's own choice.
+        description: one line.
+    """
+
+    kind: Any
+    default: Any
+    description: str
+
+
+def available(families: Sequence[Family] = FAMILIES) -> list[Info]:
     """Return what `load` knows by name."""
-    return infos()
+    return infos(families)
+
+
+def options(name: str, families: Sequence[Family] = FAMILIES) -> dict[str, Option]:
+    """Return a model's own options, which `load` takes as keyword arguments.
+
+    Args:
+        name: one of `available`, or a checkpoint folder.
+        families: the table.
+
+    Raises:
+        ValueError: the name is unknown.
+    """
+    from docstring_parser import parse
+
+    family = _family(resolve_model(name, True, families), families)
+    make = _module(family).make
+    described = {each.arg_name: each.description for each in parse(make.__doc__).params}
+    kinds = typing.get_type_hints(make)
+    return {
+        key: Option(kinds[key], each.default, " ".join((described[key] or "").split()))
+        for key, each in inspect.signature(make).parameters.items()
+        if key not in _GIVEN
+    }
 
 
 def load(
-    name: str,
+    name: str | Resolved,
     *,
-    num_steps: int | None = None,
-    guidance_scale: float | None = None,
-    resolution: str | None = None,
-    aspect_ratio: str | None = None,
-    duration: str | None = None,
+    families: Sequence[Family] = FAMILIES,
     dtype: str | None = None,
     random_weights: bool = False,
     seed: int = 0,
@@ -36,92 +103,128 @@ def load(
     """Load a generator and its weights.
 
     Args:
-        name: a name of `available`, or a checkpoint folder.
-        num_steps: denoising steps; None for the model's default, as everywhere here.
-        guidance_scale: classifier-free guidance.
-        resolution: "240p" and others; only JavisDiT, likewise the next two.
-        aspect_ratio: height to width, "9:16" and others.
-        duration: "2s", "4s" and others, or a number of frames.
+        name: a name of `available`, or a checkpoint folder; or what
+            `catalogue.resolve` made of it.
+        families: the table.
         dtype: "float32" or "bfloat16"; None for bfloat16 on accelerators and float32 on
             a CPU. Mini's is float32 whatever is asked for.
         random_weights: draw weights that are missing; clips are then noise.
         seed: of drawn weights.
-        mesh: read large weights straight onto these devices, split over its model axis
-            (see `avits_jax.parallel`); None for the default device. Mini is small.
-        **options: more of the model's own, see `avits_jax.generators.javisdit.load`.
+        mesh: read weights straight onto these devices, split over its model axis (see
+            `avits_jax.parallel`); None for the default device.
+        **options: the model's own, see `options`; ``num_steps`` and ``guidance_scale``
+            are most models'. None stands for the model's default.
 
     Returns:
         The generator and its weights.
 
     Raises:
         ValueError: the name is unknown, the checkpoint is missing, damaged or of
-            another model, or an option is out of range or of another model.
+            another model, or an option is unknown or out of range.
 
     Example:
         >>> generator, params = avits.generators.load("mini", num_steps=12)
     """
-    model, folder = _locate(name, random_weights)
-    sizes = {
-        "resolution": resolution,
-        "aspect_ratio": aspect_ratio,
-        "duration": duration,
-        **options,
-    }
-    given = {"num_steps": num_steps, "guidance_scale": guidance_scale, **sizes}
-    given = {key: value for key, value in given.items() if value is not None}
-    if model == "mini":
-        own = [key for key in sizes if key in given]
-        if own:
-            raise ValueError(f"mini has one size: {' and '.join(own)} cannot be chosen")
-        from avits_jax.generators.mini.generator import load as load_mini
+    from avits_jax.weights.model import read_parts
 
-        assert folder is not None
-        return load_mini(folder, **given)
-    # Networks are imported when they are asked for: the core must stay quick to import.
-    from avits_jax.generators.javisdit.load import load as load_javisdit
-    from avits_jax.weights.network import Weights, check_dtype
-
-    weights = Weights(folder, check_dtype(dtype), seed, mesh)
-    return load_javisdit(weights, tiny=model == JAVISDIT_TINY, **given)
+    resolved = _resolved(name, random_weights, families)
+    family = _family(resolved, families)
+    weights = _weights(resolved, dtype, seed, mesh)
+    generator, model, configs = _made(family, weights, options)
+    return generator, read_parts(model, weights, configs)
 
 
-def random_ones(name: str, random_weights: bool = False) -> tuple[str, ...]:
+def shapes(
+    name: str | Resolved,
+    *,
+    families: Sequence[Family] = FAMILIES,
+    dtype: str | None = None,
+    random_weights: bool = False,
+    **options: Any,
+) -> tuple[Generator, PyTree]:
+    """Return a generator and the shapes of its weights; none is read or drawn.
+
+    With them a program is lowered and compiled at full size anywhere.
+
+    Args:
+        name: as for `load`, likewise the others.
+        families: the table.
+        dtype: of the weights.
+        random_weights: take the published sizes where the checkpoint is missing.
+        **options: the model's own.
+
+    Raises:
+        ValueError: as `load`.
+    """
+    from avits_jax.weights.model import shapes as model_shapes
+
+    resolved = _resolved(name, random_weights, families)
+    weights = _weights(resolved, dtype)
+    generator, model, configs = _made(_family(resolved, families), weights, options)
+    return generator, model_shapes(model, configs, weights.dtype)
+
+
+def randomly_initialised(
+    name: str, random_weights: bool = False, families: Sequence[Family] = FAMILIES
+) -> tuple[str, ...]:
     """Return the name if its weights are drawn, so that its clips are noise.
 
     Args:
         name: as for `load`.
         random_weights: as for `load`.
+        families: the table.
     """
-    if _is_folder(name):
-        return ()
-    info = find("model", name, infos())
-    drawn = info.random or (random_weights and not info.present)
+    resolved = resolve_model(name, True, families)
+    drawn = resolved.drawn and (random_weights or resolved.info.random)
     return (name,) if drawn else ()
 
 
-def _is_folder(name: str) -> bool:
-    """Tell whether a name is a checkpoint folder; a model's name is never one."""
-    return name not in [info.name for info in infos()] and Path(name).is_dir()
+def _resolved(
+    name: str | Resolved, random_weights: bool, families: Sequence[Family]
+) -> Resolved:
+    if isinstance(name, str):
+        return resolve_model(name, random_weights, families)
+    return name
 
 
-def _locate(name: str, random_weights: bool) -> tuple[str, Path | None]:
-    """Return the model's name and its checkpoint; None where weights are drawn."""
-    if _is_folder(name):
-        return _model_of(Path(name)), Path(name)
-    info = find("model", name, infos())
-    if info.random or (random_weights and not info.present):
-        return info.name, None
-    if not info.present:
-        raise ValueError(info.missing)
-    return info.name, info.folder
+def _family(resolved: Resolved, families: Sequence[Family]) -> Family:
+    return next(each for each in families if each.name == resolved.info.name)
 
 
-def _model_of(folder: Path) -> str:
-    model = (read_index if is_in_parts(folder) else read_manifest)(folder)["model"]
-    if model not in ("mini", JAVISDIT):
-        known = ", ".join(info.name for info in infos())
-        raise ValueError(
-            f"{folder} is a checkpoint of {model!r}, which is no generator "
-            f"(there are: {known})"
-        )
-    return model
+def _weights(
+    resolved: Resolved, dtype: str | None, seed: int = 0, mesh: Mesh | None = None
+) -> "Weights":
+    from avits_jax.weights.network import Weights, check_dtype
+
+    return Weights(resolved.folder, check_dtype(dtype), seed, mesh)
+
+
+def _made(
+    family: Family, weights: "Weights", options: Mapping[str, Any]
+) -> tuple[Generator, "Model", "Configs"]:
+    """Return the generator, its networks as records, and their sizes."""
+    # Networks are imported when they are asked for: the core must stay quick to import.
+    from avits_jax.weights.model import read_configs
+
+    module = _module(family)
+    given = {key: value for key, value in options.items() if value is not None}
+    _check_options(family, module.make, given)
+    configs = read_configs(module.MODEL, weights, reduced=family.reduced)
+    if family.reduced:
+        given["reduced"] = True
+    generator = module.make(configs, weights.folder, **given)
+    return generator, module.MODEL, configs
+
+
+def _check_options(family: Family, make: Any, given: Mapping[str, Any]) -> None:
+    own = [key for key in inspect.signature(make).parameters if key not in _GIVEN]
+    for key in given:
+        if key not in own:
+            raise ValueError(
+                f"{family.name} has no option {key!r}{nearest(key, own)} "
+                f"(it has: {', '.join(own)})"
+            )
+
+
+def _module(family: Family) -> Any:
+    return importlib.import_module(family.module)

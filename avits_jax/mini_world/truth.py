@@ -170,7 +170,7 @@ def _onsets(level: Float[np.ndarray, " T"]) -> list[int]:
         window = level[max(0, peak - 10) : peak + 1]
         half = before[peak] + 0.5 * jump[peak]
         late = int(np.argmax(window > half))
-        starts.append((max(0, peak - 10) + late) * _ENVELOPE_HOP)
+        starts.append(int(max(0, peak - 10) + late) * _ENVELOPE_HOP)
     return starts
 
 

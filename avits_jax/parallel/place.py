@@ -1,19 +1,23 @@
 """Move arrays onto a mesh, and results back to the host."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from avits_jax.parallel.sharding import search_shardings
-from avits_jax.types import Params, PyTree
+from avits_jax.types import Generator, Params, PyTree, Verifier
 
 
 def place(tree: PyTree, shardings: PyTree) -> PyTree:
     """Return `tree` on the devices of its shardings.
 
     Every host passes the same values and keeps its own devices' part. What already lies
-    there is not moved; shapes (`jax.ShapeDtypeStruct`) get the sharding alone.
+    there is not moved; shapes (`jax.ShapeDtypeStruct`) get the sharding alone. An array
+    that the tree holds several times is one array again.
 
     Args:
         tree: tree of arrays (typed keys included), numbers or shapes.
@@ -24,14 +28,49 @@ def place(tree: PyTree, shardings: PyTree) -> PyTree:
     """
     if isinstance(shardings, jax.sharding.Sharding):
         sharding = shardings
-        return jax.tree.map(lambda leaf: _put(leaf, sharding), tree)
-    return jax.tree.map(_put, tree, shardings)
+        shardings = jax.tree.map(lambda _: sharding, tree)
+    placed: dict[Any, Any] = {}
+
+    def once(leaf: Any, sharding: jax.sharding.Sharding) -> Any:
+        key = id(leaf), sharding
+        if key not in placed:
+            placed[key] = _put(leaf, sharding)
+        return placed[key]
+
+    return jax.tree.map(once, tree, shardings)
 
 
-def place_params(params: Params, mesh: Mesh, rules: Params | None = None) -> Params:
-    """Return the weights of a search on a mesh, see `search_shardings`."""
+def place_params(
+    params: Params,
+    mesh: Mesh,
+    rules: Params | None = None,
+    *,
+    generator: Generator | None = None,
+    verifiers: Sequence[Verifier] = (),
+) -> Params:
+    """Return the weights of a search on a mesh.
+
+    Verifiers that are given the same tree of weights have the same tree again.
+
+    Args:
+        params: weights, or their shapes.
+        mesh: see `make_mesh`.
+        rules: see `search_shardings`, as for the other arguments and what it raises.
+        generator: the generator.
+        verifiers: the verifiers.
+    """
     params = Params(params[0], tuple(params[1]))
-    return place(params, search_shardings(params, mesh, rules))
+    shardings = search_shardings(
+        params, mesh, rules, generator=generator, verifiers=verifiers
+    )
+    placed = place(params, shardings)
+    trees: dict[Any, PyTree] = {}
+    groups = zip(params.verifiers, shardings.verifiers, placed.verifiers, strict=True)
+    own = [
+        trees.setdefault((id(tree), *jax.tree.leaves(split)), new)
+        for tree, split, new in groups
+    ]
+    return placed._replace(verifiers=tuple(own))
 
 
 def replicate(tree: PyTree, mesh: Mesh) -> PyTree:

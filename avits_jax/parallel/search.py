@@ -62,6 +62,9 @@ def jit_search(
     params: Params,
     mesh: Mesh,
     rules: Params | None = None,
+    *,
+    generator: Generator,
+    verifiers: Sequence[Verifier],
     **settings: Any,
 ) -> tuple[ShardedSearch, Params]:
     """Place weights on a mesh and jit a search whose candidates are spread over it.
@@ -73,9 +76,13 @@ def jit_search(
         search: `best_of_n` or another search.
         params: weights, or their shapes to compile without having any.
         mesh: see `make_mesh`.
-        rules: see `search_shardings`; None copies all weights to every device.
-        **settings: the search's keyword arguments, `generator`, `verifiers` and
-            `aggregator` among them.
+        rules: how weights are split over the mesh's model axis, see `search_shardings`.
+            None: those that lie on the mesh already stay as they lie, and the others
+            follow the rules of the generator and the verifiers.
+        generator: the generator.
+        verifiers: the verifiers.
+        **settings: the search's other keyword arguments, `aggregator` among them, and
+            `population`, see `shard_search`.
 
     Returns:
         The search, and the placed weights to call it with.
@@ -90,8 +97,10 @@ def jit_search(
         ...     aggregator=arw([0.5, 0.5]), num_candidates=64)
         >>> output = search(params, jax.random.key(0), cond)
     """
-    placed = place_params(params, mesh, rules)
-    return ShardedSearch(jax.jit(shard_search(search, mesh, **settings)), mesh), placed
+    parts: dict[str, Any] = {"generator": generator, "verifiers": verifiers}
+    placed = place_params(params, mesh, rules, **parts)
+    spread = shard_search(search, mesh, **parts, **settings)
+    return ShardedSearch(jax.jit(spread), mesh), placed
 
 
 def shard_search(
@@ -115,7 +124,8 @@ def shard_search(
             where a network is entered. With ``("candidate",)`` the devices of a model
             group work on the same candidates, each with its part of the weights, and
             exchange activations as XLA sees fit: for weights that no device can hold.
-        **settings: the search's other keyword arguments.
+        **settings: the search's other keyword arguments; a generator among them, a
+            draft, is spread likewise.
 
     Returns:
         ``(params, key, cond, state) -> SearchOutput``; may be vmapped over prompts.
@@ -123,11 +133,14 @@ def shard_search(
         candidate axis stay spread where the devices divide it.
     """
     edge = _Edge(mesh, population)
+    settings["generator"] = generator
     bound = functools.partial(
         search,
-        generator=_spread_generator(generator, edge),
         verifiers=_spread_verifiers(verifiers, edge),
-        **settings,
+        **{
+            name: _spread_generator(each, edge) if isinstance(each, Generator) else each
+            for name, each in settings.items()
+        },
     )
 
     def run(params: Params, key: Any, cond: Any, state: PyTree = None) -> SearchOutput:

@@ -14,6 +14,8 @@ from avits_jax.runs.folder import CLIPS, MERGED, clip_name, read_run
 from avits_jax.runs.records import Record
 from avits_jax.runs.summary import Summary, gains, summarise
 
+_MAKERS = ("model", "search", "aggregator")
+
 
 def write_run_report(folder: str | os.PathLike[str]) -> Path:
     """Render ``report.html`` from run.json and the records of a run folder.
@@ -39,6 +41,8 @@ def _view(folder: Path, made: dict[str, Any], summary: Summary) -> dict[str, Any
     settings = made["settings"] | made["plan"]
     return {
         "made": made,
+        # A run in code names what it likes.
+        "made_by": [settings[key] for key in _MAKERS if settings.get(key)],
         "label": weights_label(made.get("random_weights", [])),
         "notices": made.get("notices", []),
         "merged": made["kind"] == MERGED,

@@ -1,19 +1,28 @@
 """Runs of many prompts: folders that survive interruption, shards, summaries.
 
-Host only. `read_records` gives every candidate's raw rewards, for studying other
+Host only. `make_work` compiles a search once, `search_many` takes it through any number
+of prompts. `read_records` gives every candidate's raw rewards, for studying other
 weightings without generating again.
 """
 
+from avits_jax.runs.devices import ONE_DEVICE, Compiled, Devices
 from avits_jax.runs.folder import RunFolder, clip_name, is_run, read_run
-from avits_jax.runs.loop import ALONE, Found, Host, PromptError, Work, search_prompts
+from avits_jax.runs.learned import learned_sigmas
+from avits_jax.runs.loop import ALONE, Host, blame, search_prompts
+from avits_jax.runs.many import search_many
 from avits_jax.runs.merge import Merged, last_states, merge_runs, read_shards
+from avits_jax.runs.program import Found, PromptError, Work, make_work
 from avits_jax.runs.records import Record, read_records
 from avits_jax.runs.rows import Resumed, Shard, parse_shard, resume, shard_prompts
 from avits_jax.runs.start import state_of
 from avits_jax.runs.summary import Gain, Summary, gains, summarise
+from avits_jax.runs.text import text_apart
 
 __all__ = [
     "ALONE",
+    "ONE_DEVICE",
+    "Compiled",
+    "Devices",
     "Found",
     "Gain",
     "Host",
@@ -25,18 +34,23 @@ __all__ = [
     "Shard",
     "Summary",
     "Work",
+    "blame",
     "clip_name",
     "gains",
     "is_run",
     "last_states",
+    "learned_sigmas",
+    "make_work",
     "merge_runs",
     "parse_shard",
     "read_records",
     "read_run",
     "read_shards",
     "resume",
+    "search_many",
     "search_prompts",
     "shard_prompts",
     "state_of",
     "summarise",
+    "text_apart",
 ]

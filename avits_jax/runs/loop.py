@@ -6,75 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Float
 
 from avits_jax.media import Prompt
 from avits_jax.runs import states
 from avits_jax.runs.folder import RunFolder
+from avits_jax.runs.program import Found, PromptError, Work
 from avits_jax.runs.records import DONE, FAILED, REFUSED, Record
 from avits_jax.types import Media, PyTree
 
 T = TypeVar("T")
-
-
-class PromptError(ValueError):
-    """A prompt that a model does not take; the run goes on with the next."""
-
-
-class Found(NamedTuple):
-    """What the search found for one prompt, as NumPy arrays.
-
-    Attributes:
-        best: the chosen clip, without candidate axis.
-        best_index: -1 where every candidate failed.
-        rewards: of the verifiers that guide.
-        judged: of those that only watch.
-        broken: whose latents hold NaN or infinity: the generator's fault.
-        state: the aggregator's, the next prompt's input.
-        nfe: network evaluations.
-        decodes: decoder passes.
-        verifier_calls: candidates scored, times the number of verifiers.
-    """
-
-    best: Media
-    best_index: int
-    rewards: Float[np.ndarray, "N V"]
-    judged: Float[np.ndarray, "N J"]
-    broken: Bool[np.ndarray, " N"]
-    state: PyTree
-    nfe: int
-    decodes: int
-    verifier_calls: int
-
-
-class Work(NamedTuple):
-    """What a run does with a prompt; made once, so that it is one compiled program.
-
-    Attributes:
-        encode: ``text -> cond``; raises `PromptError`.
-        prepare: compiles the program for such a ``cond``.
-        search: ``(row, cond, state) -> Found``.
-        sigmas: ``state -> [V]`` learned deviations, None where there is none.
-        state: what the first prompt starts from, see `states.on_host`.
-        names: of the verifiers that guide.
-        fps: pictures per second of a clip.
-        sample_rate: Hz of its sound.
-        plan: sizes of the search, as JSON values.
-        random: models whose weights are drawn, and mean nothing.
-        notices: what the user must know of licences.
-    """
-
-    encode: Callable[[str], Any]
-    prepare: Callable[[Any], None]
-    search: Callable[[int, Any, PyTree], Found]
-    sigmas: Callable[[PyTree], Sequence[float | None]]
-    state: PyTree
-    names: tuple[str, ...]
-    fps: float
-    sample_rate: int
-    plan: dict[str, Any]
-    random: tuple[str, ...] = ()
-    notices: tuple[str, ...] = ()
 
 
 def same(value: T) -> T:
@@ -118,10 +58,10 @@ def search_prompts(
         started = time.perf_counter()
         record, found = _search_one(work, prompt, state)
         if found is not None:
-            state = found.state
+            state = found.output.aggregator_state
         if folder is not None:
-            if found is not None and found.best_index >= 0:
-                record = _write_clip(work, folder, record, found.best)
+            if found is not None and record.status == DONE:
+                record = _write_clip(work, folder, record, found.output.best)
             folder.append(record, time.perf_counter() - started)
         yield record
 
@@ -134,20 +74,21 @@ def _search_one(
     except PromptError as error:
         return _refused(work, prompt, state, str(error)), None
     found = work.search(prompt.index, cond, state)
-    succeeded = found.best_index >= 0
+    output = found.output
+    succeeded = bool(output.best_index >= 0)
     record = Record(
         row=prompt.index,
         prompt=prompt.text,
         status=DONE if succeeded else FAILED,
-        reason=None if succeeded else _blame(work.names, found),
-        best=found.best_index,
-        rewards=found.rewards,
-        judged=found.judged,
-        sigmas=tuple(work.sigmas(found.state)),
-        nfe=found.nfe,
-        decodes=found.decodes,
-        verifier_calls=found.verifier_calls,
-        state=states.pack(found.state),
+        reason=None if succeeded else blame(work.names, found),
+        best=int(output.best_index),
+        rewards=np.asarray(output.rewards, np.float32),
+        judged=np.asarray(found.judged, np.float32),
+        sigmas=tuple(work.sigmas(output.aggregator_state)),
+        nfe=int(output.nfe),
+        decodes=int(output.decodes),
+        verifier_calls=int(output.verifier_calls),
+        state=states.pack(output.aggregator_state),
     )
     return record, found
 
@@ -170,18 +111,23 @@ def _refused(work: Work, prompt: Prompt, state: PyTree, reason: str) -> Record:
     )
 
 
-def _blame(names: Sequence[str], found: Found) -> str:
-    """Say who gave no finite numbers, and how often: the generator, or verifiers."""
-    total = len(found.rewards)
-    broken = int(found.broken.sum())
-    parts = [f"the generator gave NaN or infinity for {broken} of {total}"]
-    bad = np.sum(~np.isfinite(found.rewards[~found.broken]), axis=0)
-    parts += [
-        f"{name} gave NaN or infinity for {count} of {total}"
-        for name, count in zip(names, bad, strict=True)
-        if count
-    ]
-    return f"every candidate failed: {'; '.join(parts[not broken :])}"
+def blame(names: Sequence[str], found: Found) -> str:
+    """Say why every candidate failed: the generator, or which verifiers.
+
+    Args:
+        names: of the verifiers that guide.
+        found: what a search found, whose ``best_index`` is -1.
+    """
+    drawn = np.asarray(found.output.valid)
+    whole = drawn & ~np.asarray(found.broken)
+    total, broken = int(drawn.sum()), int((drawn & ~whole).sum())
+    culprits = {"the generator": broken} if broken else {}
+    bad = np.sum(~np.isfinite(found.output.rewards[whole]), axis=0).tolist()
+    culprits |= {name: n for name, n in zip(names, bad, strict=True) if n}
+    parts = [f"{who} gave NaN or infinity for {n}" for who, n in culprits.items()]
+    large = zip(names, found.output.outliers.tolist(), strict=True)
+    parts += [f"{name} gave a number too large for {n}" for name, n in large if n]
+    return f"all {total} candidates failed: {'; '.join(parts)}"
 
 
 def _write_clip(work: Work, folder: RunFolder, record: Record, clip: Media) -> Record:

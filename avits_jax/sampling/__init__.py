@@ -1,16 +1,29 @@
-"""Sampling on the rectified-flow path: levels, steps, guidance, the denoising scan."""
+"""Sampling on the rectified-flow path: levels, steps, guidance, the denoising scan.
+
+A model of another parametrisation comes in through `sampling.paths`: "Your model's
+parametrisation, here".
+"""
 
 from avits_jax.sampling.denoise import (
     clean_from_noise,
     clean_from_velocity,
     denoise,
+    euler,
     noise_from_clean,
     step_keys,
     velocity_from_clean,
 )
-from avits_jax.sampling.guidance import classifier_free_guidance
+from avits_jax.sampling.guidance import (
+    classifier_free_guidance,
+    combine,
+    join_branches,
+    repeat_rows,
+    split_branches,
+)
+from avits_jax.sampling.paths import from_edm, from_epsilon, from_velocity
 from avits_jax.sampling.schedules import (
     check_sigmas,
+    levels_at,
     linear_sigmas,
     shift_sigmas,
     shifted_sigmas,
@@ -30,16 +43,25 @@ __all__ = [
     "classifier_free_guidance",
     "clean_from_noise",
     "clean_from_velocity",
+    "combine",
     "denoise",
+    "euler",
     "flow_step",
+    "from_edm",
+    "from_epsilon",
+    "from_velocity",
+    "join_branches",
+    "levels_at",
     "linear_combination",
     "linear_sigmas",
     "noise_from_clean",
     "noise_like",
     "renoise",
+    "repeat_rows",
     "sde_step",
     "shift_sigmas",
     "shifted_sigmas",
+    "split_branches",
     "step_keys",
     "velocity_from_clean",
 ]

@@ -1,4 +1,10 @@
-"""Work on a long leading axis in pieces, so that peak memory is bounded."""
+"""Work on a long leading axis in pieces, so that peak memory is bounded.
+
+`over_candidates` divides a population, `in_batches` one large array of anything. How
+large a piece should be: `even_batch` is for pieces that cost the same each (as few as
+can be, about equal), `whole_batch` is for programs that are dear to compile (no
+remainder, which would be a second program).
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +19,16 @@ from avits_jax.types import PyTree
 def even_batch(count: int, most: int) -> int:
     """Return the size of the fewest batches of at most `most` that are about equal."""
     return max(-(-count // max(-(-count // most), 1)), 1)
+
+
+def whole_batch(count: int, most: int) -> int:
+    """Return a batch of at most `most` that divides `count`, if one is over half of it.
+
+    Without one, `most` itself (or `count`, if that is less).
+    """
+    most = min(most, count)
+    fitting = [size for size in range(most // 2 + 1, most + 1) if count % size == 0]
+    return max(fitting, default=most)
 
 
 def over_candidates(

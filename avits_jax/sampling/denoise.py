@@ -1,40 +1,96 @@
 """Scan a generator over its steps, and convert between clean sample, velocity, noise.
 
-On the path ``z = (1 - s) x + s noise`` the velocity is ``dz/ds = noise - x``.
+On the path ``z = (1 - s) x + s noise`` the velocity is ``dz/ds = noise - x``. Levels
+may be given per part of the latents, see `sampling.steps`.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-from avits_jax.sampling.steps import Level, linear_combination
+from avits_jax.sampling.mapped import vary_alike
+from avits_jax.sampling.schedules import levels_at
+from avits_jax.sampling.steps import Level, Levels, flow_step, linear_combination
 from avits_jax.types import Candidates, Generator, Keys, PyTree
 
 
-def velocity_from_clean(latents: PyTree, clean: PyTree, sigma: Level) -> PyTree:
+def velocity_from_clean(latents: PyTree, clean: PyTree, sigma: Levels) -> PyTree:
     """Return the velocity ``(z - x) / s``; `sigma` must be above 0."""
-    return linear_combination((1 / sigma, -1 / sigma), latents, clean)
+    return _combined(lambda s: (1 / s, -1 / s), sigma, latents, clean)
 
 
-def noise_from_clean(latents: PyTree, clean: PyTree, sigma: Level) -> PyTree:
+def noise_from_clean(latents: PyTree, clean: PyTree, sigma: Levels) -> PyTree:
     """Return the noise ``(z - (1 - s) x) / s``; `sigma` must be above 0."""
-    return linear_combination((1 / sigma, (sigma - 1) / sigma), latents, clean)
+    return _combined(lambda s: (1 / s, (s - 1) / s), sigma, latents, clean)
 
 
-def clean_from_velocity(latents: PyTree, velocity: PyTree, sigma: Level) -> PyTree:
-    """Return the clean sample ``z - s v``."""
-    return linear_combination((1, -sigma), latents, velocity)
+def clean_from_velocity(latents: PyTree, velocity: PyTree, sigma: Levels) -> PyTree:
+    """Return the clean sample ``z - s v`` of a flow's velocity ``v = noise - x``.
+
+    The "v-prediction" of variance-preserving models (Salimans & Ho 2022, appendix D) is
+    another quantity, ``sqrt(abar) noise - sqrt(1 - abar) x``: see
+    `sampling.from_velocity`.
+    """
+    return _combined(lambda s: (1, -s), sigma, latents, velocity)
 
 
-def clean_from_noise(latents: PyTree, noise: PyTree, sigma: Level) -> PyTree:
+def clean_from_noise(latents: PyTree, noise: PyTree, sigma: Levels) -> PyTree:
     """Return the clean sample ``(z - s noise) / (1 - s)``; `sigma` must be below 1."""
-    room = 1 - sigma
-    return linear_combination((1 / room, -sigma / room), latents, noise)
+    return _combined(lambda s: (1 / (1 - s), -s / (1 - s)), sigma, latents, noise)
+
+
+def _combined(
+    coefficients: Callable[[Level], tuple[Any, Any]],
+    sigma: Levels,
+    first: PyTree,
+    second: PyTree,
+) -> PyTree:
+    """Return ``a z + b y`` with coefficients that depend on each part's level."""
+
+    def combine(s: Level, z: PyTree, y: PyTree) -> PyTree:
+        return linear_combination(coefficients(s), z, y)
+
+    return jax.tree.map(combine, sigma, first, second)
 
 
 def step_keys(keys: Keys, step: int | Int[Array, ""]) -> Keys:
     """Return each candidate's key for one step: ``fold_in(keys[n], step)``."""
     return jax.vmap(jax.random.fold_in, (0, None))(keys, step)
+
+
+def euler(
+    predict: Callable[..., PyTree], sigmas: tuple[Levels, ...]
+) -> Callable[..., Candidates]:
+    """Make a generator's deterministic `step` of its `predict`, see `flow_step`.
+
+    Args:
+        predict: ``(params, candidates, i, cond) -> clean latents``, as in `Generator`.
+        sigmas: the generator's noise levels.
+
+    Returns:
+        ``(params, keys, candidates, i, cond) -> Candidates``; it ignores the keys.
+
+    Example:
+        >>> step = euler(predict, sigmas)
+        >>> generator = Generator(init, step, decode, predict, sigmas)
+    """
+
+    def step(
+        params: PyTree,
+        keys: Keys,
+        candidates: Candidates,
+        i: int | Int[Array, ""],
+        cond: PyTree,
+    ) -> Candidates:
+        clean = predict(params, candidates, i, cond)
+        now, after = levels_at(sigmas, i), levels_at(sigmas, i + 1)
+        latents = flow_step(candidates.latents, clean, now, after)
+        return candidates._replace(latents=latents)
+
+    return step
 
 
 def _replace_if(condition: Bool[Array, ""], new: PyTree, old: PyTree) -> PyTree:
@@ -95,6 +151,7 @@ def denoise(
         return (generator.step(params, keys_now, population, i, cond), kept), None
 
     steps = jnp.arange(start, stop, dtype=jnp.int32)
+    candidates = vary_alike(candidates, (params, keys, cond))
     carry = (candidates, (candidates,) * len(wanted))
     (final, kept), _ = jax.lax.scan(body, carry, steps)
     found = {start: candidates, stop: final, **dict(zip(wanted, kept, strict=True))}

@@ -1,8 +1,12 @@
 """Noise levels of rectified-flow samplers, as static tuples of floats.
 
 A schedule has ``num_steps + 1`` levels that fall strictly from at most 1 (pure noise)
-to exactly 0 (a clean sample). Static levels keep schedules hashable and let searches
-check step numbers before anything is compiled.
+to exactly 0 (a clean sample). Static levels let searches check step numbers before
+anything is compiled. Where parts of the latents follow schedules of their own, a level
+is a tree of floats whose structure is a prefix of the latents':
+
+>>> levels = zip(linear_sigmas(10), shifted_sigmas(10, shift=3.0))
+>>> sigmas = tuple({"video": video, "audio": audio} for audio, video in levels)
 """
 
 import itertools
@@ -10,19 +14,50 @@ import math
 import operator
 from collections.abc import Sequence
 
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int
 
-def check_sigmas(sigmas: Sequence[float]) -> tuple[float, ...]:
+from avits_jax.types import PyTree
+
+
+def check_sigmas(sigmas: Sequence[PyTree]) -> tuple[PyTree, ...]:
     """Return `sigmas` as a tuple of floats, or say what is wrong with them.
 
     Args:
-        sigmas: at least two levels, strictly falling, first in (0, 1], last 0.
+        sigmas: at least two levels, strictly falling, first in (0, 1], last 0; or trees
+            of one structure, each leaf of which goes through such levels.
 
     Returns:
-        The levels as Python floats.
+        The levels as Python floats, or trees of them.
 
     Raises:
-        ValueError: the levels are too few, not finite, out of range, or do not fall.
+        ValueError: the levels are too few, not finite, out of range, or do not fall, or
+            are trees of several structures.
     """
+    structures = {jax.tree.structure(level) for level in sigmas}
+    if len(structures) != 1:
+        raise ValueError(
+            "sigmas must be numbers, or trees of one structure, got "
+            f"{' and '.join(sorted(map(str, structures))) or 'none'}"
+        )
+    (structure,) = structures
+    schedules = zip(*map(jax.tree.leaves, sigmas), strict=True)
+    rows = zip(*map(_check_levels, schedules), strict=True)
+    return tuple(jax.tree.unflatten(structure, row) for row in rows)
+
+
+def levels_at(sigmas: Sequence[PyTree], i: int | Int[Array, ""]) -> PyTree:
+    """Return the level of step `i`, which may be traced: an array, or a tree of them.
+
+    Args:
+        sigmas: a schedule, see `check_sigmas`.
+        i: step, in [0, num_steps].
+    """
+    return jax.tree.map(lambda *levels: jnp.asarray(levels)[i], *sigmas)
+
+
+def _check_levels(sigmas: Sequence[float]) -> tuple[float, ...]:
     levels = tuple(float(level) for level in sigmas)
     if len(levels) < 2 or not all(map(math.isfinite, levels)):
         raise ValueError(f"sigmas must be two or more finite levels, got {levels}")
@@ -76,7 +111,7 @@ def shift_sigmas(sigmas: Sequence[float], shift: float) -> tuple[float, ...]:
     """
     if not (math.isfinite(shift) and shift > 0):
         raise ValueError(f"shift must be finite and above 0, got {shift}")
-    levels = check_sigmas(sigmas)
+    levels = _check_levels(sigmas)
     # Written so that 1 stays exactly 1.
     return tuple(shift * s / (shift * s + (1 - s)) for s in levels)
 

@@ -1,7 +1,10 @@
 """Moves on the noise path ``z = (1 - sigma) x + sigma noise``, over trees of latents.
 
-Every function takes trees of ``[N, ...]`` arrays and scalar noise levels, Python floats
-or traced. Sums are formed in at least float32 and returned in the latents' dtype.
+Every function takes trees of ``[N, ...]`` arrays. A noise level is one number, Python's
+or traced, or a tree of them whose structure is a prefix of the latents', where parts of
+the latents (picture and sound, say) follow schedules of their own; the levels of one
+call have one structure. Sums are formed in at least float32, and returned in the dtype
+of the latents.
 """
 
 from typing import Any
@@ -13,6 +16,8 @@ from jaxtyping import Array, Float
 from avits_jax.types import Keys, PyTree
 
 Level = float | Float[Array, ""]
+# One `Level`, or a tree of them whose structure is a prefix of the latents'.
+Levels = PyTree
 
 
 def at_least_float32(dtype: Any) -> jnp.dtype:
@@ -58,7 +63,7 @@ def noise_like(keys: Keys, latents: PyTree) -> PyTree:
     """
     leaves, treedef = jax.tree.flatten(latents)
 
-    def draw(index: int, leaf: Array) -> Array:
+    def draw(index: int, leaf: Array | jax.ShapeDtypeStruct) -> Array:
         def one(key: Array) -> Array:
             key = jax.random.fold_in(key, index)
             return jax.random.normal(key, leaf.shape[1:], leaf.dtype)
@@ -70,7 +75,7 @@ def noise_like(keys: Keys, latents: PyTree) -> PyTree:
 
 
 def flow_step(
-    latents: PyTree, clean: PyTree, sigma: Level, next_sigma: Level
+    latents: PyTree, clean: PyTree, sigma: Levels, next_sigma: Levels
 ) -> PyTree:
     """Take one Euler step of the flow ODE towards the predicted clean sample.
 
@@ -86,16 +91,20 @@ def flow_step(
     Returns:
         Latents at `next_sigma`.
     """
-    ratio = next_sigma / sigma
-    return linear_combination((ratio, 1 - ratio), latents, clean)
+
+    def move(s: Level, after: Level, z: PyTree, x: PyTree) -> PyTree:
+        ratio = after / s
+        return linear_combination((ratio, 1 - ratio), z, x)
+
+    return jax.tree.map(move, sigma, next_sigma, latents, clean)
 
 
 def sde_step(
     latents: PyTree,
     clean: PyTree,
     noise: PyTree,
-    sigma: Level,
-    next_sigma: Level,
+    sigma: Levels,
+    next_sigma: Levels,
     eta: Level = 1.0,
 ) -> PyTree:
     """Take one stochastic step with the marginals of `flow_step`.
@@ -117,17 +126,21 @@ def sde_step(
     Returns:
         Latents at `next_sigma`.
     """
-    correlation = (1 - sigma) / (1 - next_sigma) * next_sigma / sigma
-    fresh = jnp.clip(1 - jnp.square(correlation), 0, 1)
-    tau = eta * next_sigma * jnp.sqrt(fresh)
-    kept = jnp.sqrt(jnp.clip(jnp.square(next_sigma) - jnp.square(tau), 0))
-    of_latents = kept / sigma
-    of_clean = (1 - next_sigma) - of_latents * (1 - sigma)
-    return linear_combination((of_latents, of_clean, tau), latents, clean, noise)
+
+    def move(s: Level, after: Level, *trees: PyTree) -> PyTree:
+        correlation = (1 - s) / (1 - after) * after / s
+        fresh = jnp.clip(1 - jnp.square(correlation), 0, 1)
+        tau = eta * after * jnp.sqrt(fresh)
+        kept = jnp.sqrt(jnp.clip(jnp.square(after) - jnp.square(tau), 0))
+        of_latents = kept / s
+        of_clean = (1 - after) - of_latents * (1 - s)
+        return linear_combination((of_latents, of_clean, tau), *trees)
+
+    return jax.tree.map(move, sigma, next_sigma, latents, clean, noise)
 
 
 def renoise(
-    latents: PyTree, noise: PyTree, sigma: Level, higher_sigma: Level
+    latents: PyTree, noise: PyTree, sigma: Levels, higher_sigma: Levels
 ) -> PyTree:
     """Bring latents up to a higher noise level, as the forward process would.
 
@@ -143,9 +156,13 @@ def renoise(
     Returns:
         Latents at `higher_sigma`; unchanged if the two levels are equal.
     """
-    room = jnp.asarray(1 - sigma, float)
-    # At sigma 1 nothing but noise is left, and only higher_sigma 1 can be asked for.
-    scale = jnp.where(room > 0, (1 - higher_sigma) / jnp.where(room > 0, room, 1), 1)
-    variance = jnp.square(higher_sigma) - jnp.square(scale * sigma)
-    added = jnp.sqrt(jnp.clip(variance, 0))
-    return linear_combination((scale, added), latents, noise)
+
+    def move(s: Level, higher: Level, z: PyTree, fresh: PyTree) -> PyTree:
+        room = jnp.asarray(1 - s, float)
+        # At level 1 nothing but noise is left, and only level 1 can be asked for.
+        scale = jnp.where(room > 0, (1 - higher) / jnp.where(room > 0, room, 1), 1)
+        variance = jnp.square(higher) - jnp.square(scale * s)
+        added = jnp.sqrt(jnp.clip(variance, 0))
+        return linear_combination((scale, added), z, fresh)
+
+    return jax.tree.map(move, sigma, higher_sigma, latents, noise)

@@ -7,12 +7,14 @@ from avits_jax.search.best_of_n import (
     best_of_n_cost,
 )
 from avits_jax.search.cost import Cost, largest_within
+from avits_jax.search.draft import draft_best_of_n, draft_best_of_n_cost
 from avits_jax.search.evosearch import (
     EvoOptions,
     evosearch,
     evosearch_cost,
     evosearch_within,
 )
+from avits_jax.search.exporting import register_contracts
 from avits_jax.search.keys import candidate_keys
 from avits_jax.search.operators import level_mutation, reference_mutation
 from avits_jax.search.pruned import PrunedOptions, pruned_best_of_n, pruned_cost
@@ -45,6 +47,8 @@ __all__ = [
     "best_of_n_cost",
     "candidate_keys",
     "difference_potential",
+    "draft_best_of_n",
+    "draft_best_of_n_cost",
     "effective_sample_size",
     "evosearch",
     "evosearch_cost",
@@ -63,3 +67,5 @@ __all__ = [
     "zero_order",
     "zero_order_cost",
 ]
+
+register_contracts()

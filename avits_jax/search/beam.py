@@ -8,15 +8,11 @@ import jax
 import jax.numpy as jnp
 
 from avits_jax.sampling.steps import noise_like, sde_step
-from avits_jax.search.checks import (
-    check_batch,
-    check_count,
-    check_fraction,
-    check_schedule,
-)
+from avits_jax.search.checks import check_count, check_fraction, check_schedule
 from avits_jax.search.cost import Cost, rollout_nfe
-from avits_jax.search.evaluate import Problem, evaluate, pose
+from avits_jax.search.evaluate import Problem, glance, pose
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key
+from avits_jax.search.memory import Memory, MovedFields, agree
 from avits_jax.search.operators import elites
 from avits_jax.search.rollout import (
     advance,
@@ -42,7 +38,7 @@ from avits_jax.types import (
 
 
 @dataclass(frozen=True)
-class BeamOptions:
+class BeamOptions(MovedFields):
     """Settings of `beam_search`.
 
     Attributes:
@@ -51,15 +47,11 @@ class BeamOptions:
         lookahead: Euler steps from a child to the clean sample that is scored, at least
             1; where fewer steps are left, those.
         eta: stochasticity of branching, in (0, 1].
-        candidate_batch: most candidates worked on at once, or None for all.
-        keep_latents: return the final latents of the beams.
     """
 
     branch_steps: tuple[int, ...] = ()
     lookahead: int = 2
     eta: float = 1.0
-    candidate_batch: int | None = None
-    keep_latents: bool = False
 
 
 def beam_search(
@@ -74,6 +66,9 @@ def beam_search(
     num_beams: int,
     num_children: int,
     options: BeamOptions | None = None,
+    candidate_batch: int | None = None,
+    keep_media: bool = False,
+    keep_latents: bool = False,
 ) -> SearchOutput:
     """Keep K beams, let each branch into B children at chosen steps, keep the best K.
 
@@ -89,11 +84,15 @@ def beam_search(
         state: the aggregator's state, or None for a fresh one; the state returned has
             learned from the finished clips alone.
         generator: the generator.
-        verifiers: at least one.
+        verifiers: one that guides at least.
         aggregator: turns rewards into scores.
-        num_beams: beams K, at least 1.
+        num_beams: beams K, at least 1. ``K B`` candidates start from noise: the
+            `num_candidates` of other searches.
         num_children: children B of each beam, at least 1.
         options: see `BeamOptions`.
+        candidate_batch: most candidates worked on at once; None for all.
+        keep_media: return the clips of the output's candidates; holds all of them.
+        keep_latents: return their final latents.
 
     Returns:
         The search's output; its candidates are the K final beams.
@@ -101,10 +100,19 @@ def beam_search(
     Raises:
         TypeError, ValueError: an argument is not as described here.
     """
-    options = options or BeamOptions()
-    cost = beam_cost(generator, len(verifiers), num_beams, num_children, options)
-    problem = pose(params, cond, generator, verifiers, options.candidate_batch)
-    state = aggregator.init(len(verifiers)) if state is None else state
+    memory = Memory(candidate_batch, keep_media, keep_latents)
+    options, memory = agree(options, BeamOptions, memory)
+    problem, state = pose(
+        params, key, cond, state, generator, verifiers, aggregator, memory
+    )
+    cost = beam_cost(
+        generator,
+        problem.num_guides,
+        num_beams,
+        num_children,
+        options,
+        keep_media=keep_media,
+    )
     keys = candidate_keys(stream_key(key, Stream.STEPS), num_beams)
     num = num_beams * num_children
     children = initialise(problem, candidate_keys(key, num))
@@ -120,7 +128,7 @@ def beam_search(
         reached = step + 1
     beams, _ = _prune(problem, aggregator, children, guide, reached, num_beams, options)
     beams, _ = advance(problem, keys, beams, reached)
-    return final_output(problem, aggregator, beams, state, cost, options.keep_latents)
+    return final_output(problem, aggregator, beams, state, cost)
 
 
 def _prune(
@@ -133,7 +141,7 @@ def _prune(
     options: BeamOptions,
 ) -> tuple[Candidates, PyTree]:
     clean = look_ahead(problem, children, step, options.lookahead)
-    scores, guide = aggregator.update(evaluate(problem, clean), guide)
+    scores, guide = aggregator.update(glance(problem, clean), guide)
     return take(children, elites(scores, num_beams)), guide
 
 
@@ -162,19 +170,21 @@ def beam_cost(
     num_beams: int,
     num_children: int,
     options: BeamOptions | None = None,
+    *,
+    candidate_batch: int | None = None,
+    keep_media: bool = False,
 ) -> Cost:
     """Return what `beam_search` spends with these arguments.
 
     Raises:
         TypeError, ValueError: an argument is out of range, see `beam_search`.
     """
-    options = options or BeamOptions()
+    options, _ = agree(options, BeamOptions, Memory(candidate_batch, keep_media))
     check_count("num_beams", num_beams)
     check_count("num_children", num_children)
     check_count("lookahead", options.lookahead)
     check_fraction("eta", options.eta)
     check_schedule("branch_steps", options.branch_steps, generator.num_steps - 2)
-    check_batch(options.candidate_batch)
     children = num_beams * num_children
     starts = (0, *(step + 1 for step in options.branch_steps))
     ahead = [
@@ -184,4 +194,5 @@ def beam_cost(
     ]
     nfe = sum(rollout_nfe(generator, children, step, step + 1) for step in ahead)
     nfe += rollout_nfe(generator, num_beams)
-    return scored_cost(num_verifiers, children * len(starts) + num_beams, nfe)
+    scored = children * len(starts) + num_beams
+    return scored_cost(generator, num_verifiers, scored, nfe, keep_media=keep_media)

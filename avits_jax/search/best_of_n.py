@@ -1,34 +1,31 @@
 """Best of N: denoise N candidates, score them all, keep the best."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from avits_jax.sampling.chunks import over_candidates
 from avits_jax.sampling.denoise import denoise
 from avits_jax.search.checks import check_batch, check_count
-from avits_jax.search.cost import Cost, evaluation_cost, largest_within, rollout_nfe
-from avits_jax.search.evaluate import Problem, decode_one, finish, pose, verify
+from avits_jax.search.cost import (
+    Cost,
+    evaluation_cost,
+    largest_within,
+    rollout_nfe,
+    with_evaluations,
+)
+from avits_jax.search.evaluate import Finished, Problem, finish, pose, seen
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key
-from avits_jax.search.select import pick
+from avits_jax.search.memory import Memory
 from avits_jax.types import (
     Aggregator,
-    Candidates,
     Cond,
     Generator,
     Keys,
-    Media,
     Params,
     PyTree,
-    Rewards,
     SearchOutput,
     Verifier,
 )
-
-
-class _Sampled(NamedTuple):
-    rewards: Rewards
-    candidates: Candidates | None
-    media: Media | None
 
 
 def best_of_n(
@@ -57,14 +54,15 @@ def best_of_n(
         cond: `Cond` or a pair, one encoded prompt without candidate axis.
         state: the aggregator's state, or None for a fresh one.
         generator: the generator.
-        verifiers: at least one; their order is that of the columns of `rewards`.
+        verifiers: one that guides at least; the columns of `rewards` have their order.
         aggregator: turns rewards ``[N, V]`` into scores ``[N]``; learns once.
-        num_candidates: N, at least 1.
+        num_candidates: candidates N that start from noise, candidate ``n`` from
+            ``fold_in(key, n)``; at least 1.
         candidate_batch: most candidates denoised, decoded and scored at once. The clips
             of a chunk are then dropped, and the winner is decoded once more from its
             latents, unless `keep_media`. None works on all at once.
-        keep_media: return every candidate's clip.
-        keep_latents: return every candidate's final latents.
+        keep_media: return the clips of the output's candidates; holds all of them.
+        keep_latents: return their final latents.
 
     Returns:
         The search's output. Every array is finite or -inf apart from `rewards`, and
@@ -79,58 +77,42 @@ def best_of_n(
         ...     aggregator=arw([0.5, 0.5]), num_candidates=16))
         >>> output = search(params, jax.random.key(0), cond, state)
     """
-    problem = pose(params, cond, generator, verifiers, candidate_batch)
+    check_batch(candidate_batch)
+    memory = Memory(candidate_batch, keep_media, keep_latents)
+    problem, state = pose(
+        params, key, cond, state, generator, verifiers, aggregator, memory
+    )
     cost = best_of_n_cost(
         generator,
-        len(verifiers),
+        problem.num_guides,
         num_candidates,
         candidate_batch=candidate_batch,
         keep_media=keep_media,
     )
-    state = aggregator.init(len(verifiers)) if state is None else state
     hold_media = keep_media or not _chunked(num_candidates, candidate_batch)
-    hold_latents = keep_latents or not hold_media
     keys = (
         candidate_keys(key, num_candidates),
         candidate_keys(stream_key(key, Stream.STEPS), num_candidates),
     )
 
-    def sample(chunk: tuple[Keys, Keys]) -> _Sampled:
-        return _sample(problem, chunk, hold_media, hold_latents)
+    def sample(chunk: tuple[Keys, Keys]) -> Finished:
+        return _sample(problem, chunk, hold_media)
 
-    sampled = over_candidates(sample, keys, candidate_batch)
-    scores, state = aggregator.update(sampled.rewards, state)
-
-    def best(index):
-        if hold_media:
-            return pick(sampled.media, index)
-        return decode_one(problem, pick(sampled.candidates, index), index)
-
-    return finish(
-        best,
-        sampled.rewards,
-        scores,
-        state,
-        cost,
-        latents=sampled.candidates if keep_latents else None,
-        media=sampled.media if keep_media else None,
-    )
+    finished = over_candidates(sample, keys, candidate_batch)
+    scores, state = aggregator.update(finished.rewards, state)
+    return finish(problem, [finished], scores, state, cost)
 
 
-def _sample(
-    problem: Problem, keys: tuple[Keys, Keys], hold_media: bool, hold_latents: bool
-) -> _Sampled:
+def _sample(problem: Problem, keys: tuple[Keys, Keys], hold_media: bool) -> Finished:
     init_keys, step_keys = keys
     generator, params = problem.generator, problem.params.generator
     cond = problem.cond.generator
     candidates = generator.init(params, init_keys, cond)
     candidates, _ = denoise(params, step_keys, candidates, cond, generator=generator)
-    media = generator.decode(params, candidates)
-    return _Sampled(
-        rewards=verify(problem, media),
-        candidates=candidates if hold_latents else None,
-        media=media if hold_media else None,
-    )
+    finished = seen(problem, generator.decode(params, candidates), hold=hold_media)
+    if hold_media and not problem.keep_latents:
+        return finished
+    return finished._replace(candidates=candidates)
 
 
 def _chunked(num_candidates: int, candidate_batch: int | None) -> bool:
@@ -154,8 +136,7 @@ def best_of_n_cost(
     check_batch(candidate_batch)
     again = _chunked(num_candidates, candidate_batch) and not keep_media
     cost = evaluation_cost(num_verifiers, num_candidates, winner_again=again)
-    nfe = rollout_nfe(generator, num_candidates)
-    return cost._replace(nfe=nfe)
+    return with_evaluations(cost, generator, rollout_nfe(generator, num_candidates))
 
 
 def best_of_n_candidates(max_nfe: int, generator: Generator) -> int:

@@ -5,8 +5,12 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 from avits_jax.sampling.schedules import check_sigmas
-from avits_jax.types import Cond, Generator, Params, Verifier
+from avits_jax.search.contracts import like, structure
+from avits_jax.types import Aggregator, Cond, Generator, Params, PyTree, Verifier
 
 
 def check_count(name: str, value: Any, minimum: int = 1) -> int:
@@ -65,6 +69,110 @@ def check_schedule(name: str, steps: Sequence[int], last: int) -> tuple[int, ...
     return checked
 
 
+def check_generator(name: str, generator: Any) -> None:
+    """Check that a generator is one, and that its noise levels fall.
+
+    Raises:
+        TypeError: it is not a `Generator`.
+        ValueError: the noise levels are no schedule.
+    """
+    if not isinstance(generator, Generator):
+        raise TypeError(f"{name} must be a Generator, got {generator!r}")
+    check_sigmas(generator.sigmas)
+
+
+def check_key(key: Any) -> None:
+    """Check that `key` is one typed key.
+
+    Raises:
+        TypeError: it is a number or a raw key.
+        ValueError: it is several keys.
+    """
+    dtype = getattr(key, "dtype", None)
+    if dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        raise TypeError(f"key must be a typed key, as jax.random.key(0), got {key!r}")
+    if key.shape:
+        raise ValueError(
+            f"key must be one key, got an array of shape {list(key.shape)}: vmap over "
+            "prompts for several"
+        )
+
+
+def check_state(aggregator: Any, num_verifiers: int, state: PyTree) -> PyTree:
+    """Return the state to start from, a fresh one for None.
+
+    Args:
+        aggregator: must be an `Aggregator`.
+        num_verifiers: how many it aggregates.
+        state: what the caller gave.
+
+    Raises:
+        TypeError: `aggregator` is no `Aggregator`.
+        ValueError: `state` has other parts or shapes than the aggregator's have.
+    """
+    if not isinstance(aggregator, Aggregator):
+        raise TypeError(
+            "aggregator must be an Aggregator, as arw([0.5, 0.5]) returns, "
+            f"got {aggregator!r}"
+        )
+    if state is None:
+        return aggregator.init(num_verifiers)
+    wanted = jax.eval_shape(lambda: aggregator.init(num_verifiers))
+    if structure(state) != structure(wanted):
+        raise ValueError(
+            "state must be that of this aggregator: accepted "
+            f"{structure(wanted)}, got {structure(state)}"
+        )
+    found = [jnp.shape(leaf) for leaf in jax.tree.leaves(state)]
+    shapes = [leaf.shape for leaf in jax.tree.leaves(wanted)]
+    if found == shapes:
+        return state
+    if found == [found[0][:1] + shape for shape in shapes]:
+        raise ValueError(
+            f"state has a leading axis of {found[0][0]}: vmap over prompts for several"
+        )
+    raise ValueError(
+        f"state must be that of this aggregator with {num_verifiers} verifiers that "
+        f"guide: accepted shapes {shapes}, got {found}"
+    )
+
+
+def check_draft(
+    draft: Generator, generator: Generator, params: PyTree, cond: PyTree, keys: Any
+) -> None:
+    """Check that a draft takes a generator's weights and prompt, for like latents.
+
+    Args:
+        draft: the cheaper generator.
+        generator: the generator.
+        params: the generator's weights.
+        cond: the prompt as the caller gave it, not prepared.
+        keys: ``[N]`` keys of candidates.
+
+    Raises:
+        ValueError: it does not.
+    """
+
+    def start(each: Generator) -> PyTree:
+        def candidates(params: PyTree, cond: PyTree) -> PyTree:
+            prepared = each.prepare(params, cond) if each.prepare else cond
+            return each.init(params, keys, prepared)
+
+        return jax.eval_shape(candidates, params, cond)
+
+    wanted = start(generator)
+    try:
+        found = start(draft)
+    except Exception as error:
+        raise ValueError(
+            f"draft must take the params and cond of generator: {error}"
+        ) from error
+    if not like(found, wanted):
+        raise ValueError(
+            f"draft must start from the latents of generator, {wanted}, got {found}"
+        )
+
+
 def check_problem(
     params: Params | tuple[Any, Any],
     cond: Cond | tuple[Any, Any],
@@ -80,16 +188,20 @@ def check_problem(
         verifiers: at least one.
 
     Raises:
-        TypeError: `params` or `cond` is not a pair, or a verifier is not a `Verifier`.
-        ValueError: the noise levels are no schedule, there is no verifier, or there is
+        TypeError: `params` or `cond` is not a pair, `generator` is not a `Generator`,
+            or a verifier is not a `Verifier`.
+        ValueError: the noise levels are no schedule, no verifier guides, or there is
             not one tree of weights and one of conditioning per verifier.
     """
-    check_sigmas(generator.sigmas)
+    check_generator("generator", generator)
     if not verifiers:
         raise ValueError("verifiers must name at least one verifier, got none")
     for verifier in verifiers:
         if not isinstance(verifier, Verifier):
             raise TypeError(f"verifiers must hold Verifier tuples, got {verifier!r}")
+    if not any(verifier.guides for verifier in verifiers):
+        names = [verifier.name for verifier in verifiers]
+        raise ValueError(f"one of verifiers at least must guide, got {names}")
     for name, pair in (("params", params), ("cond", cond)):
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise TypeError(

@@ -13,12 +13,15 @@ class Cost(NamedTuple):
     Attributes:
         nfe: network evaluations; a guidance pair counts as 2.
         decodes: candidates decoded, the winner's second decoding included.
-        verifier_calls: candidates scored, times the number of verifiers.
+        verifier_calls: candidates scored, times the number of verifiers that guide.
+        flops: operations of the network evaluations, or None where the generator does
+            not state them.
     """
 
     nfe: int
     decodes: int
     verifier_calls: int
+    flops: float | None = None
 
 
 def largest_within(max_nfe: int, cost: Callable[[int], Cost]) -> int:
@@ -62,6 +65,12 @@ def rollout_nfe(
 ) -> int:
     """Return the network evaluations of `num_candidates` over some steps."""
     return num_candidates * generator.evaluations(start, stop)
+
+
+def with_evaluations(cost: Cost, generator: Generator, nfe: int) -> Cost:
+    """Return `cost` with `nfe` network evaluations and their operations."""
+    each = generator.flops_per_evaluation
+    return cost._replace(nfe=nfe, flops=None if each is None else nfe * each)
 
 
 def evaluation_cost(

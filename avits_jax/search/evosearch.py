@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from avits_jax.search.checks import check_batch, check_count, check_schedule
+from avits_jax.search.checks import check_count, check_schedule
 from avits_jax.search.cost import Cost, rollout_nfe
-from avits_jax.search.evaluate import Problem, decode_one, evaluate, finish, pose
+from avits_jax.search.evaluate import Finished, Problem, finish, judge, pose
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key
+from avits_jax.search.memory import Memory, MovedFields, agree
 from avits_jax.search.operators import (
     Mutation,
     NoiseDraw,
@@ -24,7 +25,7 @@ from avits_jax.search.operators import (
     tournament_size,
 )
 from avits_jax.search.rollout import advance, initialise, scored_cost
-from avits_jax.search.select import concatenate, pick_from, take_from
+from avits_jax.search.select import concatenate, take_from
 from avits_jax.types import (
     Aggregator,
     Candidates,
@@ -41,7 +42,7 @@ from avits_jax.types import (
 
 
 @dataclass(frozen=True)
-class EvoOptions:
+class EvoOptions(MovedFields):
     """Settings of `evosearch`.
 
     Attributes:
@@ -55,8 +56,6 @@ class EvoOptions:
         extra_by_slot: leave `Candidates.extra` where it is while selection moves the
             latents, as the original does: slot i keeps that of the first generation's
             slot i. Needs `redenoise_elites`, and no generation larger than the first.
-        candidate_batch: most candidates worked on at once, or None for all.
-        keep_latents: return the final latents of all generations.
         draw_tournament: replaces the random draw of tournaments (replay, tests).
         draw_noise: replaces the random draw of mutation noise (replay, tests).
     """
@@ -66,18 +65,15 @@ class EvoOptions:
     mutation: Mutation = level_mutation()
     redenoise_elites: bool = False
     extra_by_slot: bool = False
-    candidate_batch: int | None = None
-    keep_latents: bool = False
     draw_tournament: TournamentDraw = draw_tournaments
     draw_noise: NoiseDraw = draw_noise
 
 
 class _Block(NamedTuple):
-    """Candidates that ran together: trajectories where needed, clips, rewards."""
+    """Candidates that ran together: trajectories where needed, and where they led."""
 
     trail: dict[int, Candidates]
-    final: Candidates
-    rewards: Rewards
+    end: Finished
 
 
 def evosearch(
@@ -92,6 +88,9 @@ def evosearch(
     schedule: Sequence[int],
     population_sizes: Sequence[int],
     options: EvoOptions | None = None,
+    candidate_batch: int | None = None,
+    keep_media: bool = False,
+    keep_latents: bool = False,
 ) -> SearchOutput:
     """Evolve candidates at the steps of `schedule` and return the best ever seen.
 
@@ -111,13 +110,17 @@ def evosearch(
         state: the aggregator's state, or None for a fresh one; it learns from every
             generation, elites included.
         generator: the generator.
-        verifiers: at least one.
+        verifiers: one that guides at least.
         aggregator: turns rewards into scores.
         schedule: increasing steps at which evolution takes place, each below the
             generator's number of steps.
         population_sizes: size of every generation, one more than `schedule` has steps;
-            each above ``options.num_elites`` (the first may equal it).
+            each above ``options.num_elites`` (the first may equal it). The first is the
+            `num_candidates` of other searches: those that start from noise.
         options: see `EvoOptions`.
+        candidate_batch: most candidates worked on at once; None for all.
+        keep_media: return the clips of the output's candidates; holds all of them.
+        keep_latents: return their final latents.
 
     Returns:
         The search's output; candidates are all generations in order, elites first in
@@ -126,17 +129,24 @@ def evosearch(
     Raises:
         TypeError, ValueError: an argument is not as described here.
     """
-    options = options or EvoOptions()
-    schedule, sizes = _check(generator, schedule, population_sizes, options)
-    cost = evosearch_cost(
-        generator, len(verifiers), schedule, population_sizes, options
+    memory = Memory(candidate_batch, keep_media, keep_latents)
+    options, memory = agree(options, EvoOptions, memory)
+    problem, state = pose(
+        params, key, cond, state, generator, verifiers, aggregator, memory
     )
-    problem = pose(params, cond, generator, verifiers, options.candidate_batch)
-    state = aggregator.init(len(verifiers)) if state is None else state
+    cost = evosearch_cost(
+        generator,
+        problem.num_guides,
+        schedule,
+        population_sizes,
+        options,
+        keep_media=keep_media,
+    )
+    schedule, sizes = _check(generator, schedule, population_sizes, options)
     start = initialise(problem, candidate_keys(key, sizes[0]))
     captures = _captures(schedule)
     blocks = [_run(problem, _step_keys(key, 0, sizes[0]), start, 0, captures)]
-    _, state = aggregator.update(blocks[0].rewards, state)
+    _, state = aggregator.update(blocks[0].end.rewards, state)
     for generation, (step, size) in enumerate(zip(schedule, sizes[1:], strict=True)):
         scores = aggregator.score(_rewards(blocks), state)
         kept = elites(scores, options.num_elites)
@@ -159,15 +169,8 @@ def evosearch(
             ]
         _, state = aggregator.update(_rewards(newest), state)
         blocks = [_only(block, captures) for block in blocks] + newest
-    final = [block.final for block in blocks]
-    return finish(
-        lambda index: decode_one(problem, pick_from(final, index), index),
-        _rewards(blocks),
-        aggregator.score(_rewards(blocks), state),
-        state,
-        cost,
-        latents=concatenate(final) if options.keep_latents else None,
-    )
+    scores = aggregator.score(_rewards(blocks), state)
+    return finish(problem, [block.end for block in blocks], scores, state, cost)
 
 
 def _breed(
@@ -210,7 +213,7 @@ def _run(
     """Denoise from `step` to the end and score; remember where evolution will act."""
     final, captured = advance(problem, keys, start, step, captures=captures)
     trail = dict(zip(captures, captured, strict=True))
-    return _Block(trail, final, evaluate(problem, final))
+    return _Block(trail, judge(problem, final))
 
 
 def _captures(schedule: tuple[int, ...]) -> tuple[int, ...]:
@@ -223,7 +226,7 @@ def _only(block: _Block, steps: tuple[int, ...]) -> _Block:
 
 
 def _rewards(blocks: list[_Block]) -> Rewards:
-    return jnp.concatenate([block.rewards for block in blocks])
+    return jnp.concatenate([block.end.rewards for block in blocks])
 
 
 def _step_keys(key: SearchKey, generation: int, size: int) -> Keys:
@@ -244,7 +247,6 @@ def _check(
             "extra_by_slot=True needs redenoise_elites=True: a kept elite is not "
             "denoised again"
         )
-    check_batch(options.candidate_batch)
     if len(population_sizes) != len(steps) + 1:
         raise ValueError(
             f"population_sizes must have one entry more than schedule "
@@ -270,13 +272,16 @@ def evosearch_cost(
     schedule: Sequence[int],
     population_sizes: Sequence[int],
     options: EvoOptions | None = None,
+    *,
+    candidate_batch: int | None = None,
+    keep_media: bool = False,
 ) -> Cost:
     """Return what `evosearch` spends with these arguments.
 
     Raises:
         TypeError, ValueError: the arguments do not match, see `evosearch`.
     """
-    options = options or EvoOptions()
+    options, _ = agree(options, EvoOptions, Memory(candidate_batch, keep_media))
     steps, sizes = _check(generator, schedule, population_sizes, options)
     kept = 0 if options.redenoise_elites else options.num_elites
     worked = [sizes[0], *(size - kept for size in sizes[1:])]
@@ -284,7 +289,9 @@ def evosearch_cost(
         rollout_nfe(generator, num, step)
         for num, step in zip(worked, (0, *steps), strict=True)
     )
-    return scored_cost(num_verifiers, sum(worked), nfe)
+    return scored_cost(
+        generator, num_verifiers, sum(worked), nfe, keep_media=keep_media
+    )
 
 
 def evosearch_within(

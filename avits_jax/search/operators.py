@@ -21,15 +21,15 @@ class Parents(NamedTuple):
         latents: tree of ``[C, ...]`` arrays at `sigma`.
         next_latents: the same trajectories one step later, at `next_sigma`.
         step: the step at which evolution takes place.
-        sigma: noise level of `step`.
-        next_sigma: noise level one step later.
+        sigma: noise level of `step`, a float or a prefix tree of them.
+        next_sigma: noise level one step later, likewise.
     """
 
     latents: PyTree
     next_latents: PyTree
     step: int
-    sigma: float
-    next_sigma: float
+    sigma: PyTree
+    next_sigma: PyTree
 
 
 Mutation = Callable[[Parents, PyTree], PyTree]
@@ -103,24 +103,24 @@ def level_mutation(rate: float = 0.2) -> Mutation:
     """
     check_fraction("rate", rate)
 
-    def mutate(parents: Parents, noise: PyTree) -> PyTree:
-        sigma = parents.sigma
+    def move(sigma: float, next_sigma: float, *trees: PyTree) -> PyTree:
         kept = (1 - rate**2) ** 0.5
         scale = (1 - sigma) + kept * sigma
         lower = kept * sigma / scale if scale else 0.0
-        forward = (sigma - lower) / (sigma - parents.next_sigma)
-        return linear_combination(
-            (scale * (1 - forward), scale * forward, rate * sigma),
-            parents.latents,
-            parents.next_latents,
-            noise,
-        )
+        forward = (sigma - lower) / (sigma - next_sigma)
+        factors = scale * (1 - forward), scale * forward, rate * sigma
+        return linear_combination(factors, *trees)
+
+    def mutate(parents: Parents, noise: PyTree) -> PyTree:
+        levels = parents.sigma, parents.next_sigma
+        trees = parents.latents, parents.next_latents, noise
+        return jax.tree.map(move, *levels, *trees)
 
     return mutate
 
 
 def reference_mutation(
-    rate: float = 0.2, timesteps: tuple[float, ...] | None = None
+    rate: float = 0.2, timesteps: tuple[PyTree, ...] | None = None
 ) -> Mutation:
     """Return the mutation of the original EvoSearch.
 
@@ -129,8 +129,9 @@ def reference_mutation(
 
     Args:
         rate: share of noise at step 0, in (0, 1].
-        timesteps: ``t`` of every step, or None for the generator's noise levels (the
-            original takes timesteps before they are shifted).
+        timesteps: ``t`` of every step (numbers, or prefix trees of them), or None for
+            the generator's noise levels (the original takes timesteps before they are
+            shifted).
 
     Raises:
         ValueError: `rate` is out of range.
@@ -140,11 +141,14 @@ def reference_mutation(
     def mutate(parents: Parents, noise: PyTree) -> PyTree:
         if parents.step == 0:
             coefficients = (1 - rate**2) ** 0.5, rate
-        elif timesteps is None:
-            coefficients = 1.0, parents.sigma
-        else:
-            coefficients = 1.0, timesteps[parents.step]
-        return linear_combination(coefficients, parents.latents, noise)
+            return linear_combination(coefficients, parents.latents, noise)
+        levels = parents.sigma if timesteps is None else timesteps[parents.step]
+        return jax.tree.map(
+            lambda level, *trees: linear_combination((1.0, level), *trees),
+            levels,
+            parents.latents,
+            noise,
+        )
 
     return mutate
 

@@ -7,10 +7,11 @@ from typing import Any
 import jax.numpy as jnp
 
 from avits_jax.sampling.steps import flow_step
-from avits_jax.search.checks import check_batch, check_count, check_schedule
+from avits_jax.search.checks import check_count, check_schedule
 from avits_jax.search.cost import Cost, rollout_nfe
-from avits_jax.search.evaluate import evaluate, pose
+from avits_jax.search.evaluate import glance, pose
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key
+from avits_jax.search.memory import Memory, MovedFields, agree
 from avits_jax.search.operators import elites
 from avits_jax.search.rollout import (
     advance,
@@ -34,16 +35,8 @@ Rungs = Sequence[tuple[int, int]]
 
 
 @dataclass(frozen=True)
-class PrunedOptions:
-    """Settings of `pruned_best_of_n`.
-
-    Attributes:
-        candidate_batch: most candidates worked on at once, or None for all.
-        keep_latents: return the final latents of the survivors.
-    """
-
-    candidate_batch: int | None = None
-    keep_latents: bool = False
+class PrunedOptions(MovedFields):
+    """Settings of `pruned_best_of_n`: none but those that have become its keywords."""
 
 
 def pruned_best_of_n(
@@ -58,6 +51,9 @@ def pruned_best_of_n(
     num_candidates: int,
     rungs: Rungs,
     options: PrunedOptions | None = None,
+    candidate_batch: int | None = None,
+    keep_media: bool = False,
+    keep_latents: bool = False,
 ) -> SearchOutput:
     """Denoise N candidates, halving their number on the way; return the best survivor.
 
@@ -74,12 +70,16 @@ def pruned_best_of_n(
         state: the aggregator's state, or None for a fresh one; the state returned has
             learned from the finished clips alone.
         generator: a generator whose steps are Euler steps (see `Generator.predict`).
-        verifiers: at least one.
+        verifiers: one that guides at least.
         aggregator: turns rewards into scores.
-        num_candidates: candidates at the start.
+        num_candidates: candidates N that start from noise, candidate ``n`` from
+            ``fold_in(key, n)``; at least 1.
         rungs: pairs (step, number kept); steps increase, numbers fall, the first below
             `num_candidates`.
         options: see `PrunedOptions`.
+        candidate_batch: most candidates worked on at once; None for all.
+        keep_media: return the clips of the output's candidates; holds all of them.
+        keep_latents: return their final latents.
 
     Returns:
         The search's output; its candidates are the survivors.
@@ -87,10 +87,19 @@ def pruned_best_of_n(
     Raises:
         TypeError, ValueError: an argument is not as described here.
     """
-    options = options or PrunedOptions()
-    cost = pruned_cost(generator, len(verifiers), num_candidates, rungs, options)
-    problem = pose(params, cond, generator, verifiers, options.candidate_batch)
-    state = aggregator.init(len(verifiers)) if state is None else state
+    memory = Memory(candidate_batch, keep_media, keep_latents)
+    options, memory = agree(options, PrunedOptions, memory)
+    problem, state = pose(
+        params, key, cond, state, generator, verifiers, aggregator, memory
+    )
+    cost = pruned_cost(
+        generator,
+        problem.num_guides,
+        num_candidates,
+        rungs,
+        options,
+        keep_media=keep_media,
+    )
     population = initialise(problem, candidate_keys(key, num_candidates))
     keys = candidate_keys(stream_key(key, Stream.STEPS), num_candidates)
     # Rewards of unfinished clips are learned in a copy of the state, then dropped.
@@ -98,7 +107,7 @@ def pruned_best_of_n(
     for step, num_kept in rungs:
         population, _ = advance(problem, keys, population, reached, step)
         clean = predict_clean(problem, population, step)
-        scores, guide = aggregator.update(evaluate(problem, clean), guide)
+        scores, guide = aggregator.update(glance(problem, clean), guide)
         kept = jnp.sort(elites(scores, num_kept))
         keys, population, clean = take((keys, population, clean), kept)
         latents = flow_step(
@@ -106,9 +115,7 @@ def pruned_best_of_n(
         )
         population, reached = population._replace(latents=latents), step + 1
     population, _ = advance(problem, keys, population, reached)
-    return final_output(
-        problem, aggregator, population, state, cost, options.keep_latents
-    )
+    return final_output(problem, aggregator, population, state, cost)
 
 
 def pruned_cost(
@@ -117,14 +124,16 @@ def pruned_cost(
     num_candidates: int,
     rungs: Rungs,
     options: PrunedOptions | None = None,
+    *,
+    candidate_batch: int | None = None,
+    keep_media: bool = False,
 ) -> Cost:
     """Return what `pruned_best_of_n` spends with these arguments.
 
     Raises:
         TypeError, ValueError: the arguments do not match, see `pruned_best_of_n`.
     """
-    options = options or PrunedOptions()
-    check_batch(options.candidate_batch)
+    options, _ = agree(options, PrunedOptions, Memory(candidate_batch, keep_media))
     alive, reached, nfe, scored = check_count("num_candidates", num_candidates), 0, 0, 0
     check_schedule("rungs", [step for step, _ in rungs], generator.num_steps - 1)
     for step, num_kept in rungs:
@@ -137,4 +146,6 @@ def pruned_cost(
         scored += alive
         alive, reached = num_kept, step + 1
     nfe += rollout_nfe(generator, alive, reached)
-    return scored_cost(num_verifiers, scored + alive, nfe)
+    return scored_cost(
+        generator, num_verifiers, scored + alive, nfe, keep_media=keep_media
+    )

@@ -66,5 +66,6 @@ def _inverse_cdf(
     # Rounding must not push a pointer past the last particle that has any weight.
     below = jnp.nextafter(cumulative[-1], jnp.zeros_like(cumulative[-1]))
     pointers = jnp.minimum(pointers * cumulative[-1], below)
-    found = jnp.searchsorted(cumulative, pointers, side="right")
+    # Not the default method, which an explicit mesh does not take.
+    found = jnp.searchsorted(cumulative, pointers, side="right", method="sort")
     return found.astype(jnp.int32)

@@ -7,13 +7,15 @@ import jax.numpy as jnp
 
 from avits_jax.sampling.chunks import over_candidates
 from avits_jax.sampling.denoise import denoise, step_keys
+from avits_jax.sampling.mapped import vary_alike
+from avits_jax.sampling.schedules import levels_at
 from avits_jax.sampling.steps import flow_step, noise_like, sde_step
-from avits_jax.search.cost import Cost, evaluation_cost
-from avits_jax.search.evaluate import Problem, decode_one, evaluate, finish
-from avits_jax.search.select import pick
+from avits_jax.search.cost import Cost, evaluation_cost, with_evaluations
+from avits_jax.search.evaluate import Problem, finish, judge
 from avits_jax.types import (
     Aggregator,
     Candidates,
+    Generator,
     Keys,
     PyTree,
     SearchOutput,
@@ -60,7 +62,7 @@ def advance_sde(
     eta: float,
 ) -> Candidates:
     """Take stochastic steps ``start .. stop - 1`` with the generator's marginals."""
-    levels = jnp.asarray(problem.generator.sigmas)
+    sigmas = problem.generator.sigmas
 
     def move(chunk: tuple[Keys, Candidates]) -> Candidates:
         chunk_keys, population = chunk
@@ -68,13 +70,12 @@ def advance_sde(
         def body(population, i):
             clean = _predict(problem, population, i)
             noise = noise_like(step_keys(chunk_keys, i), population.latents)
-            latents = sde_step(
-                population.latents, clean, noise, levels[i], levels[i + 1], eta
-            )
+            now, after = levels_at(sigmas, i), levels_at(sigmas, i + 1)
+            latents = sde_step(population.latents, clean, noise, now, after, eta)
             return population._replace(latents=latents), None
 
         steps = jnp.arange(start, stop, dtype=jnp.int32)
-        return jax.lax.scan(body, population, steps)[0]
+        return jax.lax.scan(body, _carry(problem, population, chunk_keys), steps)[0]
 
     return over_candidates(move, (keys, candidates), problem.candidate_batch)
 
@@ -105,17 +106,19 @@ def look_ahead(
 ) -> Candidates:
     """Return the clean samples that a few large Euler steps from `start` reach."""
     steps = lookahead_steps(problem.generator.num_steps, start, lookahead)
-    levels = jnp.asarray([problem.generator.sigmas[step] for step in steps])
+    sigmas = problem.generator.sigmas
 
     def run(chunk: Candidates) -> Candidates:
         def body(population, inputs):
-            i, sigma, next_sigma = inputs
+            i, j = inputs
             clean = _predict(problem, population, i)
-            latents = flow_step(population.latents, clean, sigma, next_sigma)
+            now, after = levels_at(sigmas, i), levels_at(sigmas, j)
+            latents = flow_step(population.latents, clean, now, after)
             return population._replace(latents=latents), None
 
-        indices = jnp.asarray(steps[:-1], jnp.int32)
-        return jax.lax.scan(body, chunk, (indices, levels[:-1], levels[1:]))[0]
+        indices = jnp.asarray(steps, jnp.int32)
+        inputs = indices[:-1], indices[1:]
+        return jax.lax.scan(body, _carry(problem, chunk), inputs)[0]
 
     return over_candidates(run, candidates, problem.candidate_batch)
 
@@ -126,25 +129,33 @@ def final_output(
     candidates: Candidates,
     state: PyTree,
     cost: Cost,
-    keep_latents: bool,
 ) -> SearchOutput:
     """Score finished candidates, learn from them once, and choose the best."""
-    rewards = evaluate(problem, candidates)
-    scores, state = aggregator.update(rewards, state)
-    return finish(
-        lambda index: decode_one(problem, pick(candidates, index), index),
-        rewards,
-        scores,
-        state,
-        cost,
-        latents=candidates if keep_latents else None,
-    )
+    finished = judge(problem, candidates)
+    scores, state = aggregator.update(finished.rewards, state)
+    return finish(problem, [finished], scores, state, cost)
 
 
-def scored_cost(num_verifiers: int, num_scored: int, nfe: int) -> Cost:
-    """Return the cost of `nfe` evaluations and `num_scored` clips, winner included."""
-    cost = evaluation_cost(num_verifiers, num_scored, winner_again=True)
-    return cost._replace(nfe=nfe)
+def scored_cost(
+    generator: Generator,
+    num_verifiers: int,
+    num_scored: int,
+    nfe: int,
+    *,
+    keep_media: bool,
+) -> Cost:
+    """Return the cost of `nfe` evaluations and of `num_scored` clips.
+
+    The winner is decoded once more unless its clip was kept.
+    """
+    cost = evaluation_cost(num_verifiers, num_scored, winner_again=not keep_media)
+    return with_evaluations(cost, generator, nfe)
+
+
+def _carry(problem: Problem, population: Candidates, *others: PyTree) -> Candidates:
+    """Return a population to scan over, see `vary_alike`."""
+    read = problem.params.generator, problem.cond.generator, others
+    return vary_alike(population, read)
 
 
 def _predict(problem: Problem, candidates: Candidates, step: Any) -> PyTree:

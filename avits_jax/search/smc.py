@@ -9,15 +9,11 @@ from jaxtyping import Array, Float
 
 from avits_jax.sampling.denoise import step_keys
 from avits_jax.sampling.steps import noise_like, sde_step
-from avits_jax.search.checks import (
-    check_batch,
-    check_count,
-    check_fraction,
-    check_schedule,
-)
+from avits_jax.search.checks import check_count, check_fraction, check_schedule
 from avits_jax.search.cost import Cost, rollout_nfe
-from avits_jax.search.evaluate import Problem, evaluate, pose
+from avits_jax.search.evaluate import Problem, glance, pose
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key
+from avits_jax.search.memory import Memory, MovedFields, agree
 from avits_jax.search.resampling import (
     Ancestors,
     LogWeights,
@@ -72,7 +68,7 @@ def sum_potential(scores: ScoreHistory) -> LogWeights:
 
 
 @dataclass(frozen=True)
-class SMCOptions:
+class SMCOptions(MovedFields):
     """Settings of `smc`.
 
     Attributes:
@@ -83,8 +79,6 @@ class SMCOptions:
         ess_threshold: resample when the effective sample size falls below this share of
             N, in [0, 1]; 1 resamples whenever weights differ, 0 never.
         eta: stochasticity of the steps, in [0, 1]; 0 leaves copies identical.
-        candidate_batch: most candidates worked on at once, or None for all.
-        keep_latents: return the final latents.
     """
 
     potential: Potential = difference_potential
@@ -92,8 +86,6 @@ class SMCOptions:
     resample: Callable[[SearchKey, LogWeights], Ancestors] = systematic
     ess_threshold: float = 0.5
     eta: float = 1.0
-    candidate_batch: int | None = None
-    keep_latents: bool = False
 
 
 def smc(
@@ -108,6 +100,9 @@ def smc(
     num_candidates: int,
     resample_steps: Sequence[int],
     options: SMCOptions | None = None,
+    candidate_batch: int | None = None,
+    keep_media: bool = False,
+    keep_latents: bool = False,
 ) -> SearchOutput:
     """Steer N stochastic trajectories by resampling; return the best final clip.
 
@@ -125,11 +120,15 @@ def smc(
         state: the aggregator's state, or None for a fresh one; the state returned has
             learned from the finished clips alone.
         generator: `init`, `predict` and `decode` are used, `step` is not.
-        verifiers: at least one.
+        verifiers: one that guides at least.
         aggregator: turns rewards into scores.
-        num_candidates: particles N.
+        num_candidates: candidates N that start from noise, candidate ``n`` from
+            ``fold_in(key, n)``; at least 1.
         resample_steps: increasing steps, each below the generator's number of steps.
         options: see `SMCOptions`.
+        candidate_batch: most candidates worked on at once; None for all.
+        keep_media: return the clips of the output's candidates; holds all of them.
+        keep_latents: return their final latents.
 
     Returns:
         The search's output; its candidates are the final particles.
@@ -137,10 +136,19 @@ def smc(
     Raises:
         TypeError, ValueError: an argument is not as described here.
     """
-    options = options or SMCOptions()
-    cost = smc_cost(generator, len(verifiers), num_candidates, resample_steps, options)
-    problem = pose(params, cond, generator, verifiers, options.candidate_batch)
-    state = aggregator.init(len(verifiers)) if state is None else state
+    memory = Memory(candidate_batch, keep_media, keep_latents)
+    options, memory = agree(options, SMCOptions, memory)
+    problem, state = pose(
+        params, key, cond, state, generator, verifiers, aggregator, memory
+    )
+    cost = smc_cost(
+        generator,
+        problem.num_guides,
+        num_candidates,
+        resample_steps,
+        options,
+        keep_media=keep_media,
+    )
     keys = candidate_keys(stream_key(key, Stream.STEPS), num_candidates)
     population = initialise(problem, candidate_keys(key, num_candidates))
     # Rewards of unfinished clips are learned in a copy of the state, then dropped.
@@ -150,7 +158,7 @@ def smc(
     for round_index, step in enumerate(resample_steps):
         population = advance_sde(problem, keys, population, reached, step, eta)
         clean = predict_clean(problem, population, step)
-        history.append(evaluate(problem, clean))
+        history.append(glance(problem, clean))
         _, guide = aggregator.update(history[-1], guide)
         scores = jnp.stack([aggregator.score(rewards, guide) for rewards in history])
         log_weights = _reweight(log_weights, scores, options)
@@ -163,9 +171,7 @@ def smc(
     population = advance_sde(
         problem, keys, population, reached, generator.num_steps, eta
     )
-    return final_output(
-        problem, aggregator, population, state, cost, options.keep_latents
-    )
+    return final_output(problem, aggregator, population, state, cost)
 
 
 def _reweight(
@@ -210,20 +216,22 @@ def smc_cost(
     num_candidates: int,
     resample_steps: Sequence[int],
     options: SMCOptions | None = None,
+    *,
+    candidate_batch: int | None = None,
+    keep_media: bool = False,
 ) -> Cost:
     """Return what `smc` spends with these arguments.
 
     Raises:
         TypeError, ValueError: an argument is out of range, see `smc`.
     """
-    options = options or SMCOptions()
+    options, _ = agree(options, SMCOptions, Memory(candidate_batch, keep_media))
     check_count("num_candidates", num_candidates)
     check_schedule("resample_steps", resample_steps, generator.num_steps - 1)
     check_fraction("ess_threshold", options.ess_threshold, zero=True)
     check_fraction("eta", options.eta, zero=True)
     if not options.strength > 0:
         raise ValueError(f"strength must be above 0, got {options.strength}")
-    check_batch(options.candidate_batch)
     nfe = rollout_nfe(generator, num_candidates)
     scored = num_candidates * (len(resample_steps) + 1)
-    return scored_cost(num_verifiers, scored, nfe)
+    return scored_cost(generator, num_verifiers, scored, nfe, keep_media=keep_media)

@@ -7,13 +7,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from avits_jax.sampling.mapped import vary_alike
 from avits_jax.sampling.steps import linear_combination, noise_like
-from avits_jax.search.checks import check_batch, check_count, check_fraction
+from avits_jax.search.checks import check_count, check_fraction
 from avits_jax.search.cost import Cost, rollout_nfe
-from avits_jax.search.evaluate import decode_one, evaluate, finish, pose
+from avits_jax.search.evaluate import finish, judge, pose
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key
+from avits_jax.search.memory import Memory, MovedFields, agree
 from avits_jax.search.rollout import advance, initialise, scored_cost
-from avits_jax.search.select import concatenate, pick, rankable, take
+from avits_jax.search.select import concatenate, rankable, take
 from avits_jax.types import (
     Aggregator,
     Candidates,
@@ -28,18 +30,14 @@ from avits_jax.types import (
 
 
 @dataclass(frozen=True)
-class ZeroOrderOptions:
+class ZeroOrderOptions(MovedFields):
     """Settings of `zero_order`.
 
     Attributes:
         rate: share of the noise in which a neighbour differs, in (0, 1].
-        candidate_batch: most candidates worked on at once, or None for all.
-        keep_latents: return the final latents of all iterations.
     """
 
     rate: float = 0.3
-    candidate_batch: int | None = None
-    keep_latents: bool = False
 
 
 def zero_order(
@@ -54,15 +52,19 @@ def zero_order(
     num_candidates: int,
     num_iterations: int,
     options: ZeroOrderOptions | None = None,
+    candidate_batch: int | None = None,
+    keep_media: bool = False,
+    keep_latents: bool = False,
 ) -> SearchOutput:
     """Improve the initial noise step by step; return the best clip ever seen.
 
     Iteration 0 denoises N independent noises. Every further one denoises N neighbours
-    ``sqrt(1 - rate^2) z + rate noise`` of the pivot, the best noise among the last
-    pivot and its neighbours (Ma et al. 2025, "Inference-Time Scaling for Diffusion
-    Models beyond Scaling Denoising Steps", sec. 3.1, with neighbours that stay
-    Gaussian). The pivot itself is not denoised again. Iterations are one
-    `jax.lax.scan`: compile time does not grow with their number.
+    ``sqrt(1 - rate^2) z + rate s noise`` of the pivot, the best noise among the last
+    pivot and its neighbours; ``s`` is the first noise level, most often 1 (Ma et al.
+    2025, "Inference-Time Scaling for Diffusion Models beyond Scaling Denoising Steps",
+    sec. 3.1, with neighbours that stay Gaussian). The pivot itself is not denoised
+    again. Iterations are one `jax.lax.scan`: compile time does not grow with their
+    number.
 
     Args:
         params: `Params` or a pair of the generator's weights and one tree per verifier.
@@ -71,11 +73,16 @@ def zero_order(
         state: the aggregator's state, or None for a fresh one; it learns from every
             iteration.
         generator: the generator; neighbours inherit the pivot's `Candidates.extra`.
-        verifiers: at least one.
+        verifiers: one that guides at least.
         aggregator: turns rewards into scores.
-        num_candidates: candidates N of every iteration.
+        num_candidates: candidates N that start from noise, candidate ``n`` from
+            ``fold_in(key, n)``; at least 1;
+            every further iteration has as many.
         num_iterations: iterations, the first included.
         options: see `ZeroOrderOptions`.
+        candidate_batch: most candidates worked on at once; None for all.
+        keep_media: return the clips of the output's candidates; holds all of them.
+        keep_latents: return their final latents.
 
     Returns:
         The search's output; candidates are all iterations in order.
@@ -83,53 +90,63 @@ def zero_order(
     Raises:
         TypeError, ValueError: an argument is not as described here.
     """
-    options = options or ZeroOrderOptions()
-    cost = zero_order_cost(
-        generator, len(verifiers), num_candidates, num_iterations, options
+    memory = Memory(candidate_batch, keep_media, keep_latents)
+    options, memory = agree(options, ZeroOrderOptions, memory)
+    problem, state = pose(
+        params, key, cond, state, generator, verifiers, aggregator, memory
     )
-    problem = pose(params, cond, generator, verifiers, options.candidate_batch)
-    state = aggregator.init(len(verifiers)) if state is None else state
+    cost = zero_order_cost(
+        generator,
+        problem.num_guides,
+        num_candidates,
+        num_iterations,
+        options,
+        keep_media=keep_media,
+    )
     first = initialise(problem, candidate_keys(key, num_candidates))
 
     def iterate(carry, iteration):
         population, pivot, pivot_rewards, state = carry
         keys = candidate_keys(stream_key(key, Stream.STEPS, iteration), num_candidates)
         final, _ = advance(problem, keys, population, 0)
-        rewards = evaluate(problem, final)
-        _, state = aggregator.update(rewards, state)
+        finished = judge(problem, final)
+        _, state = aggregator.update(finished.rewards, state)
         pool = concatenate([pivot, population])
-        pool_rewards = concatenate([pivot_rewards, rewards.astype(nobody.dtype)])
+        rewards = finished.rewards.astype(nobody.dtype)
+        pool_rewards = concatenate([pivot_rewards, rewards])
         best = jnp.argmax(rankable(aggregator.score(pool_rewards, state)))[None]
         pivot, pivot_rewards = take((pool, pool_rewards), best)
         noise_keys = candidate_keys(
             stream_key(key, Stream.MUTATION, iteration), num_candidates
         )
-        neighbours = _neighbours(noise_keys, pivot, options.rate)
+        first_level = generator.sigmas[0]
+        neighbours = _neighbours(noise_keys, pivot, options.rate, first_level)
         carry = neighbours, pivot, pivot_rewards, state
-        return carry, (final, rewards)
+        return carry, finished
 
     # NaN: the pivot before iteration 0 counts as failed, and any candidate beats it.
-    nobody = jnp.full((1, len(verifiers)), jnp.nan)
+    nobody = jnp.full((1, problem.num_guides), jnp.nan)
     carry = first, take(first, jnp.zeros(1, jnp.int32)), nobody, state
+    carry = vary_alike(carry, (problem.params, problem.cond, key))
     iterations = jnp.arange(num_iterations, dtype=jnp.uint32)
     (_, _, _, state), history = jax.lax.scan(iterate, carry, iterations)
-    final, rewards = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), history)
-    return finish(
-        lambda index: decode_one(problem, pick(final, index), index),
-        rewards,
-        aggregator.score(rewards, state),
-        state,
-        cost,
-        latents=final if options.keep_latents else None,
-    )
+    finished = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), history)
+    scores = aggregator.score(finished.rewards, state)
+    return finish(problem, [finished], scores, state, cost)
 
 
-def _neighbours(keys: Keys, pivot: Candidates, rate: float) -> Candidates:
+def _neighbours(
+    keys: Keys, pivot: Candidates, rate: float, first_level: PyTree
+) -> Candidates:
     num = keys.shape[0]
     copies = take(pivot, jnp.zeros(num, jnp.int32))
     noise = noise_like(keys, copies.latents)
     kept = (1 - rate**2) ** 0.5
-    latents = linear_combination((kept, rate), copies.latents, noise)
+
+    def move(sigma: float, z: PyTree, fresh: PyTree) -> PyTree:
+        return linear_combination((kept, rate * sigma), z, fresh)
+
+    latents = jax.tree.map(move, first_level, copies.latents, noise)
     return copies._replace(latents=latents)
 
 
@@ -139,17 +156,19 @@ def zero_order_cost(
     num_candidates: int,
     num_iterations: int,
     options: ZeroOrderOptions | None = None,
+    *,
+    candidate_batch: int | None = None,
+    keep_media: bool = False,
 ) -> Cost:
     """Return what `zero_order` spends with these arguments.
 
     Raises:
         TypeError, ValueError: an argument is out of range, see `zero_order`.
     """
-    options = options or ZeroOrderOptions()
+    options, _ = agree(options, ZeroOrderOptions, Memory(candidate_batch, keep_media))
     check_count("num_candidates", num_candidates)
     check_count("num_iterations", num_iterations)
     check_fraction("rate", options.rate)
-    check_batch(options.candidate_batch)
     num = num_candidates * num_iterations
     nfe = rollout_nfe(generator, num)
-    return scored_cost(num_verifiers, num, nfe)
+    return scored_cost(generator, num_verifiers, num, nfe, keep_media=keep_media)

@@ -1,19 +1,28 @@
 """Verifiers by name: networks, weights and tokenizers behind one contract."""
 
 import importlib
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jax.sharding import Mesh
 
-from avits_jax.catalogue.names import TINY, Request, parse
-from avits_jax.catalogue.records import Info, find
-from avits_jax.catalogue.verifiers import MINI, Family, family_of, infos
+from avits_jax.catalogue.names import TINY, Request
+from avits_jax.catalogue.records import Info
+from avits_jax.catalogue.resolve import Resolved, resolve_verifier
+from avits_jax.catalogue.verifiers import (
+    MINI,
+    OUTPUTS,
+    family_of,
+    infos,
+)
 from avits_jax.types import PyTree, Verifier
 from avits_jax.verifiers.stack import stack
 
-__all__ = ["available", "load", "random_ones", "stack"]
+if TYPE_CHECKING:
+    from avits_jax.weights.model import Configs, Model
+    from avits_jax.weights.network import Weights
+
+__all__ = ["available", "load", "priors", "randomly_initialised", "shapes", "stack"]
 
 
 def available() -> list[Info]:
@@ -22,7 +31,7 @@ def available() -> list[Info]:
 
 
 def load(
-    names: Sequence[str],
+    names: Sequence[str | Resolved],
     *,
     fps: float | None = None,
     sample_rate: int | None = None,
@@ -43,14 +52,14 @@ def load(
     search did, faults included).
 
     Args:
-        names: in the order of the reward columns.
+        names: in the order of the reward columns; or what `resolve` made of them.
         fps: frames per second of the clips to score; only mini's verifiers know it.
         sample_rate: Hz of their sound; likewise.
         candidate_batch: most candidates that a network works on at once; None for each
             verifier's own.
         dtype: "float32" or "bfloat16"; None for bfloat16 on accelerators and float32 on
             a CPU. Mini's are float32.
-        random_weights: draw weights that are missing, see `random_ones`.
+        random_weights: draw weights that are missing, see `randomly_initialised`.
         seed: of drawn weights.
         mesh: read large weights straight onto these devices, split over its model axis
             (see `avits_jax.parallel`); None for the default device.
@@ -73,46 +82,82 @@ def load(
         >>> verifiers, vparams = avits.verifiers.load(
         ...     ["javis_score", "video_reward", "clap"], fps=24, sample_rate=16_000)
     """
-    requests = _parsed(names)
-    _check_rates(requests, fps, sample_rate)
-    _check_settings(requests, settings)
-    # All that is missing is said before anything is read.
-    folders = {each: _folder(each, random_weights) for each in requests}
-    from avits_jax.weights.network import Weights, check_dtype
+    from avits_jax.weights.model import read_parts
 
-    kind = check_dtype(dtype)
+    resolved = _checked(names, random_weights, fps, sample_rate, settings)
+    sources = _sources(resolved, dtype, seed, mesh)
     clip = {"fps": fps, "sample_rate": sample_rate, "candidate_batch": candidate_batch}
-    found: dict[Request, tuple[Verifier, PyTree]] = {}
     read = {} if networks is None else networks
-    for request in dict.fromkeys(requests):
-        if request in found:
-            continue
-        if request.name in MINI:
-            found[request] = _load_mini(request)
-            continue
-        family = family_of(request.name)
-        module = importlib.import_module(f"{__name__}.{family.module}.verifier")
-        weights = Weights(folders[request], kind, seed, mesh)
-        source = (family.module, request.checkpoint)
-        if source not in read:
-            read[source] = module.read(weights, tiny=request.checkpoint == TINY)
-        config, tree = read[source]
-        group = _companions(requests, request, family)
-        own = [each.name for each in group]
-        extra = {key: settings[key] for key in family.settings if key in settings}
-        made = module.make(own, config, weights, mode=request.mode, **clip, **extra)
-        found |= {
-            each: (verifier, tree) for each, verifier in zip(group, made, strict=True)
-        }
-    pairs = [found[request] for request in requests]
-    named = zip(names, pairs, strict=True)
-    return (
-        tuple(verifier._replace(name=name) for name, (verifier, _) in named),
-        tuple(tree for _, tree in pairs),
-    )
+    return _made(_Plan(resolved, sources, read_parts, read), clip, settings)
 
 
-def random_ones(names: Sequence[str], random_weights: bool = False) -> tuple[str, ...]:
+def shapes(
+    names: Sequence[str],
+    *,
+    fps: float | None = None,
+    sample_rate: int | None = None,
+    candidate_batch: int | None = None,
+    dtype: str | None = None,
+    random_weights: bool = False,
+    **settings: Any,
+) -> tuple[tuple[Verifier, ...], tuple[PyTree, ...]]:
+    """Return verifiers and the shapes of their weights; none is read or drawn.
+
+    Args:
+        names: as for `load`, likewise the others.
+        fps: frames per second of the clips to score.
+        sample_rate: Hz of their sound.
+        candidate_batch: most candidates that a network works on at once.
+        dtype: of the weights.
+        random_weights: take the published sizes where a checkpoint is missing.
+        **settings: what saves work.
+
+    Raises:
+        ValueError: as `load`.
+    """
+    from avits_jax.weights.model import shapes as model_shapes
+
+    def shapes_of(model: "Model", weights: "Weights", configs: "Configs") -> PyTree:
+        return model_shapes(model, configs, weights.dtype)
+
+    resolved = _checked(names, random_weights, fps, sample_rate, settings)
+    sources = _sources(resolved, dtype)
+    clip = {"fps": fps, "sample_rate": sample_rate, "candidate_batch": candidate_batch}
+    return _made(_Plan(resolved, sources, shapes_of, {}), clip, settings)
+
+
+def priors(names: Sequence[str]) -> tuple[list[float], list[float]]:
+    """Return the known mean and deviation of each verifier's rewards.
+
+    For ``arw(..., prior_mean=mean, prior_std=std)``, so that a first prompt is not
+    ruled by whichever verifier happens to agree with itself.
+
+    Args:
+        names: as for `load`.
+
+    Returns:
+        ``mean [V]`` and ``std [V]``, in units of each verifier's reward.
+
+    Raises:
+        ValueError: a name is unknown, or of a verifier no figures are known: they are
+            never guessed.
+    """
+    known = {
+        each.name: OUTPUTS[each.request.name].prior for each in _resolved(names, True)
+    }
+    unknown = [name for name, prior in known.items() if prior is None]
+    if unknown:
+        raise ValueError(
+            f"no mean and deviation are known of the rewards of {', '.join(unknown)}; "
+            "measure them, and give prior_mean and prior_std"
+        )
+    found = [prior for prior in known.values() if prior is not None]
+    return [mean for mean, _ in found], [std for _, std in found]
+
+
+def randomly_initialised(
+    names: Sequence[str], random_weights: bool = False
+) -> tuple[str, ...]:
     """Return those whose weights are drawn, and whose rewards mean nothing.
 
     Args:
@@ -120,27 +165,144 @@ def random_ones(names: Sequence[str], random_weights: bool = False) -> tuple[str
         random_weights: as for `load`.
     """
 
-    def drawn(request: Request) -> bool:
-        if request.checkpoint:
-            return request.checkpoint == TINY
-        return random_weights and not find("verifier", request.name, infos()).present
-
-    pairs = zip(names, _parsed(names), strict=True)
-    return tuple(name for name, request in pairs if drawn(request))
+    return tuple(
+        each.name
+        for each in _resolved(names, True)
+        if each.drawn and (random_weights or each.request.checkpoint == TINY)
+    )
 
 
-def _parsed(names: Sequence[str]) -> list[Request]:
-    """Read and check all names."""
+def _checked(
+    names: Sequence[str | Resolved],
+    random_weights: bool,
+    fps: float | None,
+    sample_rate: int | None,
+    settings: Mapping[str, Any],
+) -> list[Resolved]:
+    """Say all that is wrong or missing before anything is read."""
+    resolved = _resolved(names, random_weights)
+    requests = [each.request for each in resolved]
+    _check_rates(requests, fps, sample_rate)
+    _check_settings(requests, settings)
+    return resolved
+
+
+class _Plan(NamedTuple):
+    """What is asked for, and how each network's weights are come by.
+
+    Attributes:
+        resolved: in the order of the columns.
+        sources: where the weights of each come from.
+        weights: ``(model, source, sizes) -> weights``, or their shapes.
+        networks: (model, checkpoint) -> sizes and weights, of what was come by.
+    """
+
+    resolved: list[Resolved]
+    sources: dict[Request, "Weights"]
+    weights: Callable[["Model", "Weights", "Configs"], PyTree]
+    networks: dict[tuple[str, str], tuple[Any, PyTree]]
+
+    def network(self, request: Request) -> tuple[Any, PyTree]:
+        """Return the sizes and the weights of a request's network."""
+        from avits_jax.weights.model import read_configs
+
+        model, source = _model(request), self.sources[request]
+        place = model.name, request.checkpoint
+        if place not in self.networks:
+            reduced = request.checkpoint == TINY
+            configs = read_configs(model, source, reduced=reduced)
+            tree = self.weights(model, source, configs)
+            self.networks[place] = configs.get(""), tree
+        return self.networks[place]
+
+
+def _sources(
+    resolved: Sequence[Resolved],
+    dtype: str | None,
+    seed: int = 0,
+    mesh: Mesh | None = None,
+) -> dict[Request, "Weights"]:
+    """Return where the weights of each come from."""
+    from avits_jax.weights.network import Weights, check_dtype
+
+    kind = check_dtype(dtype)
+    return {
+        each.request: Weights(
+            each.folder, "float32" if each.request.name in MINI else kind, seed, mesh
+        )
+        for each in resolved
+    }
+
+
+def _model(request: Request) -> "Model":
+    """Return the network of a verifier as a record."""
+    if request.name in MINI:
+        from avits_jax.verifiers.mini.parts import MODELS
+
+        return MODELS[request.name]
+    module = family_of(request.name).module
+    return importlib.import_module(f"{__name__}.{module}.parts").MODEL
+
+
+def _made(
+    plan: _Plan, clip: dict[str, Any], settings: Mapping[str, Any]
+) -> tuple[tuple[Verifier, ...], tuple[PyTree, ...]]:
+    """Make all verifiers, those of one network together.
+
+    Args:
+        plan: what is asked for, and where weights come from.
+        clip: rates of the clips, and chunk size.
+        settings: what saves work.
+    """
+    found: dict[Request, tuple[Verifier, PyTree]] = {}
+    requests = [each.request for each in plan.resolved]
+    for request in dict.fromkeys(requests):
+        if request in found:
+            continue
+        config, tree = plan.network(request)
+        group = _companions(requests, request)
+        made = _family_made(group, config, plan.sources[request], clip, settings)
+        for each, verifier in zip(group, made, strict=True):
+            known = OUTPUTS[each.name]
+            verifier = verifier._replace(range=known.range, prior=known.prior)
+            found[each] = verifier, tree
+    pairs = [found[request] for request in requests]
+    return (
+        tuple(
+            verifier._replace(name=each.name)
+            for each, (verifier, _) in zip(plan.resolved, pairs, strict=True)
+        ),
+        tuple(tree for _, tree in pairs),
+    )
+
+
+def _family_made(
+    group: Sequence[Request],
+    config: Any,
+    weights: "Weights",
+    clip: dict[str, Any],
+    settings: Mapping[str, Any],
+) -> tuple[Verifier, ...]:
+    first = group[0]
+    if first.name in MINI:
+        from avits_jax.verifiers.mini.verifier import MAKERS
+
+        return (MAKERS[first.name](),)
+    family = family_of(first.name)
+    module = importlib.import_module(f"{__name__}.{family.module}.verifier")
+    extra = {key: settings[key] for key in family.settings if key in settings}
+    names = [each.name for each in group]
+    return module.make(names, config, weights, mode=first.mode, **clip, **extra)
+
+
+def _resolved(names: Sequence[str | Resolved], random_weights: bool) -> list[Resolved]:
+    """Return what all names stand for, see `avits_jax.catalogue.resolve`."""
     if isinstance(names, str) or not names:
         raise ValueError(f"names must list at least one verifier, got {names!r}")
-    requests = [parse(name) for name in names]
-    for request in requests:
-        find("verifier", request.name, infos())
-        if request.name in MINI and request[1:] != ("", "default"):
-            raise ValueError(
-                f"{request.name} has one checkpoint and one mode; give its name alone"
-            )
-    return requests
+    return [
+        resolve_verifier(name, random_weights) if isinstance(name, str) else name
+        for name in names
+    ]
 
 
 def _check_rates(
@@ -177,44 +339,10 @@ def _check_settings(requests: Sequence[Request], settings: Mapping[str, Any]) ->
             )
 
 
-def _companions(
-    requests: Sequence[Request], first: Request, family: Family
-) -> list[Request]:
-    """Return requests that one pass of the network of `first` answers, each once."""
-    same = [
-        each
-        for each in requests
-        if each.name in family.outputs and each[1:] == first[1:]
-    ]
+def _companions(requests: Sequence[Request], first: Request) -> list[Request]:
+    """Return the requests that one pass of `first` answers, each once."""
+    if first.name in MINI:
+        return [first]
+    outputs = family_of(first.name).outputs
+    same = [each for each in requests if each.name in outputs and each[1:] == first[1:]]
     return list(dict.fromkeys(same))
-
-
-def _folder(request: Request, random_weights: bool) -> Path | None:
-    """Return the checkpoint's folder, None where weights are drawn.
-
-    Raises:
-        ValueError: it is missing.
-    """
-    info = find("verifier", request.name, infos())
-    if request.checkpoint == TINY or info.folder is None:
-        return None
-    if request.checkpoint:
-        folder = Path(request.checkpoint)
-        if not folder.is_dir():
-            raise ValueError(
-                f"checkpoint {folder} of verifier {request.name} is not a folder"
-            )
-        return folder
-    if info.present:
-        return info.folder
-    if random_weights:
-        return None
-    raise ValueError(info.missing)
-
-
-def _load_mini(request: Request) -> tuple[Verifier, PyTree]:
-    from avits_jax.verifiers.mini.verifier import load as load_mini
-
-    info = find("verifier", request.name, infos())
-    assert info.folder is not None
-    return load_mini(info.name, info.folder)

@@ -3,11 +3,15 @@
 from collections.abc import Callable, Sequence
 
 from avits_jax.search.rewards import stacked_rewards
-from avits_jax.types import Media, PyTree, Rewards, SharedPass, Verifier
+from avits_jax.types import Media, PyTree, Rewards, Rules, SharedPass, Verifier
 
 
 def from_pass(
-    name: str, shared: SharedPass, output: str, encode: Callable[[str], PyTree] | None
+    name: str,
+    shared: SharedPass,
+    output: str,
+    encode: Callable[[str], PyTree] | None,
+    rules: Rules | None = None,
 ) -> Verifier:
     """Return the verifier that gives one of a shared pass's rewards.
 
@@ -16,12 +20,13 @@ def from_pass(
         shared: the pass that gives it, the same object for all verifiers of the pass.
         output: which of its rewards.
         encode: host function ``prompt -> cond``.
+        rules: how the pass's weights are split over a mesh.
     """
 
     def score(params: PyTree, media: Media, cond: PyTree):
         return shared.rewards(params, media, cond)[output]
 
-    return Verifier(name, score, encode, shared, output)
+    return Verifier(name, score, encode, shared, output, rules)
 
 
 def stack(

@@ -2,7 +2,6 @@
 
 import math
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -12,10 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array
 
-from avits_jax.parallel.sharding import Rules, param_shardings
 from avits_jax.types import PyTree
-from avits_jax.weights import checkpoint
-from avits_jax.weights.config import config_from
 
 Config = TypeVar("Config")
 DTYPES = ("float32", "bfloat16")
@@ -57,84 +53,25 @@ def check_dtype(dtype: str | None) -> str:
     return dtype or default_dtype()
 
 
-def read_network(
-    weights: Weights,
-    default: Config,
-    like: Callable[[Config], PyTree],
-    model: str,
-    rules: Rules = (),
-) -> tuple[Config, PyTree]:
-    """Read one network: its sizes and its weights.
+def as_dtype(like: PyTree, dtype: str, float32: tuple[str, ...] = ()) -> PyTree:
+    """Return shapes with every floating dtype replaced.
 
     Args:
-        weights: where from.
-        default: its sizes where the checkpoint states none, and of random weights.
-        like: sizes -> tree of `jax.ShapeDtypeStruct`.
-        model: name that the checkpoint must have.
-        rules: how the weights are split over a mesh, see `parallel.sharding`.
-
-    Returns:
-        The sizes, and the weights; on a mesh, no device ever holds more than its part.
-
-    Raises:
-        CheckpointError: the checkpoint is missing, damaged, or of another model.
-        ValueError: its sizes do not fit the network or the mesh, or the dtype is
-            unknown.
+        like: tree of `jax.ShapeDtypeStruct`.
+        dtype: "float32" or "bfloat16".
+        float32: names at the top of the tree that stay float32 in any dtype.
     """
-    dtype = check_dtype(weights.dtype)
-    if weights.folder is None:
-        shapes = as_dtype(like(default), dtype)
-        shardings = _shardings(shapes, weights.mesh, rules)
-        return default, random_weights(shapes, weights.seed, shardings)
-    manifest = checkpoint.read_manifest(weights.folder)
-    sizes = manifest.get("config") or {}
-    config = config_from(type(default), sizes) if sizes else default
-    shapes = as_dtype(like(config), dtype)
-    found = checkpoint.load(
-        weights.folder,
-        like=shapes,
-        expect_model=model,
-        sharding=_shardings(shapes, weights.mesh, rules),
-    )
-    return config, found.tree
-
-
-def reader(
-    model: str,
-    published: Config,
-    reduced: Config,
-    build: Callable[[Config], tuple[Any, PyTree]],
-    rules: Rules = (),
-) -> Callable[..., tuple[Config, PyTree]]:
-    """Return ``read(weights, *, tiny) -> (sizes, weights)`` of one network.
-
-    Args:
-        model: name that a checkpoint must have.
-        published: sizes of the published network.
-        reduced: sizes with ``tiny``, where weights are drawn.
-        build: sizes -> static graph and shapes.
-        rules: see `read_network`, which raises what ``read`` does.
-    """
-
-    def read(weights: Weights, *, tiny: bool) -> tuple[Config, PyTree]:
-        default = reduced if tiny else published
-        return read_network(weights, default, lambda c: build(c)[1], model, rules)
-
-    return read
-
-
-def _shardings(like: PyTree, mesh: Mesh | None, rules: Rules) -> PyTree | None:
-    return None if mesh is None else param_shardings(like, mesh, rules)
-
-
-def as_dtype(like: PyTree, dtype: str) -> PyTree:
-    """Return shapes with every floating dtype replaced."""
 
     def replace(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
         floating = jnp.issubdtype(leaf.dtype, jnp.floating)
         return jax.ShapeDtypeStruct(leaf.shape, dtype if floating else leaf.dtype)
 
-    return jax.tree.map(replace, like)
+    if not float32:
+        return jax.tree.map(replace, like)
+    return {
+        name: as_dtype(tree, "float32" if name in float32 else dtype)
+        for name, tree in like.items()
+    }
 
 
 def random_weights(
@@ -180,5 +117,5 @@ def _moments(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
     return float(last == "scale"), _SPREAD
 
 
-def _normal(key: Array, mean: float, spread: float, shape: tuple, dtype: Any) -> Array:
+def _normal(key: Array, mean: Any, spread: Any, shape: tuple, dtype: Any) -> Array:
     return (mean + spread * jax.random.normal(key, shape)).astype(dtype)

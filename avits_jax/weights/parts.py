@@ -1,22 +1,26 @@
 """Checkpoints of several networks, each readable on its own (host only).
 
 The folder holds one checkpoint per network and ``parts.json``, which is written last
-and states the digest of every network's manifest::
+and states the digest of every network's manifest, and its own::
 
-    parts.json      format, model, config, parts
+    parts.json      format, model, config, parts, digest
     transformer/    a checkpoint of `avits_jax.weights.checkpoint`
     t5/             another one
 """
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from avits_jax.weights.checkpoint import CheckpointError
+from avits_jax.weights import checkpoint
+from avits_jax.weights.manifest import (
+    MANIFEST,
+    CheckpointError,
+    read_sealed,
+    sha256,
+    write_sealed,
+)
 
-FORMAT = 1
 _INDEX = "parts.json"
 
 
@@ -33,9 +37,8 @@ def write_index(
     folder = Path(folder)
     if not isinstance(metadata.get("model"), str):
         raise ValueError(f"metadata needs a 'model' name, got {dict(metadata)!r}")
-    parts = {name: _digest(folder / name) for name in names}
-    text = json.dumps({"format": FORMAT, **metadata, "parts": parts}, indent=1) + "\n"
-    (folder / _INDEX).write_text(text, encoding="utf-8")
+    parts = {name: sha256(folder / name / MANIFEST) for name in names}
+    write_sealed(folder / _INDEX, {**metadata, "parts": parts})
 
 
 def is_in_parts(folder: str | Path) -> bool:
@@ -58,29 +61,32 @@ def read_index(
         The metadata ("model", "config" and others), and "parts": name -> digest.
 
     Raises:
-        CheckpointError: the folder is none, is half a conversion, or a part is missing
-            or was exchanged; all such parts are named in one line.
+        CheckpointError: the folder is none, is half a conversion, its index is damaged,
+            or a part is missing or was exchanged; all such parts are named in one line.
     """
     folder = Path(folder)
-    try:
-        index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
-    except OSError:
-        raise CheckpointError(f"{folder} is no whole checkpoint: no {_INDEX}") from None
-    except ValueError:
-        raise CheckpointError(f"{folder / _INDEX} is damaged: not JSON") from None
-    found = index.get("format") if isinstance(index, dict) else None
-    if found != FORMAT or not isinstance(index.get("parts"), dict):
-        raise CheckpointError(f"{folder / _INDEX} has format {found}, not {FORMAT}")
+    index = read_sealed(folder / _INDEX, ["parts"])
     faults = [f"no {name}" for name in expect_parts if name not in index["parts"]]
     for name, digest in index["parts"].items():
-        if not (folder / name / "manifest.json").is_file():
+        if not (folder / name / MANIFEST).is_file():
             faults.append(f"{name} is missing")
-        elif _digest(folder / name) != digest:
+        elif sha256(folder / name / MANIFEST) != digest:
             faults.append(f"{name} is of another conversion")
     if faults:
         raise CheckpointError(f"checkpoint {folder} is incomplete: {'; '.join(faults)}")
     return index
 
 
-def _digest(part: Path) -> str:
-    return hashlib.sha256((part / "manifest.json").read_bytes()).hexdigest()
+def verify_files(folder: str | Path) -> None:
+    """Compare the sha256 of every file, of a checkpoint in parts or of one network.
+
+    Args:
+        folder: written by a conversion.
+
+    Raises:
+        CheckpointError: a file is missing or damaged; one line that names it.
+    """
+    folder = Path(folder)
+    names = read_index(folder)["parts"] if is_in_parts(folder) else [""]
+    for name in names:
+        checkpoint.verify_files(folder / name)

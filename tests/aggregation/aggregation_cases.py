@@ -43,6 +43,16 @@ AGGREGATORS = {
     "arw_lbfgs": aggregation.arw(WEIGHTS, "lbfgs", 1.0, 2),
 }
 
+# With every optimiser, and both ways of centring.
+EVERY = (
+    {name: each for name, each in AGGREGATORS.items() if "arw" not in name}
+    | {
+        f"arw_{name}": aggregation.arw(WEIGHTS, name, num_steps=2)
+        for name in aggregation.OPTIMIZERS
+    }
+    | {"arw_prompt": aggregation.arw(WEIGHTS, num_steps=2, center="prompt")}
+)
+
 
 @functools.cache
 def jitted(name):

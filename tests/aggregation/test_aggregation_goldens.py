@@ -82,3 +82,25 @@ def test_arw(case):
     np.testing.assert_allclose(jnp.stack(log_vars), expected["log_vars"], **close)
     np.testing.assert_allclose(jnp.concatenate(scores), expected["scores"], **close)
     np.testing.assert_allclose(rescored, expected["rescored_history"], **close)
+
+
+LBFGS = load_golden("lbfgs.npz")
+
+
+@pytest.mark.parametrize("name", sorted({key.rpartition(".")[0] for key in LBFGS}))
+def test_lbfgs_on_its_way(name):
+    """Log variances after every single step, far from the minimum.
+
+    Made by tools/goldens/lbfgs_golden.py.
+    """
+    rewards, log_vars = LBFGS[f"{name}.rewards"], LBFGS[f"{name}.log_vars"]
+    num_verifiers = rewards.shape[-1]
+    aggregator = aggregation.arw(
+        np.ones(num_verifiers), "lbfgs", float(LBFGS[f"{name}.lr"]), num_steps=1
+    )
+    _, learned = jax.lax.scan(
+        lambda state, batch: (aggregator.update(batch, state)[1],) * 2,
+        aggregator.init(num_verifiers),
+        jnp.asarray(rewards),
+    )
+    np.testing.assert_allclose(learned.log_vars, log_vars, rtol=1e-5, atol=1e-5)

@@ -143,9 +143,35 @@ def test_merging_untouched_states_changes_nothing():
     jax.tree.map(np.testing.assert_array_equal, arw_merge(start, start), start)
 
 
-def test_states_of_different_aggregators_do_not_merge():
-    with pytest.raises(ValueError, match="same aggregator"):
-        arw_merge(arw(WEIGHTS).init(3), arw(WEIGHTS, "lbfgs").init(3))
+@pytest.mark.parametrize("optimizer", ["adam", "closed_form"])
+def test_any_number_of_states_merge_in_any_grouping(optimizer):
+    calls = random_rewards(16, 6, 6)
+    aggregator = arw(WEIGHTS, optimizer)
+    whole = run(aggregator, calls)
+    a, b, c = (run(aggregator, calls[n : 2 * n + 1]) for n in (0, 1, 3))
+    merged = arw_merge(a, b, c)
+    for found in (merged, arw_merge(a, arw_merge(b, c)), arw_merge(arw_merge(a, b), c)):
+        for name, expected in whole.moments._asdict().items():
+            actual = getattr(found.moments, name)
+            np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(found.log_vars, merged.log_vars, rtol=1e-4)
+    if optimizer == "adam":
+        mean = (a.log_vars + 2 * b.log_vars + 3 * c.log_vars) / 6
+        np.testing.assert_allclose(merged.log_vars, mean, rtol=1e-5)
+        jax.tree.map(np.testing.assert_array_equal, merged.opt_state, c.opt_state)
+    jax.tree.map(np.testing.assert_array_equal, arw_merge(b), b)
+
+
+def test_a_state_that_does_not_fit_is_named(unchecked):
+    a, other = arw(WEIGHTS).init(3), arw(WEIGHTS, "lbfgs").init(3)
+    with pytest.raises(ValueError, match=r"states\[2\].* same aggregator"):
+        arw_merge(a, a, other)
+    with pytest.raises(ValueError, match="shared must be .* same aggregator"):
+        arw_merge(a, a, shared=other)
+    with pytest.raises(ValueError, match="at least one state"):
+        arw_merge()
+    with pytest.raises(TypeError, match=r"states\[1\] must be .* got Moments"):
+        arw_merge(a, a.moments)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs", "closed_form"])

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from avits_jax.aggregation.lbfgs import lbfgs_init, lbfgs_step
 from avits_jax.aggregation.line_search import Trial, strong_wolfe
 
 TARGET = jnp.asarray([0.2, 300.0])
@@ -14,7 +15,7 @@ def loss(log_vars):
     return jnp.sum(0.5 * jnp.exp(-log_vars) * TARGET + 0.5 * log_vars)
 
 
-def search(first_step, active=True):
+def search(first_step, active=True, trials=25):
     """Search from `START` down the gradient; return start, best trial and its cost."""
     value, grad = jax.value_and_grad(loss)(START)
     direction = -grad / jnp.linalg.norm(grad)
@@ -25,7 +26,8 @@ def search(first_step, active=True):
 
     start = Trial(jnp.float32(0), value, grad @ direction, grad)
     scale = jnp.max(jnp.abs(direction))
-    return start, *strong_wolfe(evaluate, start, first_step, scale, jnp.asarray(active))
+    active, trials = jnp.asarray(active), jnp.asarray(trials, jnp.int32)
+    return start, *strong_wolfe(evaluate, start, first_step, scale, active, trials)
 
 
 def test_wolfe_conditions_hold_from_any_first_step():
@@ -42,3 +44,17 @@ def test_wolfe_conditions_hold_from_any_first_step():
 
 def test_an_inactive_search_spends_one_evaluation():
     assert search(jnp.float32(1e-3), active=False)[2] == 1
+
+
+def test_a_search_stops_after_its_trials():
+    start, best, spent = search(jnp.float32(1e-6), trials=2)
+    assert spent == 3
+    assert 1e-6 < best.step <= 1e-4 * 1.01
+    assert best.loss < start.loss
+
+
+def test_the_trials_of_a_search_count_against_the_step():
+    """Each is at most ten times as long as the last, and a step has five to spend."""
+    fitted, _ = lbfgs_step(loss, START, lbfgs_init(START), learning_rate=1e-8)
+    moved = jnp.abs(fitted - START).max()
+    assert 0 < moved < 1e-8 * 10**5 * 1.01

@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from avits_jax import generators, report, verifiers
+from avits_jax import report, verifiers
+from avits_jax.catalogue import generators as known_models
 from avits_jax.catalogue import verifiers as known
 from avits_jax.catalogue.records import Info
-from avits_jax.cli import backend
+from avits_jax.cli import backend, verifying
 from avits_jax.cli.errors import as_cli_error
 from avits_jax.types import Candidates, Cond, Generator, Media, Params, Verifier
 
@@ -19,7 +20,7 @@ FAKES = ("width", "seconds", "sound_seconds", "loud")
 
 def info(name: str) -> Info:
     """Return an entry of ``avits list``."""
-    return Info(name, f"{name} for tests", "nothing", "Apache-2.0", None)
+    return Info(name, f"{name} for tests", "Apache-2.0", None)
 
 
 def toy_generator(num_steps: int = 2) -> Generator:
@@ -82,9 +83,9 @@ def toy_backend(monkeypatch, tmp_path):
         with as_cli_error():
             if num_steps is not None and num_steps not in _SIGMAS:
                 raise ValueError(f"num_steps must be 1, 2 or 4, got {num_steps}")
-        judges = tuple(_verifier(name) for name in names)
+        judges = tuple(_verifier(each.name) for each in names.verifiers)
         params = Params(jnp.float32(2), (jnp.float32(1),) * len(judges))
-        return backend.Backend(toy_generator(num_steps or 2), judges, params)
+        return backend.Backend(toy_generator(num_steps or 2), judges, params, names)
 
     def encode(loaded, prompt):
         with as_cli_error():
@@ -93,8 +94,9 @@ def toy_backend(monkeypatch, tmp_path):
 
     names = ("red", "green", "blue", "broken")
     models, judges = [info("toy")], [info(name) for name in names]
-    monkeypatch.setattr(generators, "available", lambda: models, raising=False)
-    monkeypatch.setattr(verifiers, "available", lambda: judges, raising=False)
+    monkeypatch.setattr(known_models, "infos", lambda *_: models)
+    monkeypatch.setattr(known, "infos", lambda: judges)
+    monkeypatch.setattr(verifying, "MINI", {name: "for tests" for name in names})
     monkeypatch.setattr(backend, "load", load)
     monkeypatch.setattr(backend, "encode", encode)
     monkeypatch.chdir(tmp_path)
@@ -130,19 +132,16 @@ def fake_verifier(name, fps, sample_rate, traced):
 @pytest.fixture
 def loads(toy_backend, monkeypatch):
     """Add a family that takes any clip; return its loads and what was traced."""
-    family = known.Family("fake", dict.fromkeys(FAKES, "for tests"))
     seen, traced = [], []
 
     def load(names, *, fps, sample_rate, networks, **options):
         seen.append((fps, sample_rate, id(networks)))
-        made = [fake_verifier(name, fps, sample_rate, traced) for name in names]
+        made = [fake_verifier(each.name, fps, sample_rate, traced) for each in names]
         return tuple(made), (jnp.zeros(()),) * len(names)
 
     infos = [info(name) for name in (*FAKES, "red", "green")]
-    monkeypatch.setattr(known, "FAMILIES", (family,))
-    monkeypatch.setattr(verifiers, "available", lambda: infos)
+    monkeypatch.setattr(known, "infos", lambda: infos)
     monkeypatch.setattr(verifiers, "load", load)
-    monkeypatch.setattr(verifiers, "random_ones", lambda names, draw: ())
     return seen, traced
 
 

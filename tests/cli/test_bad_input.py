@@ -72,7 +72,7 @@ def test_flags(refused, flags, message):
         (["--num-candidates", "-4"], "--num-candidates must be at least 1, got -4"),
         (["--num-candidates", "many"], "Error parsing --num-candidates"),
         (["--model", "toi"], "unknown model 'toi'; did you mean 'toy'?"),
-        (["--model", "out/toy"], "--model out/toy: no such checkpoint folder"),
+        (["--model", "out/toy"], "model out/toy: no such checkpoint folder"),
         (["--verifiers", "red,gren"], "unknown verifier 'gren'; did you mean 'green'?"),
         (["--verifiers", "red", "red"], "--verifiers names 'red' twice"),
         (["--verifiers"], "--verifiers must name at least one verifier"),

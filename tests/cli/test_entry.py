@@ -11,7 +11,7 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 from avits_jax import media
-from avits_jax.cli import background, main, program
+from avits_jax.cli import background, compiled, main, program
 from avits_jax.cli.entry import command_names
 from avits_jax.version import __version__
 
@@ -39,10 +39,10 @@ def test_generate_help_shows_defaults(capsys):
     assert "--num-candidates" in printed and "(default: 16)" in printed
 
 
-def test_list_names_models_verifiers_and_presets(toy_backend, capsys):
+def test_list_names_models_verifiers_and_presets(capsys):
     assert main(["list"]) == 0
     printed = capsys.readouterr().out
-    for word in ("toy", "green", "no weights needed", "mini-fast"):
+    for word in ("javisdit-tiny", "clap", "no weights needed", "mini-fast", "shift"):
         assert word in printed
 
 
@@ -134,7 +134,7 @@ def test_compiled_programs_are_kept(
 
 
 def test_too_little_memory_is_said_plainly():
-    error = program.too_large(RuntimeError("RESOURCE_EXHAUSTED: 80 GiB"))
+    error = compiled.too_large(RuntimeError("RESOURCE_EXHAUSTED: 80 GiB"))
     assert "--candidate-batch" in str(error)
     other = RuntimeError("INTERNAL")
-    assert program.too_large(other) is other
+    assert compiled.too_large(other) is other

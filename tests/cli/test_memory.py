@@ -4,12 +4,14 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from avits_jax import generators, verifiers
+from avits_jax import generators
+from avits_jax.catalogue import generators as known_models
+from avits_jax.catalogue import verifiers as known
 from avits_jax.catalogue.records import Info
+from avits_jax.catalogue.resolve import resolve
 from avits_jax.cli import memory
 from avits_jax.cli.errors import CliError
 from avits_jax.cli.memory import Memory, Need
-from avits_jax.cli.options import ModelOptions
 from avits_jax.weights import checkpoint
 
 NEED = Need(arguments=6_000_000_000, outputs=1_000_000_000, temporaries=4_000_000_000)
@@ -57,19 +59,18 @@ def test_this_machine_has_memory():
 
 @pytest.fixture
 def weights(tmp_path, monkeypatch):
-    """Two verifiers of one checkpoint of 4000 bytes, and a generator of 8000."""
+    """Two verifiers of one checkpoint of 4000 bytes, and a generator of 8000, named."""
     for name, count in (("judge", 1000), ("toy", 2000)):
         tree = {"kernel": jnp.zeros(count)}
         checkpoint.save(tmp_path / name, tree, {"model": name})
 
     def info(name, folder):
-        return Info(name, name, "", "", tmp_path / folder)
+        return Info(name, name, "", tmp_path / folder)
 
     judges = [info("red", "judge"), info("green", "judge")]
-    monkeypatch.setattr(generators, "available", lambda: [info("toy", "toy")])
-    monkeypatch.setattr(verifiers, "available", lambda: judges)
-    monkeypatch.setattr(generators, "random_ones", lambda name, draw: ())
-    monkeypatch.setattr(verifiers, "random_ones", lambda names, draw: ())
+    monkeypatch.setattr(known_models, "infos", lambda *_: [info("toy", "toy")])
+    monkeypatch.setattr(known, "infos", lambda: judges)
+    return resolve("toy", ("red", "green"))
 
 
 @pytest.mark.parametrize(
@@ -79,27 +80,23 @@ def weights(tmp_path, monkeypatch):
 def test_weights_are_counted_before_they_are_read(
     weights, monkeypatch, dtype, num_bytes, num_shards
 ):
-    options = ModelOptions(model="toy", dtype=dtype)
-    names = ("red", "green")
     there = Memory(num_bytes, True)
     monkeypatch.setattr(memory, "device_memory", lambda: there)
-    memory.check_weights(options, names, num_shards)
+    memory.check_weights(weights, dtype, num_shards)
     monkeypatch.setattr(memory, "device_memory", lambda: Memory(num_bytes - 1, True))
     with pytest.raises(CliError, match=r"\(toy .*, red 0.000 GB\)") as caught:
-        memory.check_weights(options, names, num_shards)
+        memory.check_weights(weights, dtype, num_shards)
     assert ("--dtype bfloat16 halves them" in str(caught.value)) == (dtype == "float32")
 
 
-def test_drawn_weights_are_counted_by_their_shapes(monkeypatch):
-    def load(name, *, dtype, random_weights):
-        assert random_weights
-        return None, {"kernel": jnp.zeros((50_000, 50_000), dtype)}
+def test_drawn_weights_are_counted_by_their_shapes(monkeypatch, tmp_path):
+    def shapes(name, *, families, dtype):
+        return None, {"kernel": jax.ShapeDtypeStruct((50_000, 50_000), dtype)}
 
-    toy = Info("toy", "toy", "", "", None)
-    monkeypatch.setattr(generators, "available", lambda: [toy])
-    monkeypatch.setattr(generators, "random_ones", lambda name, draw: (name,))
-    monkeypatch.setattr(generators, "load", load)
+    toy = Info("toy", "toy", "", tmp_path / "none")
+    monkeypatch.setattr(known_models, "infos", lambda *_: [toy])
+    monkeypatch.setattr(generators, "shapes", shapes)
     monkeypatch.setattr(memory, "device_memory", lambda: Memory(10**9, True))
-    options = ModelOptions(model="toy", random_weights=True, dtype="float32")
+    names = resolve("toy", (), random_weights=True)
     with pytest.raises(CliError, match=r"about 10.0 GB of memory \(toy 10.0 GB\)"):
-        memory.check_weights(options, ())
+        memory.check_weights(names, "float32")

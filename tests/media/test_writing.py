@@ -119,7 +119,7 @@ def test_odd_sides_stereo_and_unusual_rate(tmp_path):
         ({"scale": 0}, "scale must be"),
     ],
 )
-def test_refuses_what_it_cannot_write(tmp_path, change, message):
+def test_refuses_what_it_cannot_write(tmp_path, unchecked, change, message):
     arguments = {
         "video": np.zeros((2, 8, 8, 3)),
         "audio": np.zeros(4000),

@@ -6,14 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import avits_jax as avits
 from avits_jax.aggregation import arw
-from avits_jax.generators.mini import sharding as mini_rules
 from avits_jax.parallel import (
     jit_search,
     make_mesh,
+    place,
     replicate,
     shard_search,
     to_host,
@@ -25,16 +25,17 @@ from avits_jax.search import (
     SMCOptions,
     beam_search,
     best_of_n,
+    draft_best_of_n,
     evosearch,
     pruned_best_of_n,
     smc,
     zero_order,
 )
 from avits_jax.types import Params, SharedPass
-from avits_jax.verifiers.mini import sharding as judge_rules
 from avits_jax.verifiers.stack import from_pass
 from avits_jax.weights import checkpoint
-from avits_jax.weights.network import Weights, read_network
+from avits_jax.weights.model import Model, Part, read_parts
+from avits_jax.weights.network import Weights
 
 KEY = jax.random.key(3)
 AGGREGATOR = arw([0.7, 0.3])
@@ -124,18 +125,51 @@ OTHERS = {
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_searches_are_those_of_one_device_and_move_no_clip(toy_extra, name):
     search, settings = OTHERS[name]
-    mesh = make_mesh(model=2)
-    run, params = jit_search(
-        search, toy_extra.params, mesh, **settings_of(toy_extra, **settings)
+    assert_same_and_no_clip_moves(toy_extra, search, **settings)
+
+
+def test_drafts_are_spread_as_well(toy_extra, build_toy):
+    rows, cheap = [], build_toy(3, with_extra=True).generator
+
+    def step(params, keys, candidates, i, cond):
+        rows.append(len(keys))
+        return cheap.step(params, keys, candidates, i, cond)
+
+    draft = cheap._replace(step=step)
+    sizes = {"num_candidates": 16, "num_kept": 8}
+    assert_same_and_no_clip_moves(toy_extra, draft_best_of_n, draft=draft, **sizes)
+    # Two on each of eight devices; then all of them on one.
+    assert set(rows) == {2, 16}
+
+
+def test_a_verifier_that_only_watches_does_so_on_a_mesh(toy_extra):
+    watcher = toy_extra.verifiers[0]._replace(guides=False)
+    toy = toy_extra._replace(
+        verifiers=(*toy_extra.verifiers, watcher),
+        params=Params(
+            toy_extra.params.generator,
+            (*toy_extra.params.verifiers, 2 * toy_extra.params.verifiers[0]),
+        ),
+        cond=toy_extra.cond._replace(
+            verifiers=(*toy_extra.cond.verifiers, toy_extra.cond.verifiers[0])
+        ),
     )
-    arguments = params, *replicate((KEY, toy_extra.cond, STATE), mesh)
+    output = assert_same_and_no_clip_moves(toy, best_of_n, num_candidates=16)
+    np.testing.assert_allclose(output.rewards[:, 2], 2 * output.rewards[:, 0], 1e-5)
+
+
+def assert_same_and_no_clip_moves(toy, search, **settings):
+    mesh = make_mesh(model=2)
+    run, params = jit_search(search, toy.params, mesh, **settings_of(toy, **settings))
+    arguments = params, *replicate((KEY, toy.cond, STATE), mesh)
     compiled = run.trace(*arguments).lower().compile()
     output = to_host(compiled(*arguments))
-    assert_same(output, on_one_device(toy_extra, search, **settings))
+    assert_same(output, on_one_device(toy, search, **settings))
     clip = output.best.video.shape
     for each in collectives(compiled.as_text()):
         for _, shape in each.shapes:
             assert shape == clip or shape[-len(clip) :] != clip, each
+    return output
 
 
 @pytest.mark.parametrize("batch", [None, 16])
@@ -166,7 +200,7 @@ def test_a_plain_index_would_be_caught():
     mesh = make_mesh()
     clips = jax.ShapeDtypeStruct((16, 7), jnp.float32)
     scores = jax.ShapeDtypeStruct((16,), jnp.float32)
-    spread = jax.sharding.NamedSharding(mesh, PartitionSpec("candidate"))
+    spread = NamedSharding(mesh, PartitionSpec("candidate"))
     whole = jax.jit(
         lambda x, s: jnp.sort(x, axis=0)[jnp.argmax(s)], in_shardings=(spread, spread)
     )
@@ -282,12 +316,10 @@ def test_mini_sends_sums_its_winner_and_split_weights():
     cond = avits.encode_prompt(
         "a red circle bounces twice with a drum", generator, verifiers
     )
-    rules = Params(mini_rules.RULES, tuple(judge_rules.RULES[n] for n in names))
     run, params = jit_search(
         best_of_n,
         Params(weights, judges),
         make_mesh(model=4),
-        rules,
         generator=generator,
         verifiers=verifiers,
         aggregator=aggregator,
@@ -317,9 +349,10 @@ def test_weights_are_read_or_drawn_where_they_belong(stored, tmp_path):
         folder = checkpoint.save(
             tmp_path / "x", {"up": {"kernel": kernel}}, {"model": "x", "config": {}}
         )
-    rules, mesh = ((r"up/kernel", -1),), make_mesh(model=4)
+    part = Part("", None, lambda _: (None, like), split=((r"up/kernel", -1),))
+    model, mesh = Model("x", (part,)), make_mesh(model=4)
     found = [
-        read_network(Weights(folder, mesh=each), None, lambda _: like, "x", rules)[1]
+        read_parts(model, Weights(folder, mesh=each), {"": None})
         for each in (mesh, None)
     ]
     (split,), (whole,) = (jax.tree.leaves(tree) for tree in found)
@@ -364,6 +397,30 @@ def test_many_prompts_on_a_mesh(toy):
         cond = jax.tree.map(lambda leaf, n=n: leaf[n], toy.conds)
         wanted = single(toy.params, keys[n], cond, STATE)
         assert_same(jax.tree.map(lambda leaf, n=n: leaf[n], output), wanted)
+
+
+@pytest.mark.parametrize("make", [arw, avits.zscore_candidate])
+def test_prompts_over_an_explicit_axis_are_those_of_a_loop(toy, make):
+    """Every device keeps a prompt of its own."""
+    mesh = jax.make_mesh((8,), ("prompt",), axis_types=(AxisType.Explicit,))
+    aggregator = make([0.7, 0.3])
+    settings = settings_of(toy, num_candidates=6) | {"aggregator": aggregator}
+    single = functools.partial(best_of_n, **settings)
+
+    conds = jax.tree.map(lambda leaf: leaf[jnp.arange(8) % 3], toy.conds)
+    states = jax.tree.map(lambda leaf: jnp.stack([leaf] * 8), aggregator.init(2))
+    arguments = jax.random.split(KEY, 8), conds, states
+    rows = NamedSharding(mesh, PartitionSpec("prompt"))
+    with jax.set_mesh(mesh):
+        many = jax.jit(jax.vmap(single, (None, 0, 0, 0)))
+        output = many(replicate(toy.params, mesh), *place(arguments, rows))
+    for leaf in (*output.best, output.best_index, output.scores, output.rewards):
+        assert leaf.sharding.is_equivalent_to(rows, leaf.ndim)
+    one = jax.jit(single)
+    for n in range(8):
+        own = jax.tree.map(lambda leaf, n=n: leaf[n], arguments)
+        found = jax.tree.map(lambda leaf, n=n: leaf[n], to_host(output))
+        assert_same(found, one(toy.params, *own))
 
 
 @pytest.mark.parametrize(

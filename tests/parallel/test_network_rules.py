@@ -1,43 +1,32 @@
 """Every large network's sharding rules fit its full size and leave little copied."""
 
-import importlib
 import math
 
+import goldens  # noqa: F401  (makes tools importable)
 import jax
 import pytest
 from jax.sharding import AbstractMesh
 
-from avits_jax.catalogue.verifiers import FAMILIES
-from avits_jax.generators.javisdit import sharding as javisdit_rules
-from avits_jax.generators.javisdit.networks import JavisDiTConfig, networks
+from avits_jax.catalogue.verifiers import FAMILIES, MINI
+from avits_jax.generators.javisdit.config import Networks
 from avits_jax.parallel.sharding import param_shardings
+from tools import full_size
 
-_CONFIGS = {
-    "imagebind": "ImageBindConfig",
-    "video_reward": "VideoRewardConfig",
-    "vqa_score": "VQAScoreConfig",
-    "clap": "ClapConfig",
-    "desync": "SynchformerConfig",
-}
+_WITH_WEIGHTS = [family for family in FAMILIES if family.checkpoint]
 # Parameters (not bytes) that every device may hold a copy of.
 _MOST_COPIED = 5_000_000
 
 
-def _judge(family):
-    package = f"avits_jax.verifiers.{family}"
-    config = getattr(importlib.import_module(f"{package}.config"), _CONFIGS[family])
-    like = importlib.import_module(f"{package}.params").build(config())[1]
-    return like, importlib.import_module(f"{package}.sharding").RULES
+@pytest.fixture(scope="module")
+def javisdit():
+    return full_size.javisdit()
 
 
-def _javisdit(network):
-    like = getattr(networks(JavisDiTConfig())[1], network)
-    return like, javisdit_rules.NETWORKS[network]
+def _mesh(devices):
+    return AbstractMesh((2, devices), ("candidate", "model"))
 
 
-def _check(like, rules, devices):
-    mesh = AbstractMesh((2, devices), ("candidate", "model"))
-    shardings = param_shardings(like, mesh, rules)
+def _check(like, shardings, devices):
     pairs = zip(jax.tree.leaves(like), jax.tree.leaves(shardings), strict=True)
     sizes = [(math.prod(x.shape), math.prod(s.shard_shape(x.shape))) for x, s in pairs]
     whole, part = (sum(column) for column in zip(*sizes, strict=True))
@@ -46,26 +35,32 @@ def _check(like, rules, devices):
     assert part == copied + (whole - copied) // devices
 
 
-def test_every_verifier_with_weights_has_rules():
-    assert set(_CONFIGS) == {each.module for each in FAMILIES if each.checkpoint}
-
-
-@pytest.mark.parametrize("family", _CONFIGS)
+@pytest.mark.parametrize("family", _WITH_WEIGHTS, ids=lambda family: family.module)
 def test_a_verifiers_weights_split_over_8_and_16_devices(family):
-    like, rules = _judge(family)
+    judges = full_size.judges(tuple(family.outputs), full_size.clips().made)
+    (rules,) = {each.made.rules for each in judges}
+    like = judges[0].params
     for devices in (8, 16):
-        _check(like, rules, devices)
+        _check(like, param_shardings(like, _mesh(devices), rules), devices)
 
 
-@pytest.mark.parametrize("network", javisdit_rules.NETWORKS)
-def test_javisdits_weights_split_over_8_and_16_devices(network):
-    like, rules = _javisdit(network)
-    for devices in (8, 16):
-        _check(like, rules, devices)
+@pytest.mark.parametrize("devices", [8, 16])
+def test_javisdits_weights_split_over_8_and_16_devices(javisdit, devices):
+    split = param_shardings(javisdit.params, _mesh(devices), javisdit.made.rules)
+    for network in Networks._fields:
+        _check(getattr(javisdit.params, network), getattr(split, network), devices)
 
 
-def test_javisdits_rules_also_fit_its_networks_together():
-    whole = networks(JavisDiTConfig())[1]
-    mesh = AbstractMesh((8, 8), ("candidate", "model"))
-    param_shardings(whole, mesh, javisdit_rules.RULES)
-    param_shardings(whole._replace(t5=()), mesh, javisdit_rules.WITHOUT_T5)
+def test_rules_of_a_network_that_is_left_out_say_nothing(javisdit):
+    rules, mesh = javisdit.made.rules, _mesh(8)
+    split = param_shardings(javisdit.params._replace(t5=()), mesh, rules)
+    assert split.t5 == () and split.prior
+    with pytest.raises(ValueError, match=r"no parameter matches.*'t5/encoder"):
+        param_shardings(javisdit.params._replace(t5={"other": 0}), mesh, rules)
+
+
+def test_minis_rules_fit():
+    model = full_size.mini()
+    for each in (model, *full_size.judges(MINI, model.made)):
+        split = jax.tree.leaves(param_shardings(each.params, _mesh(4), each.made.rules))
+        assert not all(leaf.is_fully_replicated for leaf in split), each.made

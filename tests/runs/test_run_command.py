@@ -12,11 +12,16 @@ import pytest
 import toy_command
 
 import avits_jax
-from avits_jax.cli import backend, main, many, memory
+from avits_jax.catalogue import generators, verifiers
+from avits_jax.catalogue.resolve import resolve
+from avits_jax.cli import compiled, main, memory
 from avits_jax.cli.commands.run import Options
 from avits_jax.media import read_clip
 from avits_jax.runs import folder as run_folder
 from avits_jax.runs import log, read_records, read_run, states
+from avits_jax.weights.model import Model
+
+MODEL = Model("red", (), notice="red is for play only")
 
 
 def records(out="run"):
@@ -30,7 +35,8 @@ def kept(out):
 
 def test_states_go_from_prompt_to_prompt_exactly(toy):
     assert toy("run", "--optimizer", "adam", "--seed", "7") == 0
-    loaded = toy_command.load(Options(prompts="p", out="o"), ("red", "loud"))
+    names = resolve("toy", ("red", "loud"))
+    loaded = toy_command.load(Options(prompts="p", out="o"), names)
     aggregator = avits_jax.arw([0.5, 0.5], "adam")
     state = states.on_host(aggregator.init(2))
 
@@ -62,15 +68,15 @@ def test_states_go_from_prompt_to_prompt_exactly(toy):
 
 
 def test_one_program_serves_all_prompts(toy, monkeypatch):
-    traced, search = [], many._search
+    made, compile_it = [], compiled.Checked.compile
 
-    def counting(*parts):
-        program = search(*parts)
-        return lambda *arguments: traced.append(1) or program(*arguments)
+    def counting(self, *arguments):
+        made.append(1)
+        return compile_it(self, *arguments)
 
-    monkeypatch.setattr(many, "_search", counting)
+    monkeypatch.setattr(compiled.Checked, "compile", counting)
     assert toy("run") == 0
-    assert len(traced) == 1
+    assert len(made) == 1
 
 
 def test_judges_watch_but_do_not_guide(toy, capsys):
@@ -98,9 +104,9 @@ def test_failing_prompts_are_recorded_and_the_run_goes_on(toy, tmp_path, capsys)
         *("done", "refused", "failed", "refused", "done", "failed")
     ]
     assert found[1].reason == "toy does not understand 'an unheard one'"
-    why = "every candidate failed: "
-    assert found[2].reason == f"{why}the generator gave NaN or infinity for 4 of 4"
-    assert found[5].reason.startswith(f"{why}red gave NaN or infinity for 4 of 4; loud")
+    why = "all 4 candidates failed: "
+    assert found[2].reason == f"{why}the generator gave NaN or infinity for 4"
+    assert found[5].reason.startswith(f"{why}red gave NaN or infinity for 4; loud")
     assert "the prompt is empty" in found[3].reason
     assert found[1].state == found[0].state == found[2].state != found[4].state
     clips = {path.name for path in (tmp_path / "run" / "clips").iterdir()}
@@ -307,18 +313,18 @@ def test_settings_hold_what_decides_the_result(toy):
     assert made["settings"]["checkpoints"] == ["toy none", "red none", "loud none"] + [
         "green none"
     ]
-    assert made["plan"] == {"num_candidates": 4, "candidate_batch": None}
+    assert made["plan"] == {"num_candidates": 4}
     assert "limit" not in made["settings"] and made["judges"] == ["green"]
 
 
 def test_labels_are_kept_with_the_run(toy, monkeypatch, capsys):
-    load = backend.load
-
-    def labelled(options, names, mesh):
-        labels = {"random": ("toy",), "notices": ("red is for play only",)}
-        return load(options, names)._replace(**labels)
-
-    monkeypatch.setattr(backend, "load", labelled)
+    (drawn,) = generators.infos()
+    monkeypatch.setattr(generators, "infos", lambda *_: [drawn._replace(random=True)])
+    judges = [
+        info._replace(module=__name__) if info.name == "red" else info
+        for info in verifiers.infos()
+    ]
+    monkeypatch.setattr(verifiers, "infos", lambda: judges)
     assert toy("run", "--limit", "1") == 0
     assert read_run("run")["random_weights"] == ["toy"]
     page = Path("run/report.html").read_text()

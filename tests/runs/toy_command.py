@@ -5,7 +5,7 @@ import sys
 import jax
 import jax.numpy as jnp
 
-from avits_jax import generators, verifiers
+from avits_jax.catalogue import generators, verifiers
 from avits_jax.catalogue.records import Info
 from avits_jax.cli import backend, main
 from avits_jax.cli.errors import CliError
@@ -76,9 +76,9 @@ def _verifier(name: str) -> Verifier:
 
 def load(options, names, mesh=None):
     """Return the toy for a command's options, with verifiers of these names."""
-    judges = tuple(_verifier(name) for name in names)
+    judges = tuple(_verifier(each.name) for each in names.verifiers)
     params = Params(jnp.float32(2), (jnp.float32(1),) * len(judges))
-    return backend.Backend(toy_generator(options.steps or 4), judges, params)
+    return backend.Backend(toy_generator(options.steps or 4), judges, params, names)
 
 
 def _encode_for_all(loaded, prompt):
@@ -90,14 +90,14 @@ def _encode_for_all(loaded, prompt):
 
 
 def _info(name: str) -> Info:
-    return Info(name, f"{name} for tests", "nothing", "Apache-2.0", None)
+    return Info(name, f"{name} for tests", "Apache-2.0", None)
 
 
 def install(setattr_) -> None:
     """Make the command line load the toy, by ``setattr_(module, name, value)``."""
-    setattr_(generators, "available", lambda: [_info("toy")])
+    setattr_(generators, "infos", lambda *_: [_info("toy")])
     judges = [_info(name) for name in ("red", "green", "loud")]
-    setattr_(verifiers, "available", lambda: judges)
+    setattr_(verifiers, "infos", lambda: judges)
     setattr_(backend, "load", load)
     setattr_(backend, "encode", _encode_for_all)
 

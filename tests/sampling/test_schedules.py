@@ -2,11 +2,14 @@
 
 import itertools
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from avits_jax.sampling import (
     check_sigmas,
+    levels_at,
     linear_sigmas,
     shift_sigmas,
     shifted_sigmas,
@@ -42,11 +45,22 @@ def test_shifts_compose():
         ((1.5, 0.0), "start at 1"),
         ((1.0, 0.5), "end at 0"),
         ((1.0, 0.5, 0.5, 0.0), "fall strictly"),
+        ((), "one structure, got none"),
+        (({"a": 1.0}, 0.0), "one structure"),
+        (({"a": 1.0, "b": 0.9}, {"a": 0.5, "b": 0.9}, {"a": 0.0, "b": 0.0}), "before"),
     ],
 )
 def test_bad_levels_are_refused(sigmas, message):
     with pytest.raises(ValueError, match=message):
         check_sigmas(sigmas)
+
+
+def test_levels_may_be_trees():
+    levels = ({"a": 1, "b": (0.5,)}, {"a": 0.25, "b": (0.125,)}, {"a": 0, "b": (0,)})
+    assert check_sigmas(levels) == levels
+    found = jax.jit(lambda i: levels_at(levels, i))(jnp.int32(1))
+    assert found == {"a": 0.25, "b": (0.125,)} == levels_at(levels, 1)
+    assert levels_at(linear_sigmas(2), 1) == 0.5
 
 
 def test_bad_arguments_are_refused():

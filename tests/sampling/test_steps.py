@@ -147,3 +147,24 @@ def test_traced_levels_equal_static_ones():
         jax.jit(renoise)(latents, noise, 0.3, 0.9),
     )
     _close(eager, jitted, atol=1e-6)
+
+
+def test_levels_per_leaf_are_levels_leaf_by_leaf():
+    latents, clean, noise = _tree(0), _tree(1), _tree(2)
+    now, after = {"a": 0.8, "b": 0.5}, {"a": 0.6, "b": 0.1}
+    moves = (
+        lambda z, x, e, s, t: flow_step(z, x, s, t),
+        lambda z, x, e, s, t: sde_step(z, x, e, s, t, 0.7),
+        lambda z, x, e, s, t: renoise(z, e, t, s),
+        lambda z, x, e, s, t: clean_from_velocity(z, x, s),
+        lambda z, x, e, s, t: clean_from_noise(z, x, s),
+        lambda z, x, e, s, t: velocity_from_clean(z, x, s),
+        lambda z, x, e, s, t: noise_from_clean(z, x, s),
+    )
+    for move in moves:
+        together = jax.jit(move)(latents, clean, noise, now, after)
+        for name in latents:
+            alone = jax.jit(move)(
+                latents[name], clean[name], noise[name], now[name], after[name]
+            )
+            np.testing.assert_array_equal(together[name], alone)

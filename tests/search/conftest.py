@@ -1,109 +1,17 @@
 """Every search at tiny size, compiled once for all tests."""
 
-import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
+import chex
 import jax
 import pytest
-
-from avits_jax.aggregation import zscore_history
-from avits_jax.search import (
-    BeamOptions,
-    EvoOptions,
-    PrunedOptions,
-    SMCOptions,
-    ZeroOrderOptions,
-    beam_cost,
-    beam_search,
-    best_of_n,
-    best_of_n_cost,
-    evosearch,
-    evosearch_cost,
-    pruned_best_of_n,
-    pruned_cost,
-    smc,
-    smc_cost,
-    zero_order,
-    zero_order_cost,
-)
-
-AGGREGATOR = zscore_history([0.7, 0.3])
+from search_cases import AGGREGATOR, CASES, SMALL, Case
 
 
-class Case(NamedTuple):
-    """One search with its settings, and how it bounds its memory."""
-
-    search: Callable[..., Any]
-    cost: Callable[..., Any]
-    settings: dict[str, Any]
-    options: type | None = None
-
-    def chunked(self, size: int) -> "Case":
-        """Return this case working on `size` candidates at a time."""
-        if self.options is None:
-            return self._replace(settings=self.settings | {"candidate_batch": size})
-        kept = self.settings.get("options") or self.options()
-        fields = {name: getattr(kept, name) for name in kept.__dataclass_fields__}
-        options = self.options(**fields | {"candidate_batch": size})
-        return self._replace(settings=self.settings | {"options": options})
-
-    def bind(self, toy, aggregator=AGGREGATOR) -> Callable[..., Any]:
-        """Return ``(params, key, cond, state) -> SearchOutput``, not compiled."""
-        return functools.partial(
-            self.search,
-            generator=toy.generator,
-            verifiers=toy.verifiers,
-            aggregator=aggregator,
-            **self.settings,
-        )
-
-    def predicted_cost(self, toy) -> Any:
-        """Return the predicted cost."""
-        return self.cost(toy.generator, len(toy.verifiers), **self.settings)
-
-
-CASES = {
-    "best_of_n": Case(best_of_n, best_of_n_cost, {"num_candidates": 5}),
-    "evosearch": Case(
-        evosearch,
-        evosearch_cost,
-        {"schedule": (0, 3), "population_sizes": (4, 5, 3)},
-        EvoOptions,
-    ),
-    "smc": Case(
-        smc,
-        smc_cost,
-        {
-            "num_candidates": 5,
-            "resample_steps": (1, 4),
-            "options": SMCOptions(strength=3.0),
-        },
-        SMCOptions,
-    ),
-    "beam_search": Case(
-        beam_search,
-        beam_cost,
-        {
-            "num_beams": 2,
-            "num_children": 3,
-            "options": BeamOptions(branch_steps=(2,)),
-        },
-        BeamOptions,
-    ),
-    "zero_order": Case(
-        zero_order,
-        zero_order_cost,
-        {"num_candidates": 3, "num_iterations": 3},
-        ZeroOrderOptions,
-    ),
-    "pruned_best_of_n": Case(
-        pruned_best_of_n,
-        pruned_cost,
-        {"num_candidates": 7, "rungs": ((1, 4), (3, 2))},
-        PrunedOptions,
-    ),
-}
+@pytest.fixture(params=SMALL)
+def small(request) -> Case:
+    """Each search in turn, as small as can be."""
+    return SMALL[request.param]
 
 
 @pytest.fixture(params=CASES)
@@ -119,17 +27,17 @@ def cases() -> dict[str, Case]:
 
 
 class Compiled:
-    """A jitted search that counts how often it is traced."""
+    """A jitted search that may be traced once."""
 
     def __init__(self, case: Case, toy) -> None:
-        self.traces = 0
         self.function = case.bind(toy)
-        self.jitted = jax.jit(self._traced)
 
-    def _traced(self, *arguments):
-        self.traces += 1
-        with jax.debug_key_reuse(True):
-            return self.function(*arguments)
+        def traced(*arguments):
+            with jax.debug_key_reuse(True):
+                return self.function(*arguments)
+
+        traced.__name__ = case.search.__name__  # traces are counted by name
+        self.jitted = jax.jit(chex.assert_max_traces(traced, n=1))
 
     def __call__(self, params, key, cond, state=None):
         # Always with a state: None would be a second program.

@@ -13,7 +13,7 @@ from avits_jax.aggregation import weighted
 from avits_jax.sampling import denoise
 from avits_jax.sampling.chunks import over_candidates
 from avits_jax.search import best_of_n, candidate_keys
-from avits_jax.search.evaluate import evaluate, pose
+from avits_jax.search.evaluate import Problem, evaluate
 from avits_jax.search.select import best_index, pick
 
 KEY = jax.random.key(4)
@@ -86,9 +86,7 @@ def test_chunks_hold_media_only_if_asked(toy_extra, kept, batch, keep, decodes):
 
 
 def test_permuted_candidates_have_permuted_rewards(toy_extra, kept):
-    problem = pose(
-        toy_extra.params, toy_extra.cond, toy_extra.generator, toy_extra.verifiers, None
-    )
+    problem = Problem(*toy_extra[2:4], toy_extra.generator, toy_extra.verifiers)
     order = np.random.default_rng(0).permutation(7)
     permuted = jax.tree.map(lambda x: x[order], kept.latents)
     np.testing.assert_allclose(

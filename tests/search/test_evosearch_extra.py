@@ -1,12 +1,13 @@
-"""Conditioning that is random per candidate moves with it, unless told to stay."""
+"""EvoSearch: what candidates carry along, and by which state they are judged."""
 
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from avits_jax.aggregation import weighted
+from avits_jax.aggregation import arw, weighted
 from avits_jax.search import EvoOptions, evosearch
 
 KEY = jax.random.key(4)
@@ -20,7 +21,8 @@ def evolve(toy, **options):
         aggregator=weighted([1.0, 1.0]),
         schedule=(1,),
         population_sizes=(5, 5),
-        options=EvoOptions(redenoise_elites=True, keep_latents=True, **options),
+        options=EvoOptions(redenoise_elites=True, **options),
+        keep_latents=True,
     )
     output = jax.jit(search)(toy.params, KEY, toy.cond)
     prior = np.asarray(output.latents.extra["prior"])
@@ -55,3 +57,35 @@ def test_what_cannot_stay_is_refused(toy_extra, again, sizes, named):
             population_sizes=sizes,
             options=options,
         )
+
+
+def test_parents_are_judged_by_what_has_been_learned(toy_extra):
+    """With rewards on scales of 1 and 1000, a fresh state would choose others."""
+    picture, sound = toy_extra.params.verifiers
+    weights = picture, sound | {"scale": jnp.float32(1000)}
+    aggregator = arw([0.9, 0.1], "closed_form")
+    search = partial(
+        evosearch,
+        generator=toy_extra.generator,
+        verifiers=toy_extra.verifiers,
+        aggregator=aggregator,
+        schedule=(1,),
+        population_sizes=(8, 5),
+        options=EvoOptions(tournament_ratio=1.0),
+        keep_latents=True,
+    )
+    params = toy_extra.params._replace(verifiers=weights)
+    output = jax.jit(search)(params, jax.random.key(6), toy_extra.cond)
+    first = output.rewards[:8]
+    fresh = aggregator.init(2)
+    learned, state = aggregator.update(first, fresh)
+    chosen, others = (
+        np.argsort(-np.asarray(scores))[:2]
+        for scores in (learned, aggregator.score(first, fresh))
+    )
+    assert chosen[0] not in others
+    np.testing.assert_allclose(output.rewards[8:10], first[chosen], rtol=1e-5)
+    prior = output.latents.extra["prior"]
+    np.testing.assert_array_equal(prior[10:], prior[chosen[0]])
+    final = aggregator.score(output.rewards, output.aggregator_state)
+    np.testing.assert_allclose(output.scores, final, rtol=1e-5)

@@ -80,10 +80,10 @@ def _replay(golden, redenoise: bool):
         options=EvoOptions(
             mutation=mutation,
             redenoise_elites=redenoise,
-            keep_latents=True,
             draw_tournament=draw_tournament,
             draw_noise=draw_noise,
         ),
+        keep_latents=True,
     )
     return output, children
 

@@ -102,6 +102,17 @@ def best_of_n(plain, judge, num_candidates):
     return judge(), finals
 
 
+def draft_best_of_n(plain, judge, num_candidates, num_kept):
+    """Drafts take three steps in place of six."""
+    keys = list(candidate_keys(KEY, num_candidates))
+    drafts = [plain.start(key) for key in keys]
+    for i in range(0, plain.num_steps, 2):
+        drafts = [plain.euler(each, i, i + 2) for each in drafts]
+    scores = judge().learn([plain.rewards(each) for each in drafts])
+    kept = sorted(_order(scores)[:num_kept])
+    return judge(), [plain.walk(plain.start(keys[n]), 0, plain.num_steps) for n in kept]
+
+
 def pruned_best_of_n(plain, judge, num_candidates, rungs):
     alive = [plain.start(k) for k in candidate_keys(KEY, num_candidates)]
     guide, at = judge(), 0
@@ -242,7 +253,15 @@ def _mutate(plain, parent, later, step, noise):
 
 ORACLES = {
     oracle.__name__: oracle
-    for oracle in (best_of_n, pruned_best_of_n, beam_search, smc, zero_order, evosearch)
+    for oracle in (
+        best_of_n,
+        draft_best_of_n,
+        pruned_best_of_n,
+        beam_search,
+        smc,
+        zero_order,
+        evosearch,
+    )
 }
 
 

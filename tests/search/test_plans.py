@@ -6,7 +6,6 @@ import pytest
 from avits_jax.search import (
     BeamOptions,
     EvoOptions,
-    PrunedOptions,
     SMCOptions,
     ZeroOrderOptions,
     best_of_n_candidates,
@@ -22,7 +21,7 @@ def test_best_of_n_budget(toy):
     """Six steps of two evaluations: 12 a candidate."""
     assert best_of_n_candidates(12, toy.generator) == 1
     assert best_of_n_candidates(12 * 17 - 1, toy.generator) == 16
-    assert best_of_n_cost(toy.generator, 2, 16) == (192, 16, 32)
+    assert best_of_n_cost(toy.generator, 2, 16) == (192, 16, 32, None)
     with pytest.raises(ValueError, match="max_nfe must be at least 12, .* got 11"):
         best_of_n_candidates(11, toy.generator)
 
@@ -59,14 +58,14 @@ REFUSED = [
     ("evosearch", {"options": EvoOptions(num_elites=0)}, "num_elites must be at least"),
     ("evosearch", {"options": EvoOptions(tournament_ratio=0)}, "tournament_ratio"),
     ("evosearch", {"options": EvoOptions(tournament_ratio=1.1)}, "tournament_ratio"),
-    ("evosearch", {"options": EvoOptions(candidate_batch=0)}, "candidate_batch"),
+    ("evosearch", {"candidate_batch": 0}, "candidate_batch"),
     ("smc", {"num_candidates": -1}, "num_candidates must be at least 1, got -1"),
     ("smc", {"resample_steps": (2, 1)}, "resample_steps must increase strictly"),
     ("smc", {"resample_steps": (9,)}, "resample_steps must not go beyond step 5"),
     ("smc", {"options": SMCOptions(strength=0.0)}, "strength must be above 0"),
     ("smc", {"options": SMCOptions(ess_threshold=2.0)}, "ess_threshold"),
     ("smc", {"options": SMCOptions(eta=-0.1)}, r"eta must lie in \[0, 1\]"),
-    ("smc", {"options": SMCOptions(candidate_batch=-1)}, "candidate_batch"),
+    ("smc", {"candidate_batch": -1}, "candidate_batch"),
     ("beam_search", {"num_beams": 0}, "num_beams must be at least 1"),
     ("beam_search", {"num_children": 0}, "num_children must be at least 1"),
     ("beam_search", {"options": BeamOptions(branch_steps=(5,))}, "beyond step 4"),
@@ -79,7 +78,9 @@ REFUSED = [
     ("pruned_best_of_n", {"rungs": ((3, 4), (1, 2))}, "rungs must increase strictly"),
     ("pruned_best_of_n", {"rungs": ((6, 4),)}, "rungs must not go beyond step 5"),
     ("pruned_best_of_n", {"rungs": ((1, 0),)}, "kept by each of rungs must be at"),
-    ("pruned_best_of_n", {"options": PrunedOptions(candidate_batch=0)}, "candidate_"),
+    ("draft_best_of_n", {"num_kept": 0}, "num_kept must be at least 1, got 0"),
+    ("draft_best_of_n", {"num_kept": 6}, "num_kept must be at most .* = 5, got 6"),
+    ("pruned_best_of_n", {"candidate_batch": 0}, "candidate_batch"),
 ]
 
 

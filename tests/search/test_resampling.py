@@ -68,3 +68,12 @@ def test_dead_particles(resample):
     one_alive = jnp.asarray([-jnp.inf, jnp.nan, 0.0, -jnp.inf])
     assert effective_sample_size(one_alive) == 1
     assert (resample(jax.random.key(0), one_alive) == 2).all()
+
+
+@pytest.mark.parametrize("resample", [systematic, multinomial])
+def test_a_pointer_of_zero_passes_over_who_has_no_weight(resample, monkeypatch):
+    monkeypatch.setattr(
+        jax.random, "uniform", lambda key, shape, dtype: jnp.zeros(shape)
+    )
+    ancestors = resample(jax.random.key(0), jnp.asarray([-jnp.inf, 0.0, 0.0]))
+    assert ancestors[0] == 1 and (ancestors > 0).all()

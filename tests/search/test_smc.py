@@ -10,6 +10,7 @@ import pytest
 from avits_jax.aggregation import weighted
 from avits_jax.search import (
     SMCOptions,
+    candidate_keys,
     difference_potential,
     max_potential,
     multinomial,
@@ -41,7 +42,8 @@ def _run(toy, **options):
         aggregator=weighted([0.5, 0.5]),
         num_candidates=4,
         resample_steps=(0,),
-        options=SMCOptions(keep_latents=True, **options),
+        options=SMCOptions(**options),
+        keep_latents=True,
     )
     return jax.jit(search)(toy.params, jax.random.key(0), toy.cond, None)
 
@@ -63,3 +65,21 @@ def test_copies_of_one_particle_part(toy_extra):
 def test_threshold_zero_never_resamples(toy_extra):
     output = _run(toy_extra, strength=1e4, ess_threshold=0.0)
     assert len(np.unique(output.latents.extra["prior"])) == 4
+
+
+def test_a_particle_that_fails_has_no_children(toy_extra):
+    """Its weight would be the largest: what the others score is far below zero."""
+    generator, params = toy_extra.generator, toy_extra.params
+    cond = toy_extra.cond.generator
+    start = generator.init(params.generator, candidate_keys(jax.random.key(0), 4), cond)
+    prior = np.asarray(start.extra["prior"])
+    clean = generator.predict(params.generator, start, 0, cond)
+    sound = generator.decode(params.generator, start._replace(latents=clean)).audio[
+        :, 0
+    ]
+    failing, limit = np.argmax(sound), np.sort(sound)[-2:].mean()
+    picture, judge = params.verifiers
+    params = params._replace(verifiers=(1e3 * picture, judge | {"limit": limit}))
+    output = _run(toy_extra._replace(params=params), ess_threshold=1.0)
+    survivors = np.asarray(output.latents.extra["prior"])
+    assert prior[failing] not in survivors and set(survivors) < set(prior)

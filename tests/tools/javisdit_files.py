@@ -6,8 +6,8 @@ from network_helpers import random_params
 from safetensors.numpy import save_file
 from torch_files import tensors, write_torch
 
+from avits_jax.generators.javisdit.parts import PARTS
 from avits_jax.networks.t5.modeling import T5Config
-from tools.converting.models import MODELS
 from tools.parity import javisdit_prior as prior
 from tools.parity import javisdit_transformer as transformer
 from tools.parity import javisdit_vae as vae
@@ -15,7 +15,7 @@ from tools.parity import javisdit_vae as vae
 
 def t5_state(config):
     """A random T5 encoder under its published names."""
-    like = MODELS["javisdit"]().networks["t5"].like(config)
+    like = {part.name: part for part in PARTS}["t5"].build(config)[1]
     tree = random_params(like)
     layers, state = tree["encoder"]["layers"], {}
     for i in range(config.num_layers):

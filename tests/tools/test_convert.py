@@ -17,10 +17,10 @@ from avits_jax.weights import checkpoint
 from avits_jax.weights import name_map as weights
 from avits_jax.weights.checkpoint import CheckpointError
 from avits_jax.weights.config import config_from, config_values
-from avits_jax.weights.parts import read_index
+from avits_jax.weights.parts import read_index, verify_files
 from tools.convert import main
 from tools.converting import conversion
-from tools.converting.models import MODELS
+from tools.converting.models import find_model, reader_of
 from tools.parity import clap, desync, imagebind, video_reward, vqa_score
 
 GOLDENS = {case.id: case.values[0] for case in golden_cases("verifiers")}
@@ -62,11 +62,10 @@ def run(model, source, out, config, *more):
     return main([str(each) for each in arguments])
 
 
-def expected(network, config, state):
+def expected(part, config, state):
     """What the goldens' own path makes of a state dict."""
-    return weights.load(
-        state, network.like(config), network.rules, network.ignore(config)
-    )
+    like = part.build(config)[1]
+    return weights.load(state, like, part.rules, part.ignored(config))
 
 
 def assert_same(tree, wanted, dtype=None):
@@ -92,33 +91,27 @@ def clap_case(tmp_path):
 @pytest.mark.parametrize("name", VERIFIERS)
 def test_verifiers(tmp_path, name, capsys):
     case, config_of = VERIFIERS[name]
-    golden, network = GOLDENS[case], MODELS[name]().networks[""]
+    golden, model = GOLDENS[case], find_model(name)
+    (part,) = model.parts
     config = config_of(golden)
     write_torch(tmp_path / "model.pth", tensors(golden.weights))
     assert run(name, tmp_path / "model.pth", tmp_path / "out", config) == 0
-    loaded = checkpoint.load(tmp_path / "out", expect_model=MODELS[name]().name)
-    state = network.read(tmp_path / "model.pth")
-    assert_same(loaded.tree, expected(network, config, state))
+    loaded = checkpoint.load(tmp_path / "out", expect_model=model.name)
+    state = reader_of(model)(tmp_path / "model.pth")
+    assert_same(loaded.tree, expected(part, config, state))
     assert config_from(type(config), loaded.metadata["config"]) == config
     assert loaded.metadata["source"] == ["model.pth"]
     dropped = sum(loaded.metadata["dropped"].values())
     printed = capsys.readouterr().out
     assert printed.count("dropped") == len(loaded.metadata["dropped"])
-    ignored = network.ignore(config)
-    assert dropped == len(
-        weights.make_plan(state, network.like(config), network.rules, ignored).ignored
-    )
+    like, ignored = part.build(config)[1], part.ignored(config)
+    assert dropped == len(weights.make_plan(state, like, part.rules, ignored).ignored)
 
 
 def test_published_sizes_are_the_default():
-    networks = {
-        name: network
-        for model in MODELS.values()
-        for name, network in model().networks.items()
-        if name
-    }
-    assert config_from(T5Config, {}) == networks["t5"].config
-    shapes = networks["t5"].like(networks["t5"].config)
+    parts = {part.name: part for part in find_model("javisdit").parts}
+    assert config_from(T5Config, {}) == parts["t5"].config
+    shapes = parts["t5"].build(parts["t5"].config)[1]
     assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) > 4.7e9
 
 
@@ -140,7 +133,7 @@ def lora_parts(state, folder):
 
 
 def test_low_rank_updates_in_both_layouts(tmp_path, capsys):
-    golden, network = GOLDENS["videoreward_lora_tiny"], MODELS["video-reward"]()
+    golden, model = GOLDENS["videoreward_lora_tiny"], find_model("video-reward")
     config = reward_config(golden)
     whole, parts = tmp_path / "whole" / "checkpoint-7", tmp_path / "parts"
     whole.mkdir(parents=True)
@@ -153,7 +146,7 @@ def test_low_rank_updates_in_both_layouts(tmp_path, capsys):
         trees.append(checkpoint.load(out).tree)
     assert_same(trees[0], jax.tree.map(np.asarray, trees[1]))
     plain = video_reward.merge_lora(golden.weights, scale=2.0)
-    assert_same(trees[0], expected(network.networks[""], config, plain))
+    assert_same(trees[0], expected(model.parts[0], config, plain))
     (parts / "adapter_config.json").write_text("{}")
     assert run("video-reward", parts, tmp_path / "x", config) == 1
     assert "states no lora_alpha" in capsys.readouterr().err
@@ -166,12 +159,12 @@ def test_javisdit_in_parts(tmp_path, javisdit_case):
     source, sizes, state = javisdit_case
     out = tmp_path / "out"
     assert run("javisdit", source, out, sizes) == 0
-    networks = MODELS["javisdit"]().networks
-    index = read_index(out, expect_parts=networks)
+    parts = {part.name: part for part in find_model("javisdit").parts}
+    index = read_index(out, expect_parts=parts)
     assert index["model"] == "javisdit-v0.1"
-    for name, network in networks.items():
+    for name, part in parts.items():
         loaded = checkpoint.load(out / name, expect_model=f"javisdit-v0.1/{name}")
-        assert_same(loaded.tree, expected(network, sizes[name], state[name]))
+        assert_same(loaded.tree, expected(part, sizes[name], state[name]))
         assert config_from(type(sizes[name]), index["config"][name]) == sizes[name]
     assert_same(checkpoint.load(out / "t5").tree, t5_state(sizes["t5"])[0])
     assert (out / "t5" / "tokenizer" / "spiece.model").read_bytes() == b"words"
@@ -179,7 +172,18 @@ def test_javisdit_in_parts(tmp_path, javisdit_case):
 
 
 def damage_parts(out):
-    """Exchanged, missing and unfinished parts are named."""
+    """Exchanged, missing and unfinished parts are named; so is an edited index."""
+    verify_files(out)
+    text = (out / "parts.json").read_text()
+    edited = json.loads(text)
+    edited["config"]["transformer"]["heads"] += 1
+    (out / "parts.json").write_text(json.dumps(edited))
+    with pytest.raises(CheckpointError, match="parts.json .* its digest differs"):
+        read_index(out)
+    (out / "parts.json").write_text(text)
+    (out / "t5" / "tokenizer" / "spiece.model").write_bytes(b"sword")
+    with pytest.raises(CheckpointError, match="spiece.model is damaged"):
+        verify_files(out)
     manifest = out / "prior" / "manifest.json"
     manifest.write_text(manifest.read_text() + " ")
     (out / "t5" / "manifest.json").unlink()
@@ -246,7 +250,7 @@ def test_dtypes(tmp_path, clap_case, choice):
         kinds == {"bfloat16": both, "float32": {"float32"}, None: {"bfloat16"}}[choice]
     )
     assert tree["audio"]["mel_norm"]["mean"].dtype == (choice and "float32" or bfloat16)
-    wanted = expected(MODELS["clap"]().networks[""], config, state)
+    wanted = expected(find_model("clap").parts[0], config, state)
     assert_same(tree, wanted, bfloat16)
 
 
@@ -255,7 +259,7 @@ def test_dtypes(tmp_path, clap_case, choice):
 )
 def test_interruption_leaves_nothing(tmp_path, clap_case, monkeypatch, error):
     folder, config, _ = clap_case
-    model, out = MODELS["clap"](), tmp_path / "out"
+    model, out = find_model("clap"), tmp_path / "out"
     count = iter(range(9))
 
     def advance(_):
@@ -272,7 +276,7 @@ def test_interruption_leaves_nothing(tmp_path, clap_case, monkeypatch, error):
 
 def test_source_that_shrinks_after_the_check(tmp_path, clap_case):
     folder, config, _ = clap_case
-    model, out = MODELS["clap"](), tmp_path / "out"
+    model, out = find_model("clap"), tmp_path / "out"
     ready = conversion.prepare(model, folder, sizes=config_values(config))
     file = folder / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1000])

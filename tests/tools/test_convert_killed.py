@@ -18,7 +18,7 @@ from avits_jax.weights.config import config_values
 from avits_jax.weights.parts import read_index
 from tools.convert import main, unfinished
 from tools.converting import conversion
-from tools.converting.models import MODELS
+from tools.converting.models import find_model
 from tools.parity.clap import config_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,7 +62,7 @@ def test_killed_between_parts(tmp_path, javisdit_case):
 def test_no_room(tmp_path, monkeypatch):
     (golden,) = (case.values[0] for case in golden_cases("verifiers", "clap"))
     save_file(golden.weights, tmp_path / "model.safetensors")
-    model, sizes = MODELS["clap"](), config_values(config_of(golden.info))
+    model, sizes = find_model("clap"), config_values(config_of(golden.info))
     ready = conversion.prepare(model, tmp_path, sizes=sizes)
     free = ready[""].total_bytes - 1
     usage = shutil.disk_usage(tmp_path)._replace(free=free)

@@ -14,16 +14,17 @@ LIMIT = 4e9
 # One network of a model is converted as a model of its own.
 SCRIPT = """
 import resource, sys, time
-from dataclasses import replace
 from pathlib import Path
 root, model, part, source, out, dtype = sys.argv[1:]
 sys.path.insert(0, root)
 from tools.converting.conversion import convert, prepare
-from tools.converting.models import MODELS, Model, Source
+from avits_jax.weights.model import Model, Source
+from tools.converting.models import find_model
 start = time.perf_counter()
-model = MODELS[model]()
+model = find_model(model)
 if part:
-    model = Model(part, {"": replace(model.networks[part], sources=(Source(),))})
+    (one,) = (each for each in model.parts if each.name == part)
+    model = Model(part, (one._replace(name="", sources=(Source(),)),))
 convert(model, prepare(model, Path(source), dtype=dtype), Path(out))
 seconds = time.perf_counter() - start
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, seconds)

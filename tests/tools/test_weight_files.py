@@ -136,6 +136,19 @@ def test_truncated_files_are_refused(tmp_path, name):
         assert path.name in fault(path)
 
 
+def test_dtypes_of_safetensors(tmp_path):
+    """8-bit floats are read, in the order of the file; others are named."""
+    path = tmp_path / "x.safetensors"
+    small = np.array([0.5, -2, 448], ml_dtypes.float8_e4m3fn)
+    save_file({"z": small, "a": np.arange(2, dtype=np.float32)}, path)
+    found = read_weights(path)
+    assert found["z"].dtype == small.dtype
+    np.testing.assert_array_equal(found["z"], [0.5, -2, 448])
+    np.testing.assert_array_equal(found["a"], [0, 1])
+    save_file({"a": np.ones(2, np.complex64)}, path)
+    assert "holds dtype C64, which is none of" in fault(path)
+
+
 class Call:
     """Pickles as a call of any function."""
 

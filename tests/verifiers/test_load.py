@@ -1,5 +1,8 @@
 """Verifiers and generators by name, before any network is looked at."""
 
+import math
+
+import jax
 import pytest
 
 from avits_jax import generators, verifiers
@@ -33,30 +36,32 @@ def nothing_converted(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("family", [f for f in FAMILIES if f.downloads])
+@pytest.mark.parametrize("family", [f for f in FAMILIES if f.checkpoint])
 def test_missing_weights_are_explained(family, nothing_converted):
     name = next(iter(family.outputs))
     with pytest.raises(ValueError) as error:
         verifiers.load([name], fps=24, sample_rate=16_000)
     text = str(error.value)
     wanted = [f"tools/convert.py {family.checkpoint} ", "--random-weights", " GB"]
-    wanted += [each.repository for each in family.downloads]
-    wanted += [each.licence for each in family.downloads]
+    info = next(each for each in verifiers.available() if each.name == name)
+    wanted += [each.repository for each in info.downloads]
+    wanted += [each.licence for each in info.downloads]
+    assert len(wanted) >= 5
     assert all(part in text for part in wanted)
 
 
 def test_a_missing_generator_is_explained(nothing_converted):
     with pytest.raises(ValueError, match="tools/convert.py javisdit --source"):
         generators.load("javisdit-v0.1")
-    assert generators.random_ones("javisdit-v0.1", True) == ("javisdit-v0.1",)
-    assert not generators.random_ones("mini", True)
-    assert generators.random_ones("javisdit-tiny") == ("javisdit-tiny",)
+    assert generators.randomly_initialised("javisdit-v0.1", True) == ("javisdit-v0.1",)
+    assert not generators.randomly_initialised("mini", True)
+    assert generators.randomly_initialised("javisdit-tiny") == ("javisdit-tiny",)
 
 
 def test_drawn_weights_are_known_by_name(nothing_converted):
     names = ["mini_tv", "clap", "clap@tiny", "av_align"]
-    assert verifiers.random_ones(names) == ("clap@tiny",)
-    assert verifiers.random_ones(names, True) == ("clap", "clap@tiny")
+    assert verifiers.randomly_initialised(names) == ("clap@tiny",)
+    assert verifiers.randomly_initialised(names, True) == ("clap", "clap@tiny")
 
 
 @pytest.mark.parametrize(
@@ -92,3 +97,20 @@ def test_settings_reach_their_family_and_others_are_refused():
         verifiers.load(["av_align"], fps=24, sample_rate=16_000, frame_rate=8)
     with pytest.raises(ValueError, match="frame_rate must be positive, got -1"):
         verifiers.load(["javis_score@tiny"], fps=24, sample_rate=16_000, frame_rate=-1)
+
+
+def test_what_is_known_of_rewards_comes_with_the_verifier():
+    loaded, _ = verifiers.load(["av_align", "clap@tiny"], fps=24, sample_rate=16_000)
+    assert [each.range for each in loaded] == [(0.0, math.inf), (-1.0, 1.0)]
+    with pytest.raises(ValueError, match="no mean and deviation.*clap@tiny"):
+        verifiers.priors(["clap@tiny"])
+
+
+def test_shapes_are_those_of_the_weights():
+    names = ["mini_tv", "clap@tiny", "av_align"]
+    rates = {"fps": 8, "sample_rate": 16_000}
+    _, weights = verifiers.load(names, **rates)
+    made, shapes = verifiers.shapes(names, **rates)
+    assert [each.name for each in made] == names
+    like = jax.tree.map(lambda x: (x.shape, x.dtype), weights)
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), shapes) == like

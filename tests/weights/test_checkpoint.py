@@ -2,6 +2,7 @@
 
 import json
 import time
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from avits_jax.weights import checkpoint
+from avits_jax.weights import checkpoint, manifest, parts, reading, writing
 from avits_jax.weights.checkpoint import CheckpointError
+from avits_jax.weights.lazy import LazyArray
 
 METADATA = {"model": "toy", "config": {"width": 4, "rates": [8.0, 16000]}}
 
@@ -89,13 +91,13 @@ def test_loads_into_a_sharding(saved):
 
 
 def test_manifest_describes_the_leaves(saved):
-    manifest = checkpoint.read_manifest(saved)
-    leaves = {leaf["path"]: leaf for leaf in manifest["leaves"]}
+    content = checkpoint.read_manifest(saved)
+    leaves = {leaf["path"]: leaf for leaf in content["leaves"]}
     assert leaves["dense/kernel"]["shape"] == [3, 4]
     assert leaves["dense/bias"]["dtype"] == "bfloat16"
     assert leaves["blocks/10/w"]["shape"] == [2]
     nbytes = sum(leaf.nbytes for leaf in jax.tree.leaves(make_tree()))
-    assert manifest["total_bytes"] == nbytes
+    assert content["total_bytes"] == nbytes
 
 
 def test_files_name_no_folder_of_the_machine(saved):
@@ -142,16 +144,42 @@ def test_missing_and_foreign_folders(tmp_path):
 
 
 def test_damaged_manifests(saved):
-    manifest = saved / "manifest.json"
-    text = manifest.read_text()
-    manifest.write_text(text[: len(text) // 2])
+    file = saved / "manifest.json"
+    text = file.read_text()
+    file.write_text(text[: len(text) // 2])
     assert "not JSON" in fault(saved)
-    manifest.write_text("[]")
+    file.write_text("[]")
     assert "format None" in fault(saved)
-    manifest.write_text(json.dumps(json.loads(text) | {"format": 99}))
-    assert "format 99, not 1" in fault(saved)
-    manifest.write_text(json.dumps({"format": 1, "model": "toy"}))
-    assert "no 'files'" in fault(saved)
+    file.write_text(json.dumps(json.loads(text) | {"format": 1}))
+    assert "format 1, not 2: convert the published weights again" in fault(saved)
+    file.write_text(json.dumps({"format": 2, "model": "toy"}))
+    assert "no 'digest'" in fault(saved)
+    file.write_text(json.dumps(json.loads(text)))  # laid out in another way
+    assert checkpoint.load(saved).metadata == METADATA
+
+
+def test_every_change_of_a_manifest_is_found(saved):
+    """Also of the sizes, which no file's digest covers."""
+    file = saved / "manifest.json"
+    content = json.loads(file.read_text())
+    changes = {"model": "toi", "config": {"width": 5}, "leaves": [], "digest": "0"}
+    for name, value in changes.items():
+        file.write_text(json.dumps(content | {name: value}))
+        assert "its digest differs" in fault(saved)
+
+
+@pytest.mark.parametrize("name", ["leaves", "files", "total_bytes", "model"])
+def test_keys_that_a_manifest_lacks_are_named(saved, name):
+    file = saved / "manifest.json"
+    content = json.loads(file.read_text())
+    if isinstance(content[name], list):
+        for key in content[name][0]:
+            entries = [{k: v for k, v in content[name][0].items() if k != key}]
+            manifest.write_sealed(file, content | {name: entries})
+            assert f"no {key!r} in {name!r}" in fault(saved)
+    del content[name]
+    manifest.write_sealed(file, content)
+    assert f"no {name!r}" in fault(saved)
 
 
 def test_every_truncated_missing_or_changed_file_is_found(saved):
@@ -160,7 +188,7 @@ def test_every_truncated_missing_or_changed_file_is_found(saved):
     for path in files:
         content = path.read_bytes()
         path.write_bytes(content[:-1])
-        message = fault(saved, verify=False)
+        message = fault(saved)
         assert path.name in message and "bytes" in message
         path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         assert "sha256 differs" in fault(saved)
@@ -168,6 +196,94 @@ def test_every_truncated_missing_or_changed_file_is_found(saved):
         assert "incomplete" in fault(saved)
         path.write_bytes(content)
     assert_same(checkpoint.load(saved).tree, make_tree())
+
+
+def large_tree(lazy):
+    """Leaves whose chunks fill a file that is not hashed when it is read."""
+    rng = np.random.default_rng(0)
+    tree = {f"w{i}": rng.normal(size=(2**9, 2**9)).astype("float32") for i in range(3)}
+    if not lazy:
+        return tree
+    return {
+        name: LazyArray(w.shape, w.dtype, 0, lambda w=w: [((), w)])
+        for name, w in tree.items()
+    }
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("places", ["host", "mesh"])
+def test_the_store_finds_every_flipped_byte(tmp_path, monkeypatch, capfd, lazy, places):
+    monkeypatch.setattr(manifest, "_CHECKED_BY_STORE", 2**17)
+    folder = checkpoint.save(tmp_path / "toy", large_tree(lazy), METADATA)
+    mesh = Mesh(np.array(jax.devices()[:1]), ("model",))
+    sharding = NamedSharding(mesh, PartitionSpec("model"))
+    options = {"sharding": sharding} if places == "mesh" else {}
+    files = [x for x in (folder / "arrays").rglob("*") if x.stat().st_size > 2**17]
+    files = [path for path in files if path.is_file()]
+    assert sum(path.stat().st_size for path in files) > 2 * 2**20
+    for path in files:
+        content = path.read_bytes()
+        for place in np.linspace(0, 2**17, 5).astype(int):
+            changed = bytearray(content)
+            changed[place] ^= 1
+            path.write_bytes(changed)
+            assert "is damaged: w" in fault(folder, **options)
+            with pytest.raises(CheckpointError, match="sha256 differs"):
+                parts.verify_files(folder)
+        path.write_bytes(content)
+    assert_same(checkpoint.load(folder, **options).tree, large_tree(False))
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("chunk_bytes", [1000, writing.CHUNK_BYTES])
+def test_slices_of_every_size(tmp_path, monkeypatch, chunk_bytes):
+    """Many to a commit, or cut into several chunks."""
+    monkeypatch.setattr(writing, "CHUNK_BYTES", chunk_bytes)
+    shapes = [(3, 2), (2, 2, 300), (4, 100), (7,), (2, 249), (1, 250), (3, 2)]
+    tree = {
+        f"{i}": np.arange(np.prod(shape), dtype=np.float32).reshape(shape) + i
+        for i, shape in enumerate(shapes * 3)
+    }
+    lazy = {
+        name: LazyArray(w.shape, w.dtype, w.ndim - 1, partial(np_slices, w))
+        for name, w in tree.items()
+    }
+    folder = checkpoint.save(tmp_path / "toy", lazy, METADATA)
+    found = checkpoint.load(folder).tree
+    assert_same(found, jax.tree.map(jnp.asarray, tree))
+    # Each commit writes a file, and the file system is waited for.
+    commits = len(list((folder / "arrays").rglob("d/*")))
+    assert commits < 10 if chunk_bytes > 1000 else commits > 20
+
+
+def np_slices(array):
+    """Slices along all axes but the last, with their indices."""
+    return ((index, array[index]) for index in np.ndindex(array.shape[:-1]))
+
+
+def test_what_is_hashed_at_a_load(saved, monkeypatch):
+    """The large files of the store only when that is asked for."""
+    seen = []
+    digest = manifest.sha256
+    monkeypatch.setattr(manifest, "_CHECKED_BY_STORE", 500)
+    monkeypatch.setattr(manifest, "sha256", lambda x: seen.append(x) or digest(x))
+    files = {path for path in saved.rglob("*") if path.is_file()}
+    files.remove(saved / "manifest.json")
+    checkpoint.load(saved)
+    assert {x for x in files if x.stat().st_size <= 500} == set(seen) < files
+    for look in (lambda: checkpoint.load(saved, verify=True), parts.verify_files):
+        seen.clear()
+        look(*([saved] if look is parts.verify_files else []))
+        assert set(seen) == files
+
+
+def test_orbax_reads_what_is_written(saved):
+    """Anyone can, without this package."""
+    import orbax.checkpoint as ocp
+
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        found = checkpointer.restore(saved / "arrays")
+    np.testing.assert_array_equal(found["dense/kernel"], make_tree()["dense"]["kernel"])
 
 
 def test_other_model_and_other_shapes(saved):
@@ -216,7 +332,7 @@ def test_loading_is_quick(tmp_path):
 def test_arrays_are_read_in_groups(saved, monkeypatch):
     sizes = {"a": (3,), "b": (0, 2), "c": (4,), "d": (9,), "e": (1,)}
     structs = {k: jax.ShapeDtypeStruct(v, jnp.float32) for k, v in sizes.items()}
-    monkeypatch.setattr(checkpoint, "_READ_AT_ONCE", 8)
-    groups = [list(group) for group in checkpoint._groups(structs)]
+    monkeypatch.setattr(reading, "_READ_AT_ONCE", 8)
+    groups = [list(group) for group in reading._groups(structs)]
     assert groups == [["a", "c"], ["d"], ["e"]]
     assert_same(checkpoint.load(saved).tree, make_tree())

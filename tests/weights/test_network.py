@@ -7,12 +7,12 @@ import pytest
 
 from avits_jax.networks.imagebind.config import EncoderConfig
 from avits_jax.weights import checkpoint
+from avits_jax.weights.model import Model, Part, read_configs, read_parts
 from avits_jax.weights.network import (
     Weights,
     as_dtype,
     check_dtype,
     random_weights,
-    read_network,
 )
 
 LIKE = {
@@ -58,13 +58,16 @@ def test_a_checkpoint_brings_its_own_sizes(tmp_path):
     sizes = {"width": 6, "depth": 3, "heads": 1}
     checkpoint.save(tmp_path / "x", {"kernel": kernel}, {"model": "x", "config": sizes})
     weights = Weights(tmp_path / "x", "bfloat16")
-    config, params = read_network(weights, default, _like, "x")
-    assert config == saved and params["kernel"].dtype == jnp.bfloat16
+    model = Model("x", (Part("", default, lambda config: (None, _like(config))),))
+    configs = read_configs(model, weights)
+    params = read_parts(model, weights, configs)
+    assert configs == {"": saved} and params["kernel"].dtype == jnp.bfloat16
     np.testing.assert_array_equal(params["kernel"].astype(np.float32), kernel)
-    config, params = read_network(Weights(None), default, _like, "x")
-    assert config == default and params["kernel"].shape == (8, 2)
+    configs = read_configs(model, Weights(None))
+    params = read_parts(model, Weights(None), configs)
+    assert configs == {"": default} and params["kernel"].shape == (8, 2)
     with pytest.raises(ValueError, match="'x', not 'y'"):
-        read_network(weights, default, _like, "y")
+        read_configs(model._replace(name="y"), weights)
 
 
 def test_dtypes():

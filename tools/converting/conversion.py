@@ -13,12 +13,14 @@ import numpy as np
 from avits_jax.files.folders import replacing_folder
 from avits_jax.weights import checkpoint
 from avits_jax.weights import name_map as weights
-from avits_jax.weights.checkpoint import CheckpointError, LazyArray
+from avits_jax.weights.checkpoint import CheckpointError
 from avits_jax.weights.config import config_from, config_values
+from avits_jax.weights.lazy import LazyArray
+from avits_jax.weights.model import Model, Part, Source
 from avits_jax.weights.name_map import WeightsError
 from avits_jax.weights.parts import is_in_parts, write_index
 from tools.converting.files import tokenizer_files
-from tools.converting.models import Model, Network
+from tools.converting.models import reader_of
 from tools.converting.tensors import BFLOAT16
 
 FLOAT32 = np.dtype(np.float32)
@@ -30,7 +32,7 @@ class Ready:
     """A network whose source was found and whose keys all fit; nothing is read yet.
 
     Attributes:
-        network: what it is.
+        part: what it is.
         config: its sizes.
         state: source keys and tensors in their files.
         plan: how they become leaves.
@@ -38,7 +40,7 @@ class Ready:
         tokenizer: files copied along, by their path in the checkpoint.
     """
 
-    network: Network
+    part: Part
     config: Any
     state: Mapping[str, Any]
     plan: weights.Plan
@@ -86,18 +88,19 @@ def prepare(
         ValueError: ``sizes`` do not fit.
     """
     places = _find(model, source)
-    unknown = sorted(set(sizes or {}) - set(model.networks))
-    if unknown and "" not in model.networks:
-        known = ", ".join(model.networks)
+    parts = {part.name: part for part in model.parts}
+    unknown = sorted(set(sizes or {}) - set(parts))
+    if unknown and "" not in parts:
+        known = ", ".join(parts)
         raise ValueError(f"sizes name no part {unknown[0]!r} (there are: {known})")
     ready, problems = {}, []
-    for name, network in model.networks.items():
+    for name, part in parts.items():
         own = (sizes or {}).get(name, {}) if name else sizes or {}
-        config = config_from(
-            type(network.config), {**config_values(network.config), **own}
-        )
+        config = config_from(type(part.config), {**config_values(part.config), **own})
         try:
-            ready[name] = _prepare(network, config, places[name], dtype, advance)
+            ready[name] = _prepare(
+                part, config, _read(model, places[name]), dtype, advance
+            )
         except WeightsError as error:
             problems.append(f"{name}: {error}" if name else str(error))
     if problems:
@@ -158,41 +161,58 @@ def _check_room(out: Path, needed: int) -> None:
 
 
 def _find(model: Model, source: Path) -> dict[str, list[tuple[str, Path]]]:
-    """(prefix, path) of every source of every network."""
+    """Return (prefix, path) of every source of every network."""
     if not source.exists():
         raise WeightsError(f"{source} does not exist")
     places, absent = {}, []
-    for name, network in model.networks.items():
-        found = [(each, each.find(source)) for each in network.sources]
+    for part in model.parts:
+        found = [(each, _place(each, source)) for each in part.sources]
         absent += [each.folders[0] for each, path in found if path is None]
-        places[name] = [(each.prefix, path) for each, path in found if path]
+        places[part.name] = [(each.prefix, path) for each, path in found if path]
     if absent:
-        wanted = "; ".join(model.files)
+        wanted = "; ".join(f"{e.what} from {e.repository}" for e in model.downloads)
         raise WeightsError(f"{source} lacks {', '.join(absent)} (needed: {wanted})")
     return places
 
 
+def _place(source: Source, root: Path) -> Path | None:
+    """Return the path under ``root``, None where there is none of them."""
+    if not source.folders:
+        return root
+    found = (root / name for name in source.folders)
+    return next((path for path in found if path.exists()), None)
+
+
+def _read(
+    model: Model, places: Iterable[tuple[str, Path]]
+) -> tuple[dict[str, Any], dict[str, Path]]:
+    """Return the source keys of one network, and its tokenizer's files."""
+    state: dict[str, Any] = {}
+    tokenizer: dict[str, Path] = {}
+    read = reader_of(model)
+    for prefix, path in places:
+        state |= {prefix + key: value for key, value in read(path).items()}
+        tokenizer |= tokenizer_files(path)
+    return state, tokenizer
+
+
 def _prepare(
-    network: Network,
+    part: Part,
     config: Any,
-    places: Iterable[tuple[str, Path]],
+    found: tuple[dict[str, Any], dict[str, Path]],
     dtype: str | None,
     advance: Advance,
 ) -> Ready:
-    state: dict[str, Any] = {}
-    tokenizer: dict[str, Path] = {}
-    for prefix, path in places:
-        state |= {prefix + key: value for key, value in network.read(path).items()}
-        tokenizer |= tokenizer_files(path)
-    like = network.like(config)
-    plan = weights.make_plan(state, like, network.rules, network.ignore(config))
+    state, tokenizer = found
+    like = part.build(config)[1]
+    plan = weights.make_plan(state, like, part.rules, part.ignored(config))
     flat, structure = jax.tree_util.tree_flatten_with_path(like)
     leaves = [
         _lazy(plan.leaves[weights.path_of(path)], leaf, state, dtype, advance)
         for path, leaf in flat
     ]
     tree = jax.tree_util.tree_unflatten(structure, leaves)
-    return Ready(network, config, state, plan, tree, tokenizer)
+    return Ready(part, config, state, plan, tree, tokenizer)
 
 
 def _lazy(

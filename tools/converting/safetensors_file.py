@@ -1,12 +1,15 @@
-"""Read the header of a safetensors file: 8 bytes of length, JSON, then all numbers."""
+"""Find the tensors of a safetensors file; the library reads and checks its header.
 
-import json
+Their numbers are read as those of torch.save files are: the library maps a file into
+memory, where a tensor takes twice its size, and gives numpy no 8-bit floats.
+"""
+
 import math
 from pathlib import Path
-from typing import Any
 
 import ml_dtypes
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
 from avits_jax.weights.name_map import WeightsError
 from tools.converting.tensors import BFLOAT16, FileTensor, contiguous_strides
@@ -25,44 +28,35 @@ _DTYPES = {
     "U8": np.dtype(np.uint8),
     "BOOL": np.dtype(np.bool_),
 }
-_MAX_HEADER = 100_000_000
 
 
 def read_safetensors(path: Path) -> dict[str, FileTensor]:
     """Return every tensor of a file, unread.
 
     Raises:
-        WeightsError: the file is truncated or no safetensors file.
+        WeightsError: the file is truncated or no safetensors file, or holds a dtype
+            that is not known here.
     """
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        if size < 8 or length > min(size - 8, _MAX_HEADER):
-            raise WeightsError(f"{path} is truncated, or no safetensors file")
-        try:
-            header = json.loads(stream.read(length))
-            header.pop("__metadata__", None)
-            return {
-                key: _tensor(path, 8 + length, size, entry)
-                for key, entry in header.items()
+    try:
+        with safe_open(path, framework="numpy") as file:
+            heads = {key: file.get_slice(key) for key in file.offset_keys()}
+            found = {
+                key: (head.get_dtype(), tuple(head.get_shape()))
+                for key, head in heads.items()
             }
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            if isinstance(error, WeightsError):
-                raise
-            raise WeightsError(f"{path} is no safetensors file: bad header") from None
-
-
-def _tensor(path: Path, base: int, size: int, entry: dict[str, Any]) -> FileTensor:
-    name = entry["dtype"]
-    if name not in _DTYPES:
+    except SafetensorError as error:
+        raise WeightsError(
+            f"{path} is truncated, or no safetensors file: {error}"
+        ) from None
+    unknown = sorted({name for name, _ in found.values()} - _DTYPES.keys())
+    if unknown:
         known = ", ".join(_DTYPES)
-        raise WeightsError(f"{path} holds dtype {name}, which is none of {known}")
-    dtype, shape = _DTYPES[name], tuple(map(int, entry["shape"]))
-    start, end = map(int, entry["data_offsets"])
-    if base + end > size:
-        raise WeightsError(f"{path} is truncated: {size} bytes, {base + end} expected")
-    if start < 0 or min(shape, default=0) < 0:
-        raise ValueError("negative offset or size")
-    if end - start != math.prod(shape) * dtype.itemsize:
-        raise ValueError("offsets and shape differ")
-    return FileTensor(path, base + start, dtype, shape, contiguous_strides(shape))
+        raise WeightsError(f"{path} holds dtype {unknown[0]}, which is none of {known}")
+    sizes = [math.prod(x) * _DTYPES[name].itemsize for name, x in found.values()]
+    # In the order of their offsets they fill the rest of the file without a gap.
+    start, tensors = path.stat().st_size - sum(sizes), {}
+    for (key, (name, shape)), size in zip(found.items(), sizes, strict=True):
+        strides = contiguous_strides(shape)
+        tensors[key] = FileTensor(path, start, _DTYPES[name], shape, strides)
+        start += size
+    return tensors

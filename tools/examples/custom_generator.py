@@ -1,4 +1,4 @@
-"""A generator of your own: four pure functions and a schedule.
+"""A generator of your own: three pure functions and a schedule.
 
 This one knows its clean sample in closed form, so that nothing has to be trained; a
 network takes the place of ``predict``. Every search then works with it.
@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 import avits_jax as avits
-from avits_jax.sampling import flow_step, linear_sigmas, noise_like
+from avits_jax.sampling import euler, linear_sigmas, noise_like
 
 SIGMAS = linear_sigmas(10)
 
@@ -25,14 +25,6 @@ def predict(params, candidates, i, cond):
     return jnp.tanh(params["gain"] * candidates.latents + cond)
 
 
-def step(params, keys, candidates, i, cond):
-    """One Euler step of the flow."""
-    sigmas = jnp.array(SIGMAS)
-    clean = predict(params, candidates, i, cond)
-    latents = flow_step(candidates.latents, clean, sigmas[i], sigmas[i + 1])
-    return candidates._replace(latents=latents)
-
-
 def decode(params, candidates):
     """Plain pictures and tones."""
     color, pitch = candidates.latents[:, :3], candidates.latents[:, 3:]
@@ -44,7 +36,13 @@ def decode(params, candidates):
 
 
 generator = avits.Generator(
-    init, step, decode, predict, SIGMAS, fps=8.0, sample_rate=8000
+    init,
+    euler(predict, SIGMAS),
+    decode,
+    predict,
+    SIGMAS,
+    fps=8.0,
+    sample_rate=8000,
 )
 redness = avits.Verifier(
     "redness", lambda params, media, cond: media.video[..., 0].mean((1, 2, 3))

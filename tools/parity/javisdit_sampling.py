@@ -11,6 +11,8 @@ from avits_jax.generators.javisdit import guidance, schedule, sizes
 from avits_jax.generators.javisdit.audio_vae import AudioVaeConfig
 from avits_jax.generators.javisdit.guidance import ClipInfo, Latents
 from avits_jax.generators.javisdit.modeling import Transformer
+from avits_jax.generators.javisdit.schedule import NUM_TIMESTEPS
+from avits_jax.sampling import masks
 from tools.parity.checks import Expect
 from tools.parity.golden import Golden
 from tools.parity.javisdit_transformer import load_transformer
@@ -121,11 +123,10 @@ class _Run:
             noise = self.latents(
                 *(f"add_noise.step{index}.{stream}" for stream in Latents._fields)
             )
-            previous = jnp.float32(levels[index - 1] if index else 1000)
-            active = guidance.active_frames(self.masks, timestep)
-            entered = guidance.enter_frames(
-                latents, noise, self.masks, timestep, previous
-            )
+            previous = jnp.float32(levels[index - 1] if index else NUM_TIMESTEPS)
+            sigma, before = timestep / NUM_TIMESTEPS, previous / NUM_TIMESTEPS
+            active = masks.active_frames(self.masks, sigma)
+            entered = masks.enter_frames(latents, noise, self.masks, sigma, before)
         rows = self.predict(self.state, entered, timestep, self.context, active)
         velocities = guidance.guide(rows, self.info["cfg_scale"])
         self._note(f"step{index}.", entered, timestep, active, rows)

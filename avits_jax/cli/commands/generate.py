@@ -1,49 +1,31 @@
 """Generate candidates for a prompt, and keep the one that the verifiers choose."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, cast
 
-import tyro
-
+from avits_jax.catalogue.generators import FAMILIES, Family
 from avits_jax.cli.checks import (
     check_out,
     check_prompt,
     check_search,
     default_out,
 )
-from avits_jax.cli.options import ConfigFile, OutFolder, PolicyOptions, SearchOptions
+from avits_jax.cli.model_options import STEPS, read_assignments
+from avits_jax.cli.options import GenerateOptions as Options
 from avits_jax.cli.policy_flags import check_policy
+from avits_jax.types import Media
+
+if TYPE_CHECKING:
+    from avits_jax.cli.backend import Backend
 
 EXAMPLE = (
     'avits generate "a red circle bounces three times with a bell" --out runs/first'
 )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Options(SearchOptions, PolicyOptions):
-    """Generate candidates for a prompt, and keep the one that the verifiers choose.
-
-    Writes a run folder: best.mp4, results.json, report.html, config.toml, previews/.
-    """
-
-    prompt: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PROMPT")]
-    """What to show and to hear."""
-    out: OutFolder = None
-    """Run folder to write."""
-    force: bool = False
-    """Replace a run folder that exists."""
-    keep_candidates: bool = False
-    """Write every candidate's clip, too."""
-    config: ConfigFile = None
-    """Defaults for these flags: a preset, or a file such as a run's config.toml."""
-    compilation_cache: bool = True
-    """Whether compiled programs are kept for the next run."""
-    step_progress: bool = False
-    """Show a bar of denoising steps; puts a callback into the program."""
-
-
-def run(options: Options) -> int:
+def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
     """Run the command; return its exit status."""
     check_prompt(options.prompt)
     check_search(options)
@@ -61,12 +43,14 @@ def run(options: Options) -> int:
 
     program.use_compilation_cache(options.compilation_cache)
     chosen = aggregators.choose_aggregator(options)
-    backend.check_names(options.model, options.everyone, options.random_weights)
+    names = backend.resolve_names(
+        options.model, options.everyone, options.random_weights, families
+    )
     with stage(f"Loading {options.model}", "Loaded"):
-        loaded = backend.load(options, options.everyone)
+        loaded = backend.load(options, names)
         policy = choose_policy(options, options, loaded.generator)
         cond = backend.encode(loaded, options.prompt)
-    tell_labels(loaded.random, loaded.notices)
+    tell_labels(names.drawn, names.notices)
     outcome = program.run_search(
         loaded, cond, chosen, policy, options, options.step_progress
     )
@@ -75,7 +59,7 @@ def run(options: Options) -> int:
         options,
         weights=chosen.weights,
         optimizer=chosen.parameters.get("optimizer"),
-        steps=loaded.generator.num_steps,
+        steps=_steps(options, loaded),
     )
     made = results.make_results(options.prompt, resolved, loaded, chosen, outcome)
     with stage("Writing the run folder", "Wrote the run folder"):
@@ -84,10 +68,17 @@ def run(options: Options) -> int:
                 folder,
                 made,
                 resolved,
-                outcome.output.best,
-                outcome.media,
+                outcome.found.output.best,
+                cast(Media, outcome.found.output.media),  # kept: one prompt
                 keep_candidates=options.keep_candidates,
             )
     table.print_candidates(made)
     print(f"best clip  {out / 'best.mp4'}\nreport     {out / 'report.html'}")
     return 0
+
+
+def _steps(options: Options, loaded: "Backend") -> int | None:
+    """Return --steps as the model chose it, unless it has no such flag."""
+    if STEPS in loaded.takes and STEPS not in read_assignments(options.set):
+        return loaded.generator.num_steps
+    return options.steps

@@ -5,6 +5,9 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from avits_jax.catalogue.generators import FAMILIES, Family
+from avits_jax.cli.errors import FAILED
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -18,8 +21,11 @@ _FILE_WIDTH = 100
 class Options:
     """List models, verifiers and presets, and whether their weights are present."""
 
+    verify: bool = False
+    """Read every file of all weights that are present, and say which are damaged."""
 
-def run(options: Options) -> int:
+
+def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
     """Run the command; return its exit status."""
     from rich.console import Console
 
@@ -29,13 +35,16 @@ def run(options: Options) -> int:
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console = Console(highlight=False, markup=False, width=_FILE_WIDTH)
-    models, judges = generators.available(), verifiers.available()
+    models, judges = generators.available(families), verifiers.available()
+    if options.verify:
+        return _verify([*models, *judges], console)
     _print_groups("MODELS", models, console)
     _print_groups("VERIFIERS: NAME, or NAME[@CHECKPOINT][:MODE]", judges, console)
     console.print(
         "CHECKPOINT is a converted folder, or tiny: small, with random weights. MODE "
         "is default, bench or its, where a verifier has it.\n"
     )
+    _print_options(families, console)
     console.print(f"PRESETS for --config: {', '.join(presets())}")
     _print_missing([*models, *judges], console)
     return 0
@@ -67,6 +76,46 @@ def _weights(info: "Info") -> str:
         return "no weights needed"
     state = "present" if info.present else "missing"
     return f"{info.convert or 'shipped'} weights: {state} ({info.licence})"
+
+
+def _print_options(families: Sequence[Family], console: "Console") -> None:
+    """Print what --set takes, once for models of one module."""
+    from rich.table import Table
+
+    from avits_jax.cli.model_options import kind_name
+    from avits_jax.generators import options
+
+    console.print("OPTIONS for --set NAME=VALUE")
+    for _, group in itertools.groupby(families, lambda family: family.module):
+        names = [family.name for family in group]
+        console.print(f"  {', '.join(names)}")
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(width=4)
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for name, option in options(names[0], families).items():
+            default = "" if option.default is None else f" ({option.default})"
+            kind = kind_name(option.kind)
+            table.add_row("", name, f"{kind}: {option.description}{default}")
+        console.print(table)
+    console.print()
+
+
+def _verify(infos: Sequence["Info"], console: "Console") -> int:
+    """Say of every checkpoint that is present whether it is whole."""
+    from avits_jax.weights.manifest import CheckpointError
+    from avits_jax.weights.parts import verify_files
+
+    damaged = 0
+    present = (info.folder for info in infos if info.folder and info.present)
+    for folder in dict.fromkeys(present):
+        try:
+            verify_files(folder)
+            console.print(f"whole    {folder}", soft_wrap=True)
+        except CheckpointError as error:
+            damaged += 1
+            console.print(f"DAMAGED  {folder}: {error}", soft_wrap=True)
+    return FAILED if damaged else 0
 
 
 def _print_missing(infos: Sequence["Info"], console: "Console") -> None:

@@ -2,11 +2,13 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
+from avits_jax.catalogue.generators import FAMILIES, Family
 from avits_jax.cli.errors import as_cli_error
 from avits_jax.cli.options import SearchOptions
 
@@ -29,7 +31,7 @@ class Options:
     """Folder to write."""
 
 
-def run(options: Options) -> int:
+def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
     """Run the command; return its exit status."""
     from avits_jax import runs
     from avits_jax.report import write_run_report

@@ -1,11 +1,13 @@
 """Write report.html of a run folder again."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from avits_jax.catalogue.generators import FAMILIES, Family
 from avits_jax.cli.errors import as_cli_error
 
 EXAMPLE = "avits report runs/first"
@@ -19,7 +21,7 @@ class Options:
     """A folder that "avits generate", "avits run" or "avits merge" wrote."""
 
 
-def run(options: Options) -> int:
+def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
     """Run the command; return its exit status."""
     from avits_jax.report import write_report, write_run_report
     from avits_jax.runs import is_run

@@ -8,14 +8,15 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from avits_jax.generators.javisdit import guidance
-from avits_jax.generators.javisdit.given import GivenClip
+from avits_jax.generators.javisdit.config import Networks
 from avits_jax.generators.javisdit.modeling import TextContext
-from avits_jax.generators.javisdit.networks import Networks
 from avits_jax.nn.gaussian import Gaussian
+from avits_jax.sampling.guidance import repeat_rows
+from avits_jax.sampling.masks import Given
 from avits_jax.types import PyTree
 
 
-class Prompt(NamedTuple):
+class EncodedPrompt(NamedTuple):
     """A prompt as both text encoders read it: what ``Generator.prepare`` takes.
 
     Attributes:
@@ -29,7 +30,7 @@ class Prompt(NamedTuple):
     text: Int[Array, " L"] | Float[Array, "L E"]
     text_mask: Bool[Array, " L"]
     prior_ids: Int[Array, " K"]
-    given: GivenClip | None = None
+    given: Given | None = None
 
 
 class Condition(NamedTuple):
@@ -45,7 +46,7 @@ class Condition(NamedTuple):
     text: TextContext
     text_mask: Bool[Array, "2 L"]
     prior: Gaussian
-    given: GivenClip | None = None
+    given: Given | None = None
 
 
 def text_states(
@@ -71,7 +72,7 @@ def make_condition(
     text: Float[Array, "L E"],
     text_mask: Bool[Array, " L"],
     prior_ids: Int[Array, " K"],
-    given: GivenClip | None = None,
+    given: Given | None = None,
 ) -> Condition:
     """Prepare a prompt of known T5 states once for all candidates and steps.
 
@@ -87,13 +88,36 @@ def make_condition(
     prior = nnx.merge(graphs.prior, params.prior)(prior_ids[None])
     return Condition(
         transformer.prepare_text(guidance.paired_text(transformer, text[None])),
-        jnp.stack([text_mask, text_mask]),
+        repeat_rows(text_mask[None], 2),
         jax.tree.map(lambda moment: moment[0].astype(jnp.float32), prior),
         given,
     )
 
 
-def prepare(params: Networks, graphs: Networks, cond: Prompt) -> Condition:
+def with_states(
+    params_t5: PyTree, graphs: Networks, cond: EncodedPrompt
+) -> EncodedPrompt:
+    """Return the prompt with T5's states in the place of its ids; with states, itself.
+
+    Args:
+        params_t5: weights of T5; ``()`` for states.
+        graphs: static graphs of the networks.
+        cond: the prompt.
+
+    Raises:
+        ValueError: token ids were given, but no weights of T5.
+    """
+    if not jnp.issubdtype(cond.text.dtype, jnp.integer):
+        return cond
+    if not jax.tree.leaves(params_t5):
+        raise ValueError(
+            "cond.text holds token ids, but there are no weights of T5 (params.t5 is "
+            "empty); give T5 states, or load T5"
+        )
+    return cond._replace(text=text_states(params_t5, graphs, cond.text, cond.text_mask))
+
+
+def prepare(params: Networks, graphs: Networks, cond: EncodedPrompt) -> Condition:
     """Run both text encoders and make what the denoising steps read.
 
     Args:
@@ -102,16 +126,6 @@ def prepare(params: Networks, graphs: Networks, cond: Prompt) -> Condition:
         cond: the prompt.
 
     Raises:
-        ValueError: token ids were given, but no weights of T5.
+        ValueError: see `with_states`.
     """
-    text = cond.text
-    if jnp.issubdtype(text.dtype, jnp.integer):
-        if not jax.tree.leaves(params.t5):
-            raise ValueError(
-                "cond.text holds token ids, but there are no weights of T5 (params.t5 "
-                "is empty); give T5 states, or load T5"
-            )
-        text = text_states(params.t5, graphs, text, cond.text_mask)
-    return make_condition(
-        params, graphs, text, cond.text_mask, cond.prior_ids, cond.given
-    )
+    return make_condition(params, graphs, *with_states(params.t5, graphs, cond))

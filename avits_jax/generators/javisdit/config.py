@@ -1,6 +1,7 @@
-"""Sizes of JavisDiT's audio-video transformer."""
+"""Sizes of JavisDiT's audio-video transformer, and its networks by name."""
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -48,3 +49,21 @@ class TransformerConfig:
     def mlp_width(self) -> int:
         """Return the hidden width of the MLPs."""
         return int(self.width * self.mlp_ratio)
+
+
+class Networks(NamedTuple):
+    """One entry per network: its sizes, static graph, shapes or parameters.
+
+    Attributes:
+        transformer: the audio-video transformer.
+        prior: the prior encoder.
+        video_vae: the video autoencoder.
+        audio_vae: the sound autoencoder.
+        t5: the text encoder; ``()`` where texts come as its states.
+    """
+
+    transformer: Any
+    prior: Any
+    video_vae: Any
+    audio_vae: Any
+    t5: Any = ()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 
-from avits_jax.generators.javisdit.condition import Prompt
+from avits_jax.generators.javisdit.condition import EncodedPrompt
 from avits_jax.text import clip_bpe as imagebind
 from avits_jax.text.captions import prepare_prompt
 
@@ -29,7 +29,7 @@ class PromptCut(UserWarning):
 
 @dataclass(frozen=True)
 class PromptEncoder:
-    """Turns a prompt into a `Prompt`; what ``Generator.encode`` is.
+    """Turns a prompt into an `EncodedPrompt`; what ``Generator.encode`` is.
 
     Attributes:
         t5_ids: T5's token ids of a text, end token included, neither cut nor padded.
@@ -43,7 +43,7 @@ class PromptEncoder:
     prior_length: int = 77
     aesthetic: float | None = 6.5
 
-    def __call__(self, prompt: str) -> Prompt:
+    def __call__(self, prompt: str) -> EncodedPrompt:
         """Tokenize a prompt, with the suffix and cleaned as in training.
 
         A prompt that is too long is cut; a `PromptCut` warning says what is.
@@ -55,7 +55,7 @@ class PromptEncoder:
         long = len(ids) > self.text_length
         kept = [*ids[: self.text_length - 1], ids[-1]] if long else ids
         room = self.text_length - len(kept)
-        return Prompt(
+        return EncodedPrompt(
             jnp.array([*kept, *[0] * room], jnp.int32),
             jnp.arange(self.text_length) < len(kept),
             jnp.asarray(imagebind.encode(text, self.prior_length)),

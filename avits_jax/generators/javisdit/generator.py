@@ -16,17 +16,14 @@ from jaxtyping import Array
 from avits_jax.generators.javisdit import guidance
 from avits_jax.generators.javisdit.condition import (
     Condition,
-    Prompt,
+    EncodedPrompt,
     make_condition,
     prepare,
     text_states,
+    with_states,
 )
-from avits_jax.generators.javisdit.given import (
-    Frames,
-    previous_timestep,
-    settle,
-    start_from,
-)
+from avits_jax.generators.javisdit.config import Networks
+from avits_jax.generators.javisdit.flops import evaluation_flops
 from avits_jax.generators.javisdit.guidance import ClipInfo, Latents, MaskUpdate
 from avits_jax.generators.javisdit.modeling import (
     Context,
@@ -34,11 +31,8 @@ from avits_jax.generators.javisdit.modeling import (
     PriorScope,
     couple_rows,
 )
-from avits_jax.generators.javisdit.networks import (
-    JavisDiTConfig,
-    Networks,
-    networks,
-)
+from avits_jax.generators.javisdit.networks import networks
+from avits_jax.generators.javisdit.parts import MODEL, PUBLISHED
 from avits_jax.generators.javisdit.schedule import (
     NUM_TIMESTEPS,
     Precision,
@@ -46,14 +40,16 @@ from avits_jax.generators.javisdit.schedule import (
 )
 from avits_jax.generators.javisdit.sizes import FPS, ClipSizes
 from avits_jax.sampling.chunks import over_candidates
+from avits_jax.sampling.masks import Frames, previous_level, settle, start_from
+from avits_jax.sampling.schedules import levels_at
 from avits_jax.sampling.steps import noise_like
-from avits_jax.types import Candidates, Generator, Keys, Media
+from avits_jax.types import Candidates, Generator, Keys, Media, PyTree
 
 __all__ = [
     "Condition",
-    "JavisDiTConfig",
+    "PUBLISHED",
     "Networks",
-    "Prompt",
+    "EncodedPrompt",
     "javisdit",
     "make_condition",
     "networks",
@@ -81,7 +77,7 @@ def by_row(priors: PriorContext) -> PriorContext:
 
 
 def javisdit(
-    config: JavisDiTConfig,
+    config: Networks,
     clip: ClipSizes,
     *,
     num_steps: int = 30,
@@ -91,12 +87,12 @@ def javisdit(
     precision: Precision = "float32",
     fps: float = FPS,
     decode_batch: int = 1,
-    encode: Callable[[str], Prompt] | None = None,
+    encode: Callable[[str], EncodedPrompt] | None = None,
 ) -> Generator:
     """Make JavisDiT for one size of clip.
 
-    ``params`` of its functions is `Networks`. ``prepare`` takes a `Prompt`, the other
-    functions take the `Condition` that it returns.
+    ``params`` of its functions is `Networks`. ``prepare`` takes an `EncodedPrompt`, the
+    other functions take the `Condition` that it returns.
 
     ``decode`` works on ``decode_batch`` candidates at a time, and for each of them on
     ``config.video_vae.frames_at_once`` frames and ``chunks_at_once`` chunks of 17
@@ -123,14 +119,14 @@ def javisdit(
             the original does when it runs in that format.
         fps: frames per second.
         decode_batch: most candidates that are decoded at once.
-        encode: what turns a prompt into a `Prompt`; None where prompts come encoded.
+        encode: what turns a prompt into an `EncodedPrompt`; None where they come so.
 
     Raises:
         ValueError: an option is unknown, or a number is less than 1.
 
     Example:
         >>> clip = clip_sizes(*image_size("240p", "9:16"), frame_count("4s"))
-        >>> generator = javisdit(JavisDiTConfig(), clip)
+        >>> generator = javisdit(PUBLISHED, clip)
     """
     _check_options(prior_scope, mask_update, decode_batch)
     levels = timesteps(num_steps, clip.height, clip.width, clip.num_frames, precision)
@@ -138,8 +134,11 @@ def javisdit(
     graphs, _ = networks(config, precision)
     told = ClipInfo(float(fps), float(clip.height), float(clip.width))
 
-    def prepare_prompt(params: Networks, cond: Prompt) -> Condition:
+    def prepare_prompt(params: Networks, cond: EncodedPrompt) -> Condition:
         return prepare(params, graphs, cond)
+
+    def text(params_text: PyTree, cond: EncodedPrompt) -> EncodedPrompt:
+        return with_states(params_text, graphs, cond)
 
     def init(params: Networks, keys: Keys, cond: Condition) -> Candidates:
         count = len(keys)
@@ -164,9 +163,9 @@ def javisdit(
     def frames_of(keys: Keys | None, latents: Latents, i, cond: Condition) -> Frames:
         if cond.given is None:
             return Frames(latents, latents, None)
-        table = jnp.asarray(levels)
+        now, before = levels_at(sigmas, i), previous_level(sigmas, i)
         noise = None if keys is None else noise_like(keys, latents)
-        return settle(cond.given, latents, table[i], previous_timestep(table, i), noise)
+        return settle(cond.given, latents, now, before, noise)
 
     def velocity(params: Networks, frames: Frames, extra, i, cond: Condition):
         priors = couple_rows(by_row(extra), prior_scope)
@@ -190,13 +189,12 @@ def javisdit(
         )
 
     def step(params, keys, candidates, i, cond) -> Candidates:
-        table = jnp.asarray(sigmas)
-        fall = table[i] - table[i + 1]
+        fall = levels_at(sigmas, i) - levels_at(sigmas, i + 1)
         after = advance(params, keys, candidates, i, cond, fall)
         return Candidates(after, candidates.extra)
 
     def predict(params, candidates, i, cond) -> Latents:
-        return advance(params, None, candidates, i, cond, jnp.asarray(sigmas)[i])
+        return advance(params, None, candidates, i, cond, levels_at(sigmas, i))
 
     def decode(params: Networks, candidates: Candidates) -> Media:
         video_vae = nnx.merge(graphs.video_vae, params.video_vae)
@@ -220,6 +218,10 @@ def javisdit(
         sample_rate=config.audio_vae.vocoder.sample_rate,
         encode=encode,
         prepare=prepare_prompt,
+        rules=MODEL.split,
+        text=text,
+        text_part="t5",
+        flops_per_evaluation=evaluation_flops(config.transformer, clip, prior_scope),
     )
 
 

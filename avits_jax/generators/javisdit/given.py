@@ -1,36 +1,13 @@
-"""Clips of which some frames, or some of the sound, are given.
+"""Real clips, or parts of them, encoded to be given; see `sampling.masks`."""
 
-A mask says for every latent frame and every latent time step of the sound what is done
-with it: 0 keeps it as given, 1 makes it from noise, and values between make it anew
-from that noise level on. Extension of a clip, a first frame that is given, sound for a
-given video: all of them are masks.
-"""
-
-from typing import NamedTuple
-
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from avits_jax.generators.javisdit import guidance
+from avits_jax.generators.javisdit.config import Networks
 from avits_jax.generators.javisdit.guidance import Latents
-from avits_jax.generators.javisdit.networks import Networks
-from avits_jax.generators.javisdit.schedule import NUM_TIMESTEPS
 from avits_jax.generators.javisdit.sizes import ClipSizes
-
-
-class GivenClip(NamedTuple):
-    """What is given of a clip, the same for all candidates.
-
-    Attributes:
-        latents: clean latents, ``[T, H, W, C]`` and ``[Ta, M, C]``; where a mask is 1
-            they do not matter.
-        masks: ``[T]`` and ``[Ta]`` in [0, 1], see above.
-    """
-
-    latents: Latents
-    masks: Latents
+from avits_jax.sampling.masks import Given
 
 
 def given_clip(
@@ -42,7 +19,7 @@ def given_clip(
     *,
     video_mask: Float[Array, " T"],
     audio_mask: Float[Array, " Ta"],
-) -> GivenClip:
+) -> Given:
     """Encode a real clip, or its beginning, to be kept or continued.
 
     Latents are the means of the autoencoders' posteriors: nothing is drawn. What lies
@@ -68,7 +45,7 @@ def given_clip(
     Example:
         Keep the first 17 frames (5 latent ones), make the rest and all of the sound.
 
-        >>> graphs, _ = networks(JavisDiTConfig())
+        >>> graphs, _ = networks(PUBLISHED)
         >>> clip = clip_sizes(*image_size("240p", "9:16"), frame_count("4s"))
         >>> given = given_clip(
         ...     params, graphs, clip, video[:17], None,
@@ -91,76 +68,7 @@ def given_clip(
             strict=True,
         )
     ]
-    return GivenClip(Latents(*(x for x, _ in pairs)), Latents(*(m for _, m in pairs)))
-
-
-def start_from(given: GivenClip, noise: Latents) -> Latents:
-    """Return first latents: noise where a mask is 1, given ones elsewhere.
-
-    Args:
-        given: what is given.
-        noise: ``[N, ...]`` of every candidate.
-    """
-
-    def choose(clean, fresh, mask):
-        return jnp.where(guidance.over_frames(mask[None] == 1, fresh), fresh, clean)
-
-    return jax.tree.map(choose, given.latents, noise, given.masks)
-
-
-class Frames(NamedTuple):
-    """A population at one step, ready for the transformer.
-
-    Attributes:
-        settled: latents, the given ones where they are given.
-        entered: the same, with frames that begin to take part brought to the noise
-            level: input of the transformer.
-        active: ``[N, T]`` and ``[N, Ta]``, True for frames that take part; None
-            for all.
-    """
-
-    settled: Latents
-    entered: Latents
-    active: Latents | None
-
-
-def settle(
-    given: GivenClip,
-    latents: Latents,
-    timestep: Float[Array, ""],
-    previous: Float[Array, ""],
-    noise: Latents | None,
-) -> Frames:
-    """Put given frames in their places and let frames enter that begin to take part.
-
-    Frames that do not take part yet are the given ones whatever ``latents`` holds, so
-    that mutation and stochastic steps of a search cannot spoil them.
-
-    Args:
-        given: what is given.
-        latents: ``[N, ...]`` of the population.
-        timestep: of this step, in [0, 1000].
-        previous: of the step before; 1000 at the first.
-        noise: standard normal, for frames that enter at this step; None: they do not
-            enter yet.
-    """
-    count = len(latents.video)
-    masks = jax.tree.map(lambda m: jnp.broadcast_to(m, (count, *m.shape)), given.masks)
-    before = guidance.active_frames(masks, previous)
-
-    def place(clean, z, mask):
-        return jnp.where(guidance.over_frames(mask, z), z, clean)
-
-    settled = jax.tree.map(place, given.latents, latents, before)
-    if noise is None:
-        return Frames(settled, settled, before)
-    entered = guidance.enter_frames(settled, noise, masks, timestep, previous)
-    return Frames(settled, entered, guidance.active_frames(masks, timestep))
-
-
-def previous_timestep(levels: Float[Array, " T"], i) -> Float[Array, ""]:
-    """Return the timestep of the step before ``i``; 1000 for the first."""
-    return jnp.where(i > 0, levels[jnp.maximum(i - 1, 0)], float(NUM_TIMESTEPS))
+    return Given(Latents(*(x for x, _ in pairs)), Latents(*(m for _, m in pairs)))
 
 
 def _checked(name: str, mask: Float[Array, " T"], length: int) -> Float[Array, " T"]:

@@ -16,8 +16,13 @@ from avits_jax.generators.javisdit.modeling import (
     Transformer,
     couple_rows,
 )
-from avits_jax.generators.javisdit.schedule import NUM_TIMESTEPS
-from avits_jax.sampling.guidance import classifier_free_guidance
+from avits_jax.sampling import masks
+from avits_jax.sampling.guidance import (
+    combine,
+    join_branches,
+    repeat_rows,
+    split_branches,
+)
 
 MaskUpdate = Literal["mended", "reference"]
 
@@ -48,18 +53,12 @@ class ClipInfo(NamedTuple):
     width: float
 
 
-def interleave(with_prompt: Array, without: Array) -> Array:
-    """Join rows of two arrays in turn, beginning with the first."""
-    pairs = jnp.stack([with_prompt, without], 1)
-    return pairs.reshape(-1, *with_prompt.shape[1:])
-
-
 def paired_text(
     model: Transformer, text: Float[Array, "R L E"]
 ) -> Float[Array, "2*R L E"]:
     """Put the null text behind each row of a text, at the same length."""
     null_text = model.null_text[...][: text.shape[1]]
-    return interleave(text, jnp.broadcast_to(null_text, text.shape))
+    return join_branches(text, jnp.broadcast_to(null_text, text.shape))
 
 
 def paired_priors(
@@ -70,8 +69,8 @@ def paired_priors(
     """Put the null priors behind each row of spatial and temporal priors."""
     null_spatial, null_temporal = jnp.split(model.null_prior[...], [spatial.shape[1]])
     return (
-        interleave(spatial, jnp.broadcast_to(null_spatial, spatial.shape)),
-        interleave(temporal, jnp.broadcast_to(null_temporal, temporal.shape)),
+        join_branches(spatial, jnp.broadcast_to(null_spatial, spatial.shape)),
+        join_branches(temporal, jnp.broadcast_to(null_temporal, temporal.shape)),
     )
 
 
@@ -98,7 +97,7 @@ def guided_context(
     priors = model.prepare_priors(*paired_priors(model, spatial_prior, temporal_prior))
     return Context(
         model.prepare_text(paired_text(model, text)),
-        None if text_mask is None else jnp.repeat(text_mask, 2, axis=0),
+        repeat_rows(text_mask, 2),
         couple_rows(priors, prior_scope),
     )
 
@@ -115,8 +114,7 @@ def paired_predictions(
 
     ``active`` is True for frames at ``timestep`` and False for given ones.
     """
-    double = jax.tree.map(lambda x: jnp.repeat(x, 2, axis=0), latents)
-    masks = jax.tree.map(lambda mask: jnp.repeat(mask, 2, axis=0), active)
+    double, frames = repeat_rows(latents, 2), repeat_rows(active, 2)
     rows = len(double.video)
     return Latents(
         *model(
@@ -127,8 +125,8 @@ def paired_predictions(
             fps=jnp.full((rows,), clip.fps, jnp.float32),
             height=clip.height,
             width=clip.width,
-            video_mask=None if masks is None else masks.video,
-            audio_mask=None if masks is None else masks.audio,
+            video_mask=None if frames is None else frames.video,
+            audio_mask=None if frames is None else frames.audio,
         )
     )
 
@@ -138,59 +136,15 @@ def guide(predictions: Latents, guidance_scale: float) -> Latents:
 
     The second half of the channels is a learned variance left over from training.
     """
-
-    def velocity(rows: Array) -> Array:
-        return rows[..., : rows.shape[-1] // 2]
-
-    conditional = jax.tree.map(lambda rows: velocity(rows[0::2]), predictions)
-    unconditional = jax.tree.map(lambda rows: velocity(rows[1::2]), predictions)
-    return classifier_free_guidance(conditional, unconditional, guidance_scale)
-
-
-def over_frames(mask: Array, x: Array) -> Array:
-    """Give a mask of samples and frames axes for what a frame holds."""
-    return mask.reshape(*mask.shape, *([1] * (x.ndim - mask.ndim)))
-
-
-def active_frames(masks: Latents, timestep: Float[Array, ""]) -> Latents:
-    """Mark frames that take part at ``timestep``: their mask times 1000 reaches it.
-
-    Args:
-        masks: per latent frame in [0, 1]: 0 keeps a frame as given, 1 makes it from
-            noise, values between re-make it from that noise level on.
-        timestep: in [0, 1000].
-    """
-    return jax.tree.map(lambda mask: mask * NUM_TIMESTEPS >= timestep, masks)
-
-
-def enter_frames(
-    latents: Latents,
-    noise: Latents,
-    masks: Latents,
-    timestep: Float[Array, ""],
-    previous: Float[Array, ""],
-) -> Latents:
-    """Bring frames that begin to take part at ``timestep`` up to its noise level.
-
-    Args:
-        latents: given frames are clean, active ones at ``timestep``.
-        noise: standard normal, for the frames that enter.
-        masks: see `active_frames`.
-        timestep: of this step.
-        previous: of the step before; 1000 at the first.
-    """
-    sigma = timestep / NUM_TIMESTEPS
-    now, before = active_frames(masks, timestep), active_frames(masks, previous)
-
-    def enter(x, fresh, now, before):
-        noisy = (1 - sigma) * x + sigma * fresh
-        return jnp.where(over_frames(now & ~before, x), noisy, x)
-
-    return jax.tree.map(enter, latents, noise, now, before)
+    velocities = jax.tree.map(
+        lambda rows: rows[..., : rows.shape[-1] // 2], predictions
+    )
+    conditional, unconditional = split_branches(velocities, 2)
+    return combine(conditional, (unconditional,), (guidance_scale - 1,))
 
 
 def masked_update(
-    latents: Latents,
+    settled: Latents,
     entered: Latents,
     velocities: Latents,
     active: Latents,
@@ -200,17 +154,14 @@ def masked_update(
     """Take one Euler step of the active frames; the others stay as they are.
 
     Args:
-        latents: before `enter_frames`.
-        entered: what `enter_frames` returned, the input of the prediction.
+        settled: before frames entered, see `sampling.masks.Frames`.
+        entered: with frames that enter at this step, the input of the prediction.
         velocities: guided velocities.
-        active: what `active_frames` returned.
+        active: True for frames that take part.
         step_size: fall of the noise level, in [0, 1].
         mask_update: "mended" steps from ``entered``. "reference" steps from
-            ``latents``, as the original does, which drops the noise just added.
+            ``settled``, as the original does, which drops the noise just added.
     """
-    start = entered if mask_update == "mended" else latents
-
-    def update(x, old, velocity, mask):
-        return jnp.where(over_frames(mask, x), x + velocity * step_size, old)
-
-    return jax.tree.map(update, start, latents, velocities, active)
+    start = entered if mask_update == "mended" else settled
+    stepped = jax.tree.map(lambda x, v: x + v * step_size, start, velocities)
+    return masks.masked_update(settled, stepped, active)

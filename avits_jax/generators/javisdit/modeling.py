@@ -47,7 +47,7 @@ Patches = Float[Array, "B t S D"]
 # Shift, scale and gate rows of self-attention blocks, and of prior blocks.
 SelfRows = Float[Array, "B #T 6 D"]
 PriorRows = Float[Array, "B #T 9 D"]
-_NUMBER_WIDTH = 256
+NUMBER_WIDTH = 256
 # Small layers whose results act on everything: float32 even where that is slow.
 _EXACT = jax.lax.Precision.HIGHEST
 _SELF_BLOCKS = ("video_spatial", "video_temporal", "audio_spatial", "audio_temporal")
@@ -147,12 +147,12 @@ class NumberEmbed(nnx.Module):
     """Sinusoids of a number through two linear layers."""
 
     def __init__(self, width: int, *, rngs: nnx.Rngs):
-        self.up = nnx.Linear(_NUMBER_WIDTH, width, precision=_EXACT, rngs=rngs)
+        self.up = nnx.Linear(NUMBER_WIDTH, width, precision=_EXACT, rngs=rngs)
         self.down = nnx.Linear(width, width, precision=_EXACT, rngs=rngs)
 
     def __call__(self, value: Float[Array, "*B"]) -> Float[Array, "*B D"]:
         """Embed numbers in float32, whatever the weights' dtype."""
-        return self.down(jax.nn.silu(self.up(embed_number(value, _NUMBER_WIDTH))))
+        return self.down(jax.nn.silu(self.up(embed_number(value, NUMBER_WIDTH))))
 
 
 class Level(nnx.Module):

@@ -1,88 +1,28 @@
-"""JavisDiT's networks together: their sizes, static graphs and parameter shapes."""
+"""JavisDiT's networks together: static graphs, shapes, and sizes that fit."""
 
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import NamedTuple
-
-from avits_jax.generators.javisdit.audio_vae import AudioVae, AudioVaeConfig
-from avits_jax.generators.javisdit.config import TransformerConfig
-from avits_jax.generators.javisdit.modeling import Transformer
-from avits_jax.generators.javisdit.prior import PriorConfig, PriorEncoder
+from avits_jax.generators.javisdit.config import Networks
+from avits_jax.generators.javisdit.parts import PARTS, build_transformer
 from avits_jax.generators.javisdit.schedule import Precision
-from avits_jax.generators.javisdit.video_vae import VideoVae, VideoVaeConfig
-from avits_jax.networks.t5.modeling import T5Config, T5Encoder
-from avits_jax.nn.abstract import abstract
-from avits_jax.types import PyTree
-
-
-@dataclass(frozen=True)
-class JavisDiTConfig:
-    """Sizes of all networks of JavisDiT; the defaults are those of v0.1.
-
-    Attributes:
-        transformer: the audio-video transformer.
-        prior: the prior encoder.
-        video_vae: the video autoencoder.
-        audio_vae: the sound autoencoder.
-        t5: the text encoder.
-    """
-
-    transformer: TransformerConfig = TransformerConfig()
-    prior: PriorConfig = PriorConfig()
-    video_vae: VideoVaeConfig = VideoVaeConfig()
-    audio_vae: AudioVaeConfig = AudioVaeConfig()
-    t5: T5Config = T5Config()
-
-
-class Networks(NamedTuple):
-    """One entry per network: its parameters, their shapes, or its static graph.
-
-    Attributes:
-        transformer: the audio-video transformer.
-        prior: the prior encoder.
-        video_vae: the video autoencoder.
-        audio_vae: the sound autoencoder.
-        t5: the text encoder; ``()`` where texts come as its states.
-    """
-
-    transformer: PyTree
-    prior: PyTree
-    video_vae: PyTree
-    audio_vae: PyTree
-    t5: PyTree = ()
 
 
 def networks(
-    config: JavisDiTConfig, precision: Precision = "float32"
+    config: Networks, precision: Precision = "float32"
 ) -> tuple[Networks, Networks]:
-    """Return static graphs and parameter shapes of all networks, without memory.
+    """Return static graphs and parameter shapes of all networks, without their memory.
 
     Args:
         config: sizes of the networks.
         precision: see `Transformer`.
     """
-    return _networks(config, precision)  # one entry, however it was called
+    made = {
+        part.name: part.build(sizes) for part, sizes in zip(PARTS, config, strict=True)
+    }
+    made["transformer"] = build_transformer(config.transformer, precision)
+    graphs = Networks(**{name: graph for name, (graph, _) in made.items()})
+    return graphs, Networks(**{name: like for name, (_, like) in made.items()})
 
 
-@lru_cache(maxsize=16)
-def _networks(
-    config: JavisDiTConfig, precision: Precision
-) -> tuple[Networks, Networks]:
-    made = Networks(
-        abstract(
-            lambda rngs: Transformer(config.transformer, precision=precision, rngs=rngs)
-        ),
-        abstract(lambda rngs: PriorEncoder(config.prior, rngs=rngs)),
-        abstract(lambda rngs: VideoVae(config.video_vae, rngs=rngs)),
-        abstract(lambda rngs: AudioVae(config.audio_vae, rngs=rngs)),
-        abstract(lambda rngs: T5Encoder(config.t5, rngs=rngs)),
-    )
-    return Networks(*(graph for graph, _ in made)), Networks(
-        *(like for _, like in made)
-    )
-
-
-def check_sizes(config: JavisDiTConfig) -> None:
+def check_sizes(config: Networks) -> None:
     """Check that the networks' sizes fit each other.
 
     Raises:

@@ -4,48 +4,32 @@ Pairs (pattern of the parameter's path, dimension), see `parallel.sharding`. Out
 split, and the inputs of the matrices that project back. Up to 16 devices fit.
 """
 
-from avits_jax.parallel.sharding import Rules
+from avits_jax.types import Rules
 
-# Of every network alone, by its name in `Networks`.
-NETWORKS: dict[str, Rules] = {
-    "transformer": (
-        (r"levels/.*/(qkv|query|key_value|up|\w+_match|\w+_value)/kernel", -1),
-        (r"levels/.*/(out|down|\w+_out)/kernel", -2),
-        (r"(prior_)?modulation/kernel", -1),
-        (r"(time|fps|video_text|audio_text|prior)/up/kernel", -1),
-        (r"(time|fps|video_text|audio_text|prior)/down/kernel", -2),
-        (r"null_text", -1),
-    ),
-    "prior": (
-        (r"(text/trunk/blocks|encoder|decoder)/.*(qkv|projection|up)/kernel", -1),
-        (r"(text/trunk/blocks|encoder|decoder)/.*(out|down)/kernel", -2),
-        (r"text/embed", -1),
-        (r"(proj_in|text/head)/kernel", -1),
-    ),
-    "video_vae": (
-        (r".*/(conv[12]|resample|resamples/\d+|shortcut)/kernel", -1),
-        (r"spatial/.*/(query|key|value|out)/kernel", -1),
-    ),
-    "audio_vae": (
-        (r"vae/.*/(conv[12]|resample|shortcut|query|key|value|out)/kernel", -1),
-        (r"vocoder/(conv_in|upsamples/\d+|blocks/.*)/kernel", -1),
-    ),
-    "t5": (
-        (r"encoder/layers/(attention/[qkv]|feed/wi_[01])/kernel", -1),
-        (r"encoder/layers/(attention/o|feed/wo)/kernel", -2),
-        (r"embed/embedding", -1),
-    ),
-}
-
-
-def _together(names: tuple[str, ...]) -> Rules:
-    return tuple(
-        (f"{name}/{pattern}", dimension)
-        for name in names
-        for pattern, dimension in NETWORKS[name]
-    )
-
-
-# Of all networks in one tree; and of those that a search needs that is given T5 states.
-RULES = _together(tuple(NETWORKS))
-WITHOUT_T5 = _together(tuple(name for name in NETWORKS if name != "t5"))
+TRANSFORMER: Rules = (
+    (r"levels/.*/(qkv|query|key_value|up|\w+_match|\w+_value)/kernel", -1),
+    (r"levels/.*/(out|down|\w+_out)/kernel", -2),
+    (r"(prior_)?modulation/kernel", -1),
+    (r"(time|fps|video_text|audio_text|prior)/up/kernel", -1),
+    (r"(time|fps|video_text|audio_text|prior)/down/kernel", -2),
+    (r"null_text", -1),
+)
+PRIOR: Rules = (
+    (r"(text/trunk/blocks|encoder|decoder)/.*(qkv|projection|up)/kernel", -1),
+    (r"(text/trunk/blocks|encoder|decoder)/.*(out|down)/kernel", -2),
+    (r"text/embed", -1),
+    (r"(proj_in|text/head)/kernel", -1),
+)
+VIDEO_VAE: Rules = (
+    (r".*/(conv[12]|resample|resamples/\d+|shortcut)/kernel", -1),
+    (r"spatial/.*/(query|key|value|out)/kernel", -1),
+)
+AUDIO_VAE: Rules = (
+    (r"vae/.*/(conv[12]|resample|shortcut|query|key|value|out)/kernel", -1),
+    (r"vocoder/(conv_in|upsamples/\d+|blocks/.*)/kernel", -1),
+)
+T5: Rules = (
+    (r"encoder/layers/(attention/[qkv]|feed/wi_[01])/kernel", -1),
+    (r"encoder/layers/(attention/o|feed/wo)/kernel", -2),
+    (r"embed/embedding", -1),
+)

@@ -1,8 +1,7 @@
 """JavisDiT with every module real and small, for trying out and for tests."""
 
 from avits_jax.generators.javisdit.audio_vae import AudioVaeConfig
-from avits_jax.generators.javisdit.config import TransformerConfig
-from avits_jax.generators.javisdit.networks import JavisDiTConfig
+from avits_jax.generators.javisdit.config import Networks, TransformerConfig
 from avits_jax.generators.javisdit.prior import PriorConfig
 from avits_jax.generators.javisdit.temporal_vae import TemporalVaeConfig
 from avits_jax.generators.javisdit.video_vae import VideoVaeConfig
@@ -20,7 +19,7 @@ TINY_FPS = 8
 TINY_STEPS = 4
 """Denoising steps."""
 
-TINY = JavisDiTConfig(
+TINY = Networks(
     transformer=TransformerConfig(
         width=32,
         depth=2,

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Key
 from avits_jax.generators.javisdit.temporal_vae import TemporalVae, TemporalVaeConfig
 from avits_jax.networks.autoencoder_kl import AutoencoderKL, AutoencoderKLConfig
 from avits_jax.nn.gaussian import Gaussian
-from avits_jax.sampling.chunks import in_batches
+from avits_jax.sampling.chunks import in_batches, whole_batch
 
 VideoLatents = Float[Array, "B t h w D"]
 FrameLatents = Float[Array, "B T h w C"]
@@ -190,15 +190,5 @@ def _draw(gaussian: Gaussian, key: Key[Array, ""] | None):
 def _per_frame(function, x, size: int):
     """Apply a function of images to every frame of every clip."""
     flat = x.reshape(-1, *x.shape[2:])
-    done = in_batches(function, flat, _even(len(flat), size))
+    done = in_batches(function, flat, whole_batch(len(flat), size))
     return done.reshape(*x.shape[:2], *done.shape[1:])
-
-
-def _even(count: int, size: int) -> int:
-    """Return at most ``size``, a divisor where that costs less than half of it.
-
-    A remainder would be a second program to compile.
-    """
-    size = min(size, count)
-    fitting = [n for n in range(size // 2 + 1, size + 1) if count % n == 0]
-    return max(fitting, default=size)

@@ -1,7 +1,5 @@
 """Mini as a `Generator`: sampling with guidance, decoding to pixels and samples."""
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,25 +11,26 @@ from jaxtyping import Array, Int
 from avits_jax.generators.mini.config import MiniConfig
 from avits_jax.generators.mini.modeling import (
     HOP,
+    LEVEL_FEATURES,
     N_FFT,
     NUM_BINS,
     NUM_TOKENS,
-    AudioAutoencoder,
-    MiniTransformer,
-    VideoAutoencoder,
     expand,
 )
+from avits_jax.generators.mini.parts import build
+from avits_jax.generators.mini.sharding import RULES
 from avits_jax.mini_world import world
 from avits_jax.mini_world.grammar import tokenize
 from avits_jax.nn.audio import griffin_lim
 from avits_jax.sampling import (
-    classifier_free_guidance,
-    flow_step,
+    combine,
+    euler,
     noise_like,
+    repeat_rows,
     shifted_sigmas,
+    split_branches,
 )
 from avits_jax.types import Candidates, Generator, Keys, Media, PyTree
-from avits_jax.weights.checkpoint import load as load_checkpoint
 
 PHASE_ITERATIONS = 24
 
@@ -66,8 +65,13 @@ def mini(
         raise ValueError(f"guidance_scale must be at least 0, got {guidance_scale}")
     config = config or MiniConfig()
     sigmas = shifted_sigmas(num_steps, shift)
-    networks = _networks(config)
+    graphs, _ = build(config)
+
+    def network(params: PyTree, name: str) -> Any:
+        return nnx.merge(graphs[name], params[name])
+
     levels = np.asarray(sigmas, np.float32)
+    branches = 1 if guidance_scale == 1 else 2
 
     def init(params: PyTree, keys: Keys, cond: Int[Array, " L"]) -> Candidates:
         shapes = {"video": config.video_latent, "audio": config.audio_latent}
@@ -80,29 +84,15 @@ def mini(
     def predict(
         params: PyTree, candidates: Candidates, i: Array | int, cond: Int[Array, " L"]
     ) -> PyTree:
-        model = networks["transformer"](params)
-        sigma = jnp.asarray(levels)[i]
-        if guidance_scale == 1:
-            return _clean(model, candidates.latents, sigma, cond[None])
-        both = _clean(
+        model = network(params, "transformer")
+        rows = _clean(
             model,
-            jax.tree.map(lambda x: jnp.concatenate([x, x]), candidates.latents),
-            sigma,
-            jnp.stack([cond, jnp.zeros_like(cond)]),
+            repeat_rows(candidates.latents, branches),
+            jnp.asarray(levels)[i],
+            jnp.stack([cond, jnp.zeros_like(cond)])[:branches],
         )
-        halves = jax.tree.map(lambda x: jnp.split(x, 2), both)
-        with_prompt, without = (
-            {name: half[side] for name, half in halves.items()} for side in (0, 1)
-        )
-        return classifier_free_guidance(with_prompt, without, guidance_scale)
-
-    def step(
-        params: PyTree, keys: Keys, candidates: Candidates, i: Array | int, cond: Array
-    ) -> Candidates:
-        clean = predict(params, candidates, i, cond)
-        grid = jnp.asarray(levels)
-        latents = flow_step(candidates.latents, clean, grid[i], grid[i + 1])
-        return candidates._replace(latents=latents)
+        conditional, *others = split_branches(rows, branches)
+        return combine(conditional, others, (guidance_scale - 1,) * len(others))
 
     def decode(params: PyTree, candidates: Candidates) -> Media:
         stats, latents = params["stats"], candidates.latents
@@ -111,72 +101,43 @@ def mini(
             for name in ("video", "audio")
         }
         flat = codes["video"].reshape(-1, config.video_latent)
-        frames = networks["video_autoencoder"](params).decode(flat)
+        frames = network(params, "video_autoencoder").decode(flat)
         video = frames.reshape(-1, NUM_TOKENS, *frames.shape[1:])
-        spectrum = networks["audio_autoencoder"](params).decode(codes["audio"])
+        spectrum = network(params, "audio_autoencoder").decode(codes["audio"])
         return Media(jnp.clip(video, 0, 1), _sound(expand(spectrum)))
 
     return Generator(
         init=init,
-        step=step,
+        step=euler(predict, sigmas),
         decode=decode,
         predict=predict,
         sigmas=sigmas,
-        nfe_per_step=1 if guidance_scale == 1 else 2,
+        nfe_per_step=branches,
         fps=world.FPS,
         sample_rate=world.SAMPLE_RATE,
         encode=tokenize,
+        rules=RULES,
+        flops_per_evaluation=evaluation_flops(config),
     )
 
 
-def load(folder: Path, **options) -> tuple[Generator, PyTree]:
-    """Read mini's weights; ``options`` are those of `mini`.
+def evaluation_flops(config: MiniConfig) -> float:
+    """Return the operations of one evaluation of one candidate, in matrix products.
 
-    Raises:
-        CheckpointError: the folder is missing, damaged, or of another model.
+    Its text is left out: it is read once a step for all candidates.
     """
-    like = nnx.eval_shape(lambda: _weights(MiniConfig()))
-    found = load_checkpoint(folder, like=like, expect_model="mini")
-    return mini(MiniConfig(**found.metadata["config"]), **options), found.tree
-
-
-_BUILDS = {
-    "video_autoencoder": VideoAutoencoder,
-    "audio_autoencoder": AudioAutoencoder,
-    "transformer": MiniTransformer,
-}
-
-
-def _weights(config: MiniConfig) -> PyTree:
-    """Draw fresh weights; under ``eval_shape``, the shape of a checkpoint."""
-    weights: dict[str, PyTree] = {
-        name: nnx.state(build(config, rngs=nnx.Rngs(0)))
-        for name, build in _BUILDS.items()
-    }
-    sizes = {"video": config.video_latent, "audio": config.audio_latent}
-    weights["stats"] = {
-        f"{name}_{part}": jnp.zeros(size)
-        for name, size in sizes.items()
-        for part in ("mean", "std")
-    }
-    return weights
-
-
-def _networks(config: MiniConfig) -> dict[str, Callable[[PyTree], Any]]:
-    """Return, for each network, a function from the weights to the network."""
-
-    def bind(name: str):
-        build = _BUILDS[name]
-        graph = nnx.graphdef(nnx.eval_shape(lambda: build(config, rngs=nnx.Rngs(0))))
-        return lambda params: nnx.merge(graph, params[name])
-
-    return {name: bind(name) for name in _BUILDS}
+    width, tokens = config.width, 2 * NUM_TOKENS
+    attention = 4 * width**2 + 2 * tokens * width
+    mlp = 8 * width**2
+    ends = 2 * NUM_TOKENS * (config.video_latent + config.audio_latent) * width
+    condition = (config.text_width + LEVEL_FEATURES + width + 6 * width) * width
+    return 2.0 * (config.depth * tokens * (attention + mlp) + ends + condition)
 
 
 def _clean(model, latents: PyTree, sigma: Array, words: Int[Array, "P L"]) -> PyTree:
-    """Return clean latents; each of P prompts serves an equal share of the rows."""
+    """Return clean latents; the P prompts serve the rows in turn."""
     rows = len(latents["video"])
-    text = jnp.repeat(model.encode_text(words), rows // len(words), axis=0)
+    text = jnp.tile(model.encode_text(words), (rows // len(words), 1))
     levels = jnp.broadcast_to(sigma, (rows,))
     video, audio = model(latents["video"], latents["audio"], levels, text)
     return {"video": video, "audio": audio}

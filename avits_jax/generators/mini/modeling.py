@@ -19,6 +19,7 @@ N_FFT = 512
 HOP = 250
 NUM_BINS = N_FFT // 2 + 1
 HOPS_PER_TOKEN = 8
+LEVEL_FEATURES = 128  # numbers that the noise level is embedded in
 _FLOOR = 0.02  # magnitude below which a spectrogram bin counts as silent
 _OFFSET, _SCALE = 3.9, 8.0
 
@@ -155,7 +156,7 @@ class MiniTransformer(nnx.Module):
         )
         self.null_text = nnx.Param(jnp.zeros((config.text_width,)))
         self.condition = nnx.Sequential(
-            nnx.Linear(config.text_width + 128, width, rngs=rngs),
+            nnx.Linear(config.text_width + LEVEL_FEATURES, width, rngs=rngs),
             jax.nn.silu,
             nnx.Linear(width, width, rngs=rngs),
             jax.nn.silu,
@@ -186,7 +187,9 @@ class MiniTransformer(nnx.Module):
         """Predict clean video and audio latents of noisy ones at ``sigma``."""
         tokens = jnp.concatenate([self.video_in(video), self.audio_in(audio)], 1)
         tokens = tokens + self.position[...]
-        condition = self.condition(jnp.concatenate([sinusoid(sigma, 128), text], -1))
+        condition = self.condition(
+            jnp.concatenate([sinusoid(sigma, LEVEL_FEATURES), text], -1)
+        )
         shared = self.modulate(condition).reshape(len(video), 6, -1)
         graph, weights = nnx.split(self.blocks)
 

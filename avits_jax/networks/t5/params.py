@@ -55,3 +55,13 @@ def t5_rules(prefix: str = "", target: str = "") -> tuple[Rule, ...]:
         Rule("embed_tokens.weight", "embed.embedding", fallback=True),
     )
     return (*encoder_rules(prefix, target), *prefixed(rules, prefix, target))
+
+
+_DECODER = "the decoder of the full T5; only the encoder is used"
+DECODER_IGNORED = {
+    "decoder.embed_tokens.weight": _DECODER,
+    "decoder.final_layer_norm.weight": _DECODER,
+    "decoder.block.{layer}.layer.{part}.layer_norm.weight": _DECODER,
+    "decoder.block.{layer}.layer.{part}.{kind}.{name}.weight": _DECODER,
+    "lm_head.weight": _DECODER,
+}

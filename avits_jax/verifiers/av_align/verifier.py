@@ -22,17 +22,6 @@ from avits_jax.verifiers.stack import from_pass
 from avits_jax.weights.network import Weights
 
 
-def read(weights: Weights, *, tiny: bool) -> tuple[None, PyTree]:
-    """Return nothing: there are no sizes and no weights.
-
-    Args:
-        weights: not needed.
-        tiny: nothing is there to be reduced.
-    """
-    del weights, tiny
-    return None, ()
-
-
 def make(
     names: Sequence[str],
     config: None,

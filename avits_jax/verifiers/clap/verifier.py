@@ -16,20 +16,19 @@ A sound beyond 10 s is heard in its middle, where the original takes a random pa
 
 from collections.abc import Callable, Sequence
 
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from avits_jax.text import tokenizers
 from avits_jax.types import Media, PyTree, Scores, SharedPass, Verifier
 from avits_jax.verifiers.clap import features
-from avits_jax.verifiers.clap.config import TINY, ClapConfig, TextConfig
+from avits_jax.verifiers.clap.config import ClapConfig, TextConfig
 from avits_jax.verifiers.clap.params import build
 from avits_jax.verifiers.clap.program import Wave, score_clips
 from avits_jax.verifiers.clap.sharding import RULES
 from avits_jax.verifiers.failures import check_mode
 from avits_jax.verifiers.stack import from_pass
-from avits_jax.weights.network import Weights, reader
+from avits_jax.weights.network import Weights
 
 WAVES: dict[str, Wave] = {
     "default": features.default_wave,
@@ -39,29 +38,6 @@ WAVES: dict[str, Wave] = {
 CANDIDATE_BATCH = 16
 # Texts are filled up to whole steps, so that few lengths are ever compiled.
 _TEXT_STEP = 32
-# Spread of a spectrogram in dB, for normalisation statistics that are not trained.
-_TYPICAL_VARIANCE = 400.0
-
-
-_read = reader("clap", ClapConfig(), TINY, build, RULES)
-
-
-def read(weights: Weights, *, tiny: bool) -> tuple[ClapConfig, PyTree]:
-    """Read the encoders, or draw them.
-
-    Args:
-        weights: where from.
-        tiny: reduced sizes in place of the published ones, where weights are drawn.
-
-    Raises:
-        ValueError: the checkpoint is missing, damaged, or of another model.
-    """
-    config, params = _read(weights, tiny=tiny)
-    if weights.folder is None:
-        variance = params["audio"]["mel_norm"]["variance"]
-        typical = jnp.full_like(variance, _TYPICAL_VARIANCE)
-        params["audio"]["mel_norm"]["variance"] = typical
-    return config, params
 
 
 def make(
@@ -101,7 +77,7 @@ def make(
     else:
         tokenize = tokenizers.load(weights.folder, "roberta")
     encode = text_encoder(tokenize, config.text)
-    return tuple(from_pass(name, shared, name, encode) for name in names)
+    return tuple(from_pass(name, shared, name, encode, RULES) for name in names)
 
 
 def clap_pass(

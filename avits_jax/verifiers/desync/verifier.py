@@ -18,15 +18,13 @@ from collections.abc import Sequence
 from flax import nnx
 
 from avits_jax.types import Media, PyTree, Scores, SharedPass, Verifier
-from avits_jax.verifiers.desync.config import TINY, SynchformerConfig
+from avits_jax.verifiers.desync.config import SynchformerConfig
 from avits_jax.verifiers.desync.params import build
 from avits_jax.verifiers.desync.scores import MODES, score_clips
 from avits_jax.verifiers.desync.sharding import RULES
 from avits_jax.verifiers.failures import check_mode
 from avits_jax.verifiers.stack import from_pass
-from avits_jax.weights.network import Weights, reader
-
-read = reader("synchformer", SynchformerConfig(), TINY, build, RULES)
+from avits_jax.weights.network import Weights
 
 
 def make(
@@ -62,7 +60,9 @@ def make(
         mode=mode,
         candidate_batch=candidate_batch or 1,
     )
-    return tuple(from_pass(name, shared, name, lambda prompt: ()) for name in names)
+    return tuple(
+        from_pass(name, shared, name, lambda prompt: (), RULES) for name in names
+    )
 
 
 def desync_pass(

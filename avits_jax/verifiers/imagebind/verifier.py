@@ -29,7 +29,7 @@ from functools import partial
 from flax import nnx
 from jaxtyping import Array, Int
 
-from avits_jax.networks.imagebind.config import TINY, ImageBindConfig
+from avits_jax.networks.imagebind.config import ImageBindConfig
 from avits_jax.networks.imagebind.params import build
 from avits_jax.networks.imagebind.sharding import RULES
 from avits_jax.text.clip_bpe import encode
@@ -38,9 +38,7 @@ from avits_jax.verifiers.failures import check_mode
 from avits_jax.verifiers.imagebind.modes import MODES
 from avits_jax.verifiers.imagebind.program import Reading, check_outputs, score_clips
 from avits_jax.verifiers.stack import from_pass
-from avits_jax.weights.network import Weights, reader
-
-read = reader("imagebind", ImageBindConfig(), TINY, build, RULES)
+from avits_jax.weights.network import Weights
 
 
 def make(
@@ -85,7 +83,7 @@ def make(
     tokenize = partial(
         encode, length=config.context_length, keep_end=MODES[mode].keep_end
     )
-    return tuple(from_pass(name, shared, name, tokenize) for name in names)
+    return tuple(from_pass(name, shared, name, tokenize, RULES) for name in names)
 
 
 def imagebind_pass(

@@ -4,8 +4,6 @@ Each gives the logarithm of a probability, at most 0.
 """
 
 from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,20 +12,9 @@ from jaxtyping import Array, Float, Int
 
 from avits_jax.mini_world.grammar import tokenize
 from avits_jax.types import Media, PyTree, Verifier
-from avits_jax.verifiers.mini.modeling import (
-    AudioEncoder,
-    Synchrony,
-    TextMatcher,
-    VideoEncoder,
-    log_mel,
-)
-from avits_jax.weights.checkpoint import load as load_checkpoint
-
-BUILDS: dict[str, Callable[..., Any]] = {
-    "mini_tv": partial(TextMatcher, VideoEncoder),
-    "mini_ta": partial(TextMatcher, AudioEncoder),
-    "mini_av": Synchrony,
-}
+from avits_jax.verifiers.mini.modeling import log_mel
+from avits_jax.verifiers.mini.parts import build
+from avits_jax.verifiers.mini.sharding import RULES
 
 
 def mini_tv() -> Verifier:
@@ -54,7 +41,7 @@ def mini_av() -> Verifier:
         logit = network(params)(media.video, log_mel(media.audio))
         return jax.nn.log_sigmoid(logit)
 
-    return Verifier("mini_av", score, lambda prompt: ())
+    return Verifier("mini_av", score, lambda prompt: (), rules=RULES["mini_av"])
 
 
 def _matcher(name: str, view) -> Verifier:
@@ -67,21 +54,13 @@ def _matcher(name: str, view) -> Verifier:
         cosine = model.embed_media(view(media)) @ model.embed_text(cond[None])[0]
         return jax.nn.log_sigmoid(model.logit(cosine))
 
-    return Verifier(name, score, tokenize)
+    return Verifier(name, score, tokenize, rules=RULES[name])
 
 
 def _network(name: str) -> Callable[[PyTree], Any]:
     """Return a function from the weights to the network."""
-    graph = nnx.graphdef(nnx.eval_shape(lambda: BUILDS[name](rngs=nnx.Rngs(0))))
+    graph, _ = build(name)
     return lambda params: nnx.merge(graph, params)
 
 
-def load(name: str, folder: Path) -> tuple[Verifier, PyTree]:
-    """Read one of mini's verifiers with its weights.
-
-    Raises:
-        CheckpointError: the folder is missing, damaged, or of another model.
-    """
-    like = nnx.state(nnx.eval_shape(lambda: BUILDS[name](rngs=nnx.Rngs(0))))
-    build = {"mini_tv": mini_tv, "mini_ta": mini_ta, "mini_av": mini_av}[name]
-    return build(), load_checkpoint(folder, like=like, expect_model=name).tree
+MAKERS = {"mini_tv": mini_tv, "mini_ta": mini_ta, "mini_av": mini_av}

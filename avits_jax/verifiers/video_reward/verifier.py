@@ -35,7 +35,7 @@ from avits_jax.verifiers.failures import (
     failed_as_nan,
 )
 from avits_jax.verifiers.stack import from_pass
-from avits_jax.verifiers.video_reward.config import TINY, VideoRewardConfig
+from avits_jax.verifiers.video_reward.config import VideoRewardConfig
 from avits_jax.verifiers.video_reward.params import build
 from avits_jax.verifiers.video_reward.preprocess import MODES
 from avits_jax.verifiers.video_reward.scores import (
@@ -45,14 +45,11 @@ from avits_jax.verifiers.video_reward.scores import (
 )
 from avits_jax.verifiers.video_reward.sharding import RULES
 from avits_jax.verifiers.video_reward.tokens import encode_chat, insert_video
-from avits_jax.weights.network import Weights, reader
+from avits_jax.weights.network import Weights
 
 _FAMILY = "video_reward"
 _MAIN = "ta"
 CANDIDATE_BATCH = 4
-
-
-read = reader(_FAMILY, VideoRewardConfig(), TINY, build, RULES)
 
 
 def make(
@@ -89,7 +86,7 @@ def make(
     batch = CANDIDATE_BATCH if candidate_batch is None else candidate_batch
     shared = SharedPass(_FAMILY, _rewards(config, fps, mode, batch))
     encode = partial(encode_chat, _tokenizer(config, weights), config=config)
-    return tuple(from_pass(name, shared, name, encode) for name in names)
+    return tuple(from_pass(name, shared, name, encode, RULES) for name in names)
 
 
 def _tokenizer(config: VideoRewardConfig, weights: Weights) -> tokenizers.Tokenize:

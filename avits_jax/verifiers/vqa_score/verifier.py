@@ -29,19 +29,16 @@ from avits_jax.verifiers.failures import (
 )
 from avits_jax.verifiers.stack import from_pass
 from avits_jax.verifiers.texts import pad_end, shorten
-from avits_jax.verifiers.vqa_score.config import TINY, VQAScoreConfig
+from avits_jax.verifiers.vqa_score.config import VQAScoreConfig
 from avits_jax.verifiers.vqa_score.params import build
 from avits_jax.verifiers.vqa_score.preprocess import question_ids
 from avits_jax.verifiers.vqa_score.scores import MODES, NUM_FRAMES, score_clips
 from avits_jax.verifiers.vqa_score.sharding import RULES
-from avits_jax.weights.network import Weights, reader
+from avits_jax.weights.network import Weights
 
 _FAMILY = "vqa_score"
 PAD_MULTIPLE = 32
 CANDIDATE_BATCH = 1
-
-
-read = reader(_FAMILY, VQAScoreConfig(), TINY, build, RULES)
 
 
 def make(
@@ -85,7 +82,7 @@ def make(
     def encode(prompt: str) -> tuple[Int[np.ndarray, " L"], Int[np.ndarray, " T"]]:
         return encode_question(tokenize, prompt, config)
 
-    return tuple(from_pass(name, shared, name, encode) for name in names)
+    return tuple(from_pass(name, shared, name, encode, RULES) for name in names)
 
 
 def encode_question(

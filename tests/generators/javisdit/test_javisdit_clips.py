@@ -9,13 +9,9 @@ from goldens import golden_cases
 from tiny_javisdit import jit, tiny
 
 from avits_jax.generators.javisdit import guidance, schedule
-from avits_jax.generators.javisdit.given import (
-    GivenClip,
-    given_clip,
-    previous_timestep,
-    settle,
-)
+from avits_jax.generators.javisdit.given import given_clip
 from avits_jax.generators.javisdit.guidance import Latents
+from avits_jax.sampling.masks import Given, previous_level, settle
 from avits_jax.types import Candidates
 from tools.parity.modules import channels_last
 
@@ -93,7 +89,7 @@ def test_what_a_search_does_to_given_frames_does_not_last():
     clean = Latents(_normal(3, 1, 1, 2), _normal(2, 1, 2))
     masks = Latents(jnp.array([0.0, 0.4, 1.0]), jnp.array([0.7, 1.0]))
     spoilt = jax.tree.map(lambda x: jnp.stack([x + 1, x + 2]), clean)
-    given, level, before = GivenClip(clean, masks), jnp.float32(500), jnp.float32(800)
+    given, level, before = Given(clean, masks), jnp.float32(0.5), jnp.float32(0.8)
     noise = jax.tree.map(jnp.ones_like, spoilt)
     entered = settle(given, spoilt, level, before, noise)
     np.testing.assert_array_equal(entered.active.video[0], [False, False, True])
@@ -114,6 +110,7 @@ def test_given_frames_go_through_the_steps_as_in_the_original():
     info = golden.info["sampler"]
     shape = [info[name] for name in ("height", "width", "num_frames")]
     levels = schedule.timesteps(info["num_sampling_steps"], *shape)
+    sigmas = tuple(map(float, levels / schedule.NUM_TIMESTEPS))
     falls = schedule.step_sizes(levels)
 
     def stored(table, name, row):
@@ -124,11 +121,10 @@ def test_given_frames_go_through_the_steps_as_in_the_original():
         masks = [golden.inputs[f"{stream}_mask"][row] for stream in Latents._fields]
         latents = stored(golden.inputs, "{}_noise", row)
         first = jax.tree.map(lambda x: x[0], latents)
-        given = GivenClip(first, Latents(*map(jnp.asarray, masks)))
-        for i, level in enumerate(levels):
+        given = Given(first, Latents(*map(jnp.asarray, masks)))
+        for i, sigma in enumerate(sigmas):
             noise = stored(golden.inputs, f"add_noise.step{i}.{{}}", row)
-            before = previous_timestep(jnp.asarray(levels), i)
-            frames = settle(given, latents, jnp.float32(level), before, noise)
+            frames = settle(given, latents, sigma, previous_level(sigmas, i), noise)
             expected = stored(golden.outputs, f"step{i}.{{}}_in", row)
             for one, other in zip(frames.entered, expected, strict=True):
                 np.testing.assert_allclose(one, other, atol=2e-3, rtol=1e-4)

@@ -13,14 +13,17 @@ from tiny_javisdit import CONFIG, jit, tiny
 
 from avits_jax.generators.javisdit import generator as javis
 from avits_jax.generators.javisdit import guidance, sizes
-from avits_jax.generators.javisdit.generator import JavisDiTConfig, Prompt
-from avits_jax.generators.javisdit.given import GivenClip
+from avits_jax.generators.javisdit.config import Networks
+from avits_jax.generators.javisdit.generator import PUBLISHED, EncodedPrompt
 from avits_jax.generators.javisdit.guidance import Latents
 from avits_jax.generators.javisdit.modeling import couple_rows
-from avits_jax.generators.javisdit.networks import Networks
-from avits_jax.generators.javisdit.weights import at_dtype
 from avits_jax.nn.positions import positions_1d
-from tools.javisdit_precision import trajectory
+from avits_jax.parallel.flops import count_flops
+from avits_jax.sampling.masks import Given, active_frames, enter_frames
+from avits_jax.text.prompt import precompute_text
+from avits_jax.weights.network import as_dtype
+from tools.javisdit_precision import FLOAT32, trajectory
+from tools.verifier_flops import used_jaxpr
 
 PROMPTS = ("a dog barks", "rain on a roof, thunder")
 
@@ -39,7 +42,7 @@ def _denoise(params, keys, cond):
 denoise, prepare = jit(_denoise), jit(lambda p, c: tiny().generator.prepare(p, c))
 
 
-def _prompt(index: int = 0) -> Prompt:
+def _prompt(index: int = 0) -> EncodedPrompt:
     return tiny().generator.encode(PROMPTS[index])
 
 
@@ -106,6 +109,17 @@ def test_pairs_of_rows_see_what_the_original_sees_of_one_candidate(unchecked):
     assert couple_rows(rows(4), "batch")["video"].shape == (3, 1, 20, 2, 8)
 
 
+@pytest.mark.parametrize("scope", ["candidate", "separate"])
+def test_operations_of_an_evaluation_are_those_of_the_program(scope):
+    made, params = tiny(prior_scope=scope).generator, tiny().params
+    cond = jax.eval_shape(made.prepare, params, _prompt())
+    start = jax.eval_shape(made.init, params, _keys(3), cond)
+    step = jax.ShapeDtypeStruct((), jnp.int32)
+    counted = count_flops(used_jaxpr(made.predict, params, start, step, cond))
+    assert counted == 3 * made.nfe_per_step * made.flops_per_evaluation
+    assert tiny(prior_scope="batch").generator.flops_per_evaluation is None
+
+
 def test_texts_may_come_as_states():
     made, params, graphs, _ = tiny()
     prompt, without = _prompt(), params._replace(t5=())
@@ -114,6 +128,19 @@ def test_texts_may_come_as_states():
     chex.assert_trees_all_close(prepare(without, states), _cond(), rtol=0, atol=1e-4)
     with pytest.raises(ValueError, match="no weights of T5"):
         made.prepare(without, prompt)
+
+
+def test_the_text_tower_runs_once_and_stays_out_of_the_search():
+    made, params = tiny().generator, tiny().params
+    without, states = precompute_text(made, params, _prompt())
+    assert not jax.tree.leaves(without.t5) and states.text.ndim == 2
+    assert jax.tree.leaves(without.transformer) == jax.tree.leaves(params.transformer)
+    found = denoise(without, _keys(3), prepare(without, states))
+    for one, other in zip(found, _three(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    # Once more: states stay states, and there is nothing left to take out.
+    again, same = precompute_text(made, without, states)
+    jax.tree.map(np.testing.assert_array_equal, (again, same), (without, states))
 
 
 @functools.cache
@@ -128,7 +155,7 @@ def _given(video: tuple, audio: tuple) -> tuple[Latents, Latents, Latents]:
     count = sizes_of.audio_latent[0]
     masks = Latents(jnp.asarray(video), jnp.resize(jnp.asarray(audio), count))
     clean = Latents(values(sizes_of.video_latent), values(sizes_of.audio_latent))
-    given = GivenClip(clean, masks)
+    given = Given(clean, masks)
     passed = jax.eval_shape(
         tiny().generator.prepare, tiny().params, _prompt()._replace(given=given)
     )
@@ -163,9 +190,9 @@ def test_masked_updates_differ_only_where_frames_enter():
     masks = Latents(jnp.array([[0.0, 0.5, 1.0]]), jnp.array([[1.0, 1.0]]))
     z = Latents(jnp.ones((1, 3, 1, 1, 1)), jnp.ones((1, 2, 1, 1)))
     noise = jax.tree.map(lambda x: 3 * x, z)
-    now, before, step = map(jnp.float32, (400.0, 600.0, 0.1))
-    active = guidance.active_frames(masks, now)
-    entered = guidance.enter_frames(z, noise, masks, now, before)
+    step = jnp.float32(0.1)
+    active = active_frames(masks, 0.4)
+    entered = enter_frames(z, noise, masks, 0.4, 0.6)
     still = jax.tree.map(jnp.zeros_like, z)
     mended = guidance.masked_update(z, entered, still, active, step)
     dropped = guidance.masked_update(z, entered, still, active, step, "reference")
@@ -193,7 +220,10 @@ def test_reference_precision_rounds_what_the_original_rounds():
 def test_in_bfloat16_what_matters_is_float32():
     _, params, graphs, clip = tiny()
     half = Networks(
-        *(at_dtype(jax.eval_shape(lambda x=part: x), "bfloat16") for part in params)
+        *(
+            as_dtype(jax.eval_shape(lambda x=part: x), "bfloat16", FLOAT32)
+            for part in params
+        )
     )
 
     def run(params, latents, level):
@@ -234,7 +264,7 @@ def test_in_bfloat16_what_matters_is_float32():
 def test_unknown_options_are_refused(unchecked, options, message):
     clip = sizes.clip_sizes(240, 426, 51)
     with pytest.raises(ValueError, match=message):
-        javis.javisdit(JavisDiTConfig(), clip, **options)
+        javis.javisdit(PUBLISHED, clip, **options)
 
 
 def test_texts_that_come_as_states_are_the_same_to_all_that_follows():
@@ -242,7 +272,7 @@ def test_texts_that_come_as_states_are_the_same_to_all_that_follows():
     _, params = javis.networks(CONFIG)
     made = javis.javisdit(CONFIG, sizes.clip_sizes(48, 64, 17))
     length, width = CONFIG.transformer.text_length, CONFIG.t5.d_model
-    prompt = Prompt(
+    prompt = EncodedPrompt(
         jax.ShapeDtypeStruct((length,), jnp.int32),
         jax.ShapeDtypeStruct((length,), bool),
         jax.ShapeDtypeStruct((77,), jnp.int32),

@@ -7,9 +7,10 @@ from typing import NamedTuple
 import jax
 from network_helpers import random_params
 
+from avits_jax.generators.javisdit.config import Networks
 from avits_jax.generators.javisdit.encode import PromptEncoder
 from avits_jax.generators.javisdit.generator import javisdit
-from avits_jax.generators.javisdit.networks import Networks, networks
+from avits_jax.generators.javisdit.networks import networks
 from avits_jax.generators.javisdit.sizes import ClipSizes, clip_sizes
 from avits_jax.generators.javisdit.tiny import TINY, TINY_FPS
 from avits_jax.text.tokenizers import dummy
@@ -18,7 +19,7 @@ from tools.parity.modules import QUICK
 
 NUM_STEPS = 2
 # Short texts: T5's length is no matter here.
-CONFIG = replace(TINY, transformer=replace(TINY.transformer, text_length=64))
+CONFIG = TINY._replace(transformer=replace(TINY.transformer, text_length=64))
 jit = functools.partial(jax.jit, compiler_options=QUICK)
 
 

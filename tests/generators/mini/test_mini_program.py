@@ -10,6 +10,8 @@ import pytest
 
 import avits_jax as avits
 from avits_jax.generators.mini.generator import mini
+from avits_jax.parallel.flops import count_flops
+from avits_jax.text.prompt import precompute_text
 
 PROMPT = "a red circle bounces three times with a bell"
 OTHER = "the golden pyramid jumps twice and sounds like a drum"
@@ -132,6 +134,25 @@ def test_prompt_decides_the_clip(parts, whole):
 def test_guidance_of_one_costs_half(parts):
     generator, _ = avits.generators.load("mini", num_steps=4, guidance_scale=1.0)
     assert generator.nfe_per_step == 1 and parts[0].nfe_per_step == 2
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_operations_of_an_evaluation_are_those_of_the_program(parts, scale):
+    """The text is read once for all: it drops out of the difference."""
+    made, params = mini(guidance_scale=scale), parts[2].generator
+    cond = jnp.asarray(made.encode(PROMPT))
+
+    def count(num):
+        keys = jax.random.split(KEY, num)
+        start = jax.eval_shape(made.init, params, keys, cond)
+        return count_flops(jax.make_jaxpr(made.predict)(params, start, 0, cond))
+
+    assert made.flops_per_evaluation * made.nfe_per_step == count(3) - count(2)
+
+
+def test_a_generator_without_text_tower_is_left_as_it_is(parts):
+    made, params = parts[0], parts[2].generator
+    assert precompute_text(made, params, "cond") == (params, "cond")
 
 
 def test_unguided_prediction_is_the_limit_of_guidance(parts):

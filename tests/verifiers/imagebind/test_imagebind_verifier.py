@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from flax import nnx
-from network_helpers import random_params, with_dtype
+from network_helpers import random_params, read_only, with_dtype
 
 from avits_jax.networks.imagebind import params as names
 from avits_jax.networks.imagebind.config import TINY, ImageBindConfig
@@ -16,8 +16,9 @@ from avits_jax.parallel.flops import count_flops
 from avits_jax.sampling.chunks import even_batch
 from avits_jax.types import Media
 from avits_jax.verifiers import stack
+from avits_jax.verifiers.imagebind.parts import MODEL
 from avits_jax.verifiers.imagebind.program import OUTPUTS
-from avits_jax.verifiers.imagebind.verifier import imagebind_pass, make, read
+from avits_jax.verifiers.imagebind.verifier import imagebind_pass, make
 from avits_jax.weights import checkpoint
 from avits_jax.weights import name_map as weights
 from avits_jax.weights.config import config_values
@@ -129,7 +130,7 @@ def test_a_checkpoint_comes_back_with_its_sizes(tmp_path):
     params = random_params(names.build(TINY)[1])
     metadata = {"model": "imagebind", "config": config_values(TINY)}
     folder = checkpoint.save(tmp_path / "imagebind", params, metadata)
-    config, found = read(Weights(folder), tiny=False)
+    config, found = read_only(MODEL, Weights(folder))
     assert config == TINY
     chex.assert_trees_all_equal(found, params)
 

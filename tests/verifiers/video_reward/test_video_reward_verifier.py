@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from network_helpers import jitted, random_network
+from network_helpers import jitted, random_network, read_only
 from safetensors.numpy import save_file
 from tokenizer_files import ASCII, write_pair
 
@@ -18,9 +18,10 @@ from avits_jax.types import Media
 from avits_jax.verifiers.video_reward.config import TINY, VideoRewardConfig
 from avits_jax.verifiers.video_reward.modeling import VideoReward
 from avits_jax.verifiers.video_reward.params import build
+from avits_jax.verifiers.video_reward.parts import MODEL
 from avits_jax.verifiers.video_reward.prompts import build_chat
 from avits_jax.verifiers.video_reward.tokens import encode_chat, insert_video
-from avits_jax.verifiers.video_reward.verifier import make, read
+from avits_jax.verifiers.video_reward.verifier import make
 from avits_jax.weights.config import config_values
 from avits_jax.weights.network import Weights, as_dtype
 from tools.convert import main
@@ -150,7 +151,7 @@ def converted(tmp_path):
 def test_a_converted_checkpoint_brings_its_tokenizer(converted, capsys):
     folder, first, case = converted
     weights = Weights(folder)
-    config, params = read(weights, tiny=False)
+    config, params = read_only(MODEL, weights)
     assert config.video_token == first and config.hidden_size == 48
     name = "model.embed_tokens.weight"
     np.testing.assert_array_equal(params["embed"]["embedding"], case.weights[name])

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from network_helpers import jitted, random_network
+from network_helpers import jitted, random_network, read_only
 from safetensors.numpy import save_file
 from tokenizer_files import unigram_tokenizer, write_whole
 
@@ -19,7 +19,8 @@ from avits_jax.verifiers.texts import pad_end
 from avits_jax.verifiers.vqa_score.config import TINY, VQAScoreConfig
 from avits_jax.verifiers.vqa_score.modeling import VQAScore
 from avits_jax.verifiers.vqa_score.params import build
-from avits_jax.verifiers.vqa_score.verifier import encode_question, make, read
+from avits_jax.verifiers.vqa_score.parts import MODEL
+from avits_jax.verifiers.vqa_score.verifier import encode_question, make
 from avits_jax.weights.config import config_values
 from avits_jax.weights.network import Weights, as_dtype
 from tools.convert import main
@@ -146,7 +147,7 @@ def test_a_converted_checkpoint_brings_its_tokenizer(tmp_path):
     arguments += ["--sizes", tmp_path / "sizes.json"]
     assert main([str(each) for each in arguments]) == 0
     weights = Weights(out)
-    found, params = read(weights, tiny=False)
+    found, params = read_only(MODEL, weights)
     assert found == config
     verifier = make(("vqa_score",), found, weights, **RATES)[0]
     ids, answer = verifier.encode("a dog")

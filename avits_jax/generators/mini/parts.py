@@ -1,0 +1,61 @@
+"""Mini's networks as one record: they are trained, shipped and read together."""
+
+from functools import cache
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+
+from avits_jax.generators.mini.config import MiniConfig
+from avits_jax.generators.mini.modeling import (
+    AudioAutoencoder,
+    MiniTransformer,
+    VideoAutoencoder,
+)
+from avits_jax.generators.mini.sharding import RULES
+from avits_jax.types import PyTree
+from avits_jax.weights.model import Model, Part
+
+_BUILDS = {
+    "video_autoencoder": VideoAutoencoder,
+    "audio_autoencoder": AudioAutoencoder,
+    "transformer": MiniTransformer,
+}
+
+
+@cache
+def build(config: MiniConfig) -> tuple[dict[str, Any], PyTree]:
+    """Return each network's static graph, and the shapes of all weights.
+
+    Beside the networks' weights there are statistics of their latents, ``stats``.
+    """
+    made = {
+        name: nnx.split(nnx.eval_shape(lambda b=make: b(config, rngs=nnx.Rngs(0))))
+        for name, make in _BUILDS.items()
+    }
+    graphs = {name: graph for name, (graph, _) in made.items()}
+    return graphs, nnx.eval_shape(lambda: _with_statistics(config, made))
+
+
+def _with_statistics(config: MiniConfig, made: dict[str, Any]) -> PyTree:
+    sizes = {"video": config.video_latent, "audio": config.audio_latent}
+    statistics = {
+        f"{name}_{part}": jnp.zeros(size)
+        for name, size in sizes.items()
+        for part in ("mean", "std")
+    }
+    return {**{name: state for name, (_, state) in made.items()}, "stats": statistics}
+
+
+MODEL = Model(
+    "mini",
+    (
+        Part(
+            "",
+            MiniConfig(),
+            build,
+            split=RULES,
+            float32=(*_BUILDS, "stats"),  # in any dtype: it is small
+        ),
+    ),
+)

@@ -1,0 +1,194 @@
+"""One compiled search for any number of prompts, judges included.
+
+A candidate is broken when its decoded clip holds NaN or infinity. `FINITE` finds out: a
+verifier that watches, as the judges do. All of them look at finished candidates while
+their clips are there, so that nothing is decoded for them; what a search evaluates on
+its way they never see; and a judge that shares a pass with a guide costs nothing.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool
+
+from avits_jax.runs import states
+from avits_jax.runs.devices import ONE_DEVICE, Devices
+from avits_jax.runs.learned import learned_sigmas
+from avits_jax.runs.text import text_apart
+from avits_jax.search.keys import SearchKey
+from avits_jax.text.prompt import encode_prompt
+from avits_jax.types import (
+    Aggregator,
+    Cond,
+    Generator,
+    Media,
+    Params,
+    PyTree,
+    Rewards,
+    Scores,
+    SearchOutput,
+    Verifier,
+)
+
+
+def _is_finite(params: PyTree, media: Media, cond: PyTree) -> Scores:
+    parts = [jnp.isfinite(x).reshape(len(x), -1).all(axis=1) for x in media]
+    return jnp.stack(parts).all(axis=0).astype(jnp.float32)
+
+
+FINITE = Verifier("finite", _is_finite, range=(0.0, 1.0), guides=False)
+"""Watches whether decoded clips are whole: 0 for one that holds NaN or infinity."""
+
+
+class PromptError(ValueError):
+    """A prompt that a model does not take; the run goes on with the next."""
+
+
+class Found(NamedTuple):
+    """What the search found for one prompt.
+
+    Attributes:
+        output: of the search; its rewards and outliers are the guides'.
+        judged: rewards of the verifiers that only watch.
+        broken: whose decoded clip holds NaN or infinity: the generator's fault.
+    """
+
+    output: SearchOutput
+    judged: Rewards
+    broken: Bool[Array, " N"]
+
+
+class Work(NamedTuple):
+    """What a run does with a prompt; made once, so that it is one compiled program.
+
+    Attributes:
+        encode: ``text -> cond``; raises `PromptError`.
+        prepare: compiles the program for such a ``cond``.
+        search: ``(row, cond, state) -> Found`` of NumPy arrays. Noise is of the row.
+        sigmas: ``state -> [V]`` learned deviations, None where there is none.
+        state: what the first prompt starts from, see `states.on_host`.
+        names: of the verifiers that guide.
+        judges: of those that only watch.
+        fps: pictures per second of a clip.
+        sample_rate: Hz of its sound.
+    """
+
+    encode: Callable[[str], Any]
+    prepare: Callable[[Any], None]
+    search: Callable[[int, Any, PyTree], Found]
+    sigmas: Callable[[PyTree], Sequence[float | None]]
+    state: PyTree
+    names: tuple[str, ...]
+    judges: tuple[str, ...]
+    fps: float
+    sample_rate: int
+
+
+def make_work(
+    search: Callable[..., SearchOutput],
+    params: Params,
+    key: SearchKey,
+    *,
+    generator: Generator,
+    verifiers: Sequence[Verifier],
+    aggregator: Aggregator,
+    judges: Sequence[Verifier] = (),
+    candidate_batch: int | None = None,
+    keep_media: bool = False,
+    devices: Devices = ONE_DEVICE,
+) -> Work:
+    """Return a search that is compiled once and serves any number of prompts.
+
+    Args:
+        search: `best_of_n` or another search, its sizes bound.
+        params: weights; the judges' are the last. A text tower among them runs once
+            per prompt, see `text_apart`.
+        key: typed key; row ``r`` of the prompts is searched with ``fold_in(key, r)``.
+        generator: the generator.
+        verifiers: those that guide, at least one.
+        aggregator: turns their rewards into scores; learns from prompt to prompt.
+        judges: verifiers that only watch: they neither guide nor cost, and cannot fail
+            a candidate.
+        candidate_batch: most candidates worked on at once; None for all.
+        keep_media: return every candidate's clip.
+        devices: what the search is laid over.
+
+    Returns:
+        What `search_prompts` and `search_many` do with every prompt.
+
+    Example:
+        >>> work = make_work(
+        ...     functools.partial(avits.best_of_n, num_candidates=16),
+        ...     avits.Params(params, verifier_params), jax.random.key(0),
+        ...     generator=generator, verifiers=verifiers[:2], judges=verifiers[2:],
+        ...     aggregator=avits.arw([0.5, 0.5]))
+    """
+    generator, rest = text_apart(generator, params.generator, devices)
+    everyone = (*verifiers, *judges)
+    watchers = (*(each._replace(guides=False) for each in judges), FINITE)
+    guided = devices.bind(
+        search,
+        generator=generator,
+        verifiers=(*verifiers, *watchers),
+        aggregator=aggregator,
+        candidate_batch=candidate_batch,
+        keep_media=keep_media,
+    )
+    program = devices.compiled(_program(guided, len(verifiers)))
+    params = devices.place(params._replace(generator=rest))
+    fresh = states.on_host(aggregator.init(len(verifiers)))
+
+    def encode(prompt: str) -> Cond:
+        try:
+            return encode_prompt(prompt, generator, everyone)
+        except ValueError as error:
+            raise PromptError(str(error)) from error
+
+    def arguments(row: int, cond: Cond, state: PyTree) -> tuple[Any, ...]:
+        return params, *devices.share((jax.random.fold_in(key, row), cond, state))
+
+    def prepare(cond: Cond) -> None:
+        program.program(*arguments(0, cond, fresh))
+
+    def search_row(row: int, cond: Cond, state: PyTree) -> Found:
+        with devices.guarded():
+            found = devices.fetch(program(*arguments(row, cond, state)))
+        learned = states.on_host(found.output.aggregator_state)
+        return found._replace(output=found.output._replace(aggregator_state=learned))
+
+    return Work(
+        encode=encode,
+        prepare=prepare,
+        search=search_row,
+        sigmas=functools.partial(learned_sigmas, num_verifiers=len(verifiers)),
+        state=fresh,
+        names=tuple(each.name for each in verifiers),
+        judges=tuple(each.name for each in judges),
+        fps=generator.fps,
+        sample_rate=generator.sample_rate,
+    )
+
+
+def _program(
+    guided: Callable[..., SearchOutput], num_guides: int
+) -> Callable[[Params, jax.Array, Cond, PyTree], Found]:
+    """Return the function to compile: a search, and what its watchers say."""
+
+    def avits_search(
+        params: Params, key: jax.Array, cond: Cond, state: PyTree
+    ) -> Found:
+        # Nothing is known beforehand of whether a clip is finite.
+        params = params._replace(verifiers=(*params.verifiers, ()))
+        cond = cond._replace(verifiers=(*cond.verifiers, ()))
+        output = guided(params, key, cond, state)
+        rewards, finite = output.rewards[:, :-1], output.rewards[:, -1]
+        guides = output._replace(
+            rewards=rewards[:, :num_guides], outliers=output.outliers[:num_guides]
+        )
+        # NaN marks a row that was never drawn, which is not broken.
+        return Found(guides, rewards[:, num_guides:], finite == 0)
+
+    return avits_search

@@ -1,0 +1,12 @@
+"""Tell `jax.export` how to write down what searches take and return."""
+
+from jax.export import register_namedtuple_serialization
+
+from avits_jax.types import Candidates, Cond, Media, Params, SearchOutput
+
+
+def register_contracts() -> None:
+    """Register the NamedTuples of `avits_jax.types`; once, at import."""
+    for kind in (Candidates, Cond, Media, Params, SearchOutput):
+        name = f"avits_jax.{kind.__name__}"
+        register_namedtuple_serialization(kind, serialized_name=name)

@@ -1,0 +1,149 @@
+"""Manifests: JSON that states its own digest, and those of files (host only)."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+FORMAT = 2
+MANIFEST = "manifest.json"
+OWN_KEYS = {"format", "digest", "leaves", "files", "total_bytes"}
+_ENTRIES = {
+    "leaves": {"path", "keys", "shape", "dtype"},
+    "files": {"path", "size", "sha256"},
+}
+# Larger files of the store are chunks, which state checksums of their own.
+_CHECKED_BY_STORE = 2**20
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used; one line that says which and why."""
+
+
+def write_sealed(file: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON with its format and its digest.
+
+    Args:
+        file: to be written.
+        content: JSON values.
+    """
+    # What a reader will see: tuples as lists, keys as text.
+    values = json.loads(json.dumps({"format": FORMAT, **content}))
+    values["digest"] = _seal(values)
+    file.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def read_sealed(file: Path, keys: Iterable[str]) -> dict[str, Any]:
+    """Read JSON that `write_sealed` wrote, unchanged since.
+
+    Args:
+        file: to be read.
+        keys: that it must have.
+
+    Raises:
+        CheckpointError: it is missing, damaged, changed, or of another format.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except OSError:
+        raise CheckpointError(
+            f"{file.parent} is no whole checkpoint: no {file.name}"
+        ) from None
+    except ValueError:
+        raise CheckpointError(f"{file} is damaged: not JSON") from None
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT:
+        raise CheckpointError(
+            f"{file.parent} has checkpoint format {found}, not {FORMAT}: convert the "
+            "published weights again"
+        )
+    missing = sorted({*keys, "digest", "model"} - content.keys())
+    if missing:
+        raise CheckpointError(f"{file} is damaged: no {missing[0]!r}")
+    if content["digest"] != _seal(content):
+        raise CheckpointError(f"{file} is damaged or was edited: its digest differs")
+    return content
+
+
+def read_manifest(folder: str | Path) -> dict[str, Any]:
+    """Return the manifest of a checkpoint without reading its arrays.
+
+    Args:
+        folder: a folder written by `avits_jax.weights.checkpoint.save`.
+
+    Returns:
+        The manifest: "model", "config" and the other metadata; "leaves", "files",
+        "total_bytes", "format", "digest".
+
+    Raises:
+        CheckpointError: the folder is missing, is no checkpoint of this format, or its
+            manifest is damaged.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise CheckpointError(f"checkpoint folder {folder} does not exist")
+    manifest = read_sealed(folder / MANIFEST, OWN_KEYS)
+    for name, keys in _ENTRIES.items():
+        for entry in manifest[name]:
+            missing = sorted(keys - entry.keys())
+            if missing:
+                raise CheckpointError(
+                    f"{folder / MANIFEST} is damaged: no {missing[0]!r} in {name!r}"
+                )
+    return manifest
+
+
+def describe_files(folder: Path) -> list[dict[str, Any]]:
+    """Return path, size and sha256 of every file of a folder."""
+    return [
+        {
+            "path": file.relative_to(folder).as_posix(),
+            "size": file.stat().st_size,
+            "sha256": sha256(file),
+        }
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    ]
+
+
+def check_files(
+    folder: Path, files: list[dict[str, Any]], *, arrays: str, whole: bool
+) -> None:
+    """Compare files with what a manifest says of them.
+
+    Args:
+        folder: of the checkpoint.
+        files: of its manifest.
+        arrays: folder of the array store; its large files hold chunks with checksums
+            of their own, and of them only sizes are compared.
+        whole: compare the digests of these as well.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+    """
+    for entry in files:
+        file, size = folder / entry["path"], entry["size"]
+        if not file.is_file():
+            raise CheckpointError(f"checkpoint {folder} is incomplete: no {file.name}")
+        found = file.stat().st_size
+        if found != size:
+            raise CheckpointError(
+                f"checkpoint file {file} is damaged: {found} bytes, {size} expected"
+            )
+        chunks = entry["path"].startswith(f"{arrays}/") and size > _CHECKED_BY_STORE
+        if (whole or not chunks) and sha256(file) != entry["sha256"]:
+            raise CheckpointError(f"checkpoint file {file} is damaged: sha256 differs")
+
+
+def sha256(file: Path) -> str:
+    """Return the digest of a whole file."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _seal(content: Mapping[str, Any]) -> str:
+    """Return the digest of everything but itself, however it is laid out as text."""
+    others = {key: value for key, value in content.items() if key != "digest"}
+    text = json.dumps(others, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

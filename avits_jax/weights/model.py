@@ -1,0 +1,221 @@
+"""Published models as records: what they consist of, and how their weights are read.
+
+A `Part` is one network: everything that reading, splitting, converting and listing it
+need to know. A `Model` is one or several of them. Loader, converter, sharding and
+listing all read these records; nothing else lists a model's networks.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from avits_jax.parallel.sharding import Rules, param_shardings
+from avits_jax.types import PyTree
+from avits_jax.weights import checkpoint
+from avits_jax.weights.config import config_from
+from avits_jax.weights.name_map import Rule
+from avits_jax.weights.network import Weights, as_dtype, check_dtype, random_weights
+from avits_jax.weights.parts import read_index
+
+Configs = Mapping[str, Any]
+
+
+class Download(NamedTuple):
+    """A public file, or a folder of files, that a conversion reads.
+
+    Attributes:
+        what: file or folder, as the repository names it.
+        repository: where it is published.
+        gigabytes: size of the download.
+        licence: of the weights, as far as it is known.
+    """
+
+    what: str
+    repository: str
+    gigabytes: float
+    licence: str
+
+
+class Source(NamedTuple):
+    """Where a conversion finds the weights of a network, or of a piece of it.
+
+    Attributes:
+        folders: paths inside the source folder, the first that exists counts; none: the
+            source itself.
+        prefix: put before all keys found there.
+    """
+
+    folders: tuple[str, ...] = ()
+    prefix: str = ""
+
+
+class Part(NamedTuple):
+    """One network of a model.
+
+    Attributes:
+        name: of its folder in a checkpoint, and among the model's weights; "" for a
+            model's only network, whose checkpoint is the model's folder itself.
+        config: sizes of the published network, a frozen dataclass.
+        build: ``sizes -> (static graph, shapes of the weights)``.
+        rules: how published keys map onto weights, see `weights.name_map`.
+        ignored: ``sizes -> {pattern of published keys: why they are left out}``.
+        split: how the weights are split over a mesh, see `parallel.sharding`.
+        sources: where a conversion finds them.
+        downloads: what is fetched for it.
+        float32: names at the top of its weights that stay float32 in any dtype.
+    """
+
+    name: str
+    config: Any
+    build: Callable[[Any], tuple[Any, PyTree]]
+    rules: tuple[Rule, ...] = ()
+    ignored: Callable[[Any], Mapping[str, str]] = lambda config: {}
+    split: Rules = ()
+    sources: tuple[Source, ...] = (Source(),)
+    downloads: tuple[Download, ...] = ()
+    float32: tuple[str, ...] = ()
+
+
+def _same(trees: Any) -> Any:
+    return trees
+
+
+class Model(NamedTuple):
+    """A published model.
+
+    Attributes:
+        name: in its checkpoints.
+        parts: its networks.
+        join: ``(**tree by part) -> weights``, as the model's functions take them; a
+            dict by default. Of a single part "" the weights are its tree.
+        reduced: sizes of a small form for trying out, by part.
+        settle: puts numbers right that are no weights, among drawn ones: ``trees by
+            part -> trees by part``.
+        notice: what the user must know of its licence, or "".
+    """
+
+    name: str
+    parts: tuple[Part, ...]
+    join: Callable[..., PyTree] = dict
+    reduced: Configs = {}
+    settle: Callable[[dict[str, PyTree]], dict[str, PyTree]] = _same
+    notice: str = ""
+
+    @property
+    def downloads(self) -> tuple[Download, ...]:
+        """Return everything that is fetched for it."""
+        return tuple(each for part in self.parts for each in part.downloads)
+
+    @property
+    def split(self) -> Rules:
+        """Return the sharding rules of all its weights in one tree."""
+        return tuple(
+            (f"{part.name}/{pattern}" if part.name else pattern, dimension)
+            for part in self.parts
+            for pattern, dimension in part.split
+        )
+
+
+def read_configs(model: Model, weights: Weights, *, reduced: bool = False) -> Configs:
+    """Return the sizes of a model's networks, by part.
+
+    Args:
+        model: the model.
+        weights: a checkpoint, which states its sizes, or where to draw.
+        reduced: of drawn weights, those of the small form.
+
+    Raises:
+        CheckpointError: the checkpoint is missing or damaged, is half a conversion,
+            lacks a part, or is of another model.
+        ValueError: its sizes do not fit the networks.
+    """
+    published = {part.name: part.config for part in model.parts}
+    if weights.folder is None:
+        return {**published, **(model.reduced if reduced else {})}
+    if not model.parts:
+        return {}
+    if "" in published:
+        stated = {"": checkpoint.read_manifest(weights.folder)}
+        found = stated[""]["model"]
+        sizes = {"": stated[""].get("config") or {}}
+    else:
+        index = read_index(weights.folder, expect_parts=published)
+        found, sizes = index.get("model"), index.get("config") or {}
+    if found != model.name:
+        raise checkpoint.CheckpointError(
+            f"{weights.folder} is a checkpoint of {found!r}, not {model.name!r}"
+        )
+    return {
+        name: config_from(type(config), own) if (own := sizes.get(name)) else config
+        for name, config in published.items()
+    }
+
+
+def shapes(model: Model, configs: Configs, dtype: str | None = None) -> PyTree:
+    """Return the shapes of a model's weights, joined; nothing is read or drawn.
+
+    Args:
+        model: the model.
+        configs: sizes by part.
+        dtype: "float32" or "bfloat16"; None for that of the default device.
+    """
+    return _joined(model, _part_shapes(model, configs, check_dtype(dtype)))
+
+
+def read_parts(model: Model, weights: Weights, configs: Configs) -> PyTree:
+    """Return a model's weights, joined; on a mesh no device holds more than its part.
+
+    Args:
+        model: the model.
+        weights: where from.
+        configs: sizes by part, from `read_configs`.
+
+    Raises:
+        CheckpointError: a part is damaged, or of other sizes than stated.
+        ValueError: the dtype is unknown, or the mesh does not divide the weights.
+    """
+    like = _part_shapes(model, configs, check_dtype(weights.dtype))
+    places = {
+        part.name: None
+        if weights.mesh is None
+        else param_shardings(like[part.name], weights.mesh, part.split)
+        for part in model.parts
+    }
+    if weights.folder is None:
+        return _joined(model, model.settle(_drawn(like, weights.seed, places)))
+    trees = {
+        name: checkpoint.load(
+            weights.folder / name,
+            like=tree,
+            expect_model=f"{model.name}/{name}" if name else model.name,
+            sharding=places[name],
+        ).tree
+        for name, tree in like.items()
+    }
+    return _joined(model, trees)
+
+
+def _drawn(
+    like: dict[str, PyTree], seed: int, places: dict[str, PyTree | None]
+) -> dict[str, PyTree]:
+    """Draw all parts; of several, a weight's path begins with its part's name."""
+    drawn = {}
+    for name, tree in like.items():
+        named, where = (tree, places[name]) if not name else ({name: tree}, None)
+        if name and places[name] is not None:
+            where = {name: places[name]}
+        found = random_weights(named, seed, where)
+        drawn[name] = found[name] if name else found
+    return drawn
+
+
+def _part_shapes(model: Model, configs: Configs, dtype: str) -> dict[str, PyTree]:
+    return {
+        part.name: as_dtype(part.build(configs[part.name])[1], dtype, part.float32)
+        for part in model.parts
+    }
+
+
+def _joined(model: Model, trees: dict[str, PyTree]) -> PyTree:
+    if not trees:
+        return ()
+    return trees[""] if "" in trees else model.join(**trees)
