@@ -8,10 +8,10 @@ import av
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import info
 
 from avits_jax.catalogue import generators as known_models
 from avits_jax.catalogue import verifiers as known
+from avits_jax.catalogue.records import Info
 from avits_jax.cli import backend, main, program
 from avits_jax.report import load_results
 from avits_jax.weights.model import Model
@@ -196,9 +196,9 @@ def test_random_weights_and_licences_are_said(
     toy_backend, toy_flags, tmp_path, capsys, monkeypatch
 ):
     labelled = [
-        info("toy")._replace(random=True),
-        info("green")._replace(module=__name__),
-        info("red")._replace(folder=tmp_path / "none"),
+        Info("toy", "", "", None, random=True),
+        Info("green", "", "", None, module=__name__),
+        Info("red", "", "", tmp_path / "none"),
     ]
     monkeypatch.setattr(known_models, "infos", lambda *_: labelled[:1])
     monkeypatch.setattr(known, "infos", lambda: labelled[1:])
