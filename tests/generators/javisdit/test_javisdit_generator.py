@@ -136,8 +136,9 @@ def test_the_text_tower_runs_once_and_stays_out_of_the_search():
     assert not jax.tree.leaves(without.t5) and states.text.ndim == 2
     assert jax.tree.leaves(without.transformer) == jax.tree.leaves(params.transformer)
     found = denoise(without, _keys(3), prepare(without, states))
+    # Two programs: equal up to the rounding of float32.
     for one, other in zip(found, _three(), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-6)
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
     # Once more: states stay states, and there is nothing left to take out.
     again, same = precompute_text(made, without, states)
     jax.tree.map(np.testing.assert_array_equal, (again, same), (without, states))
