@@ -21,16 +21,11 @@ import jax.numpy as jnp  # noqa: E402
 from jax.interpreters import partial_eval  # noqa: E402
 
 from avits_jax.catalogue.verifiers import family_of  # noqa: E402
-from avits_jax.networks.imagebind.config import ImageBindConfig  # noqa: E402
 from avits_jax.parallel.flops import count_flops  # noqa: E402
 from avits_jax.types import Media, PyTree, Verifier  # noqa: E402
-from avits_jax.verifiers.clap.config import ClapConfig  # noqa: E402
-from avits_jax.verifiers.desync.config import SynchformerConfig  # noqa: E402
 from avits_jax.verifiers.stack import stack  # noqa: E402
 from avits_jax.verifiers.video_reward import tokens  # noqa: E402
-from avits_jax.verifiers.video_reward.config import VideoRewardConfig  # noqa: E402
 from avits_jax.verifiers.vqa_score import verifier as vqa_score  # noqa: E402
-from avits_jax.verifiers.vqa_score.config import VQAScoreConfig  # noqa: E402
 from avits_jax.weights.network import Weights, as_dtype  # noqa: E402
 
 LIMIT = 1.05
@@ -39,13 +34,6 @@ CLIP: Media = jax.eval_shape(
     lambda: Media(jnp.zeros((1, 102, 240, 426, 3)), jnp.zeros((1, 68_000)))
 )
 CAPTION = "A dog barks twice while waves crash on a rocky shore at sunset."
-CONFIGS = {
-    "imagebind": ImageBindConfig(),
-    "clap": ClapConfig(),
-    "desync": SynchformerConfig(),
-    "video_reward": VideoRewardConfig(),
-    "vqa_score": VQAScoreConfig(),
-}
 # Ids of the caption's prompt under the published tokenizers, with one of the video or
 # picture, and what their number is padded to. Dummy tokenizers cut texts otherwise.
 PROMPT_IDS = {
@@ -135,19 +123,18 @@ def cases() -> list[Case]:
 
 def full_size(case: Case, dtype: str) -> tuple[tuple[Verifier, ...], PyTree]:
     """The case's verifiers at full size, and the shapes of their weights."""
-    family = family_of(case.names[0]).module
-    home = f"avits_jax.verifiers.{family}"
-    config = CONFIGS[family]
+    home = f"avits_jax.verifiers.{family_of(case.names[0]).module}"
+    (part,) = importlib.import_module(f"{home}.parts").MODEL.parts
     made = importlib.import_module(f"{home}.verifier").make(
         list(case.names),
-        config,
+        part.config,
         Weights(None, dtype),
         fps=FPS,
         sample_rate=SAMPLE_RATE,
         mode=case.mode,
         candidate_batch=1,
     )
-    like = importlib.import_module(f"{home}.params").build(config)[1]
+    like = part.build(part.config)[1]
     return made, as_dtype(like, dtype)
 
 
