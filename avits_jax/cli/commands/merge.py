@@ -68,8 +68,9 @@ def _merged_state(made: dict[str, Any], packed: list[bytes]) -> Any:
 
 def _search_options(settings: dict[str, Any]) -> SearchOptions:
     """Return the flags that decide the aggregator, as the run had them."""
-    names = [field.name for field in dataclasses.fields(SearchOptions)]
-    values: dict[str, Any] = {name: settings.get(name) for name in names}
-    for name, value in values.items():
-        values[name] = tuple(value) if isinstance(value, list) else value
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(SearchOptions):
+        value = settings.get(field.name)
+        if value is not None:  # what a run did not state keeps its default
+            values[field.name] = tuple(value) if isinstance(value, list) else value
     return SearchOptions(**values)
