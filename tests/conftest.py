@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 
 # Before anything of the package is imported: annotations are checked in every call. Not
-# those of verifiers and of the layers and networks under them: parity runs pass NumPy
-# arrays where jax.Array is promised.
+# those of networks and verifiers, whose parity runs pass NumPy arrays where jax.Array is
+# promised, and not of the rooms around runs and the command line.
 _CHECKED = """
-    aggregation catalogue cli files generators media metrics mini_world parallel report
-    runs sampling search text weights
+    aggregation catalogue files generators media metrics mini_world report sampling
+    search text weights
     """.split()
 jaxtyping.install_import_hook(
     [f"avits_jax.{room}" for room in _CHECKED], "annotation_checker.checker"

@@ -32,6 +32,8 @@ def arw_merge(*states: ArwState, shared: ArwState | None = None) -> ArwState:
         TypeError: an argument is not a state of `arw`.
         ValueError: there is no state, or one has another structure or other shapes.
     """
+    # States that were kept on the host hold NumPy arrays.
+    states, shared = jax.tree.map(jnp.asarray, (states, shared))
     if not states:
         raise ValueError("arw_merge needs at least one state, got none")
     for n, state in enumerate(states):

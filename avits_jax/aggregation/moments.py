@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from avits_jax.aggregation.serialization import exportable
@@ -131,24 +132,27 @@ def remove_moments(whole: Moments, part: Moments) -> Moments:
     )
 
 
-def variance(moments: Moments) -> Float[Array, " V"]:
+def variance(moments: Moments) -> "Numbers":
     """Return the population variance (divided by the count), 0 where none is known."""
     return moments.m2 / jnp.maximum(moments.num_rewards, 1).astype(jnp.float32)
 
 
-def _between(
-    num_others: Int[Array, " V"], part: Moments, delta: Float[Array, " V"]
-) -> Float[Array, " V"]:
+# Moments that were kept on the host are NumPy arrays.
+Counts = Int[Array, " V"] | Int[np.ndarray, " V"]
+Numbers = Float[Array, " V"] | Float[np.ndarray, " V"]
+
+
+def _between(num_others: Counts, part: Moments, delta: Numbers) -> Numbers:
     """Return the squares that arise from two sets whose means differ by ``delta``."""
     share = _ratio(part.num_rewards, num_others + part.num_rewards)
     return delta * num_others.astype(jnp.float32) * share * delta
 
 
-def _bounded(m2: Float[Array, " V"]) -> Float[Array, " V"]:
+def _bounded(m2: Numbers) -> Numbers:
     """Keep sums of squares finite: rewards near the largest add up beyond float32."""
     return jnp.minimum(m2, jnp.finfo(jnp.float32).max)
 
 
-def _ratio(part: Int[Array, " V"], whole: Int[Array, " V"]) -> Float[Array, " V"]:
+def _ratio(part: Counts, whole: Counts) -> Numbers:
     """Divide counts, as float32; by 1 where the divisor is 0."""
     return part.astype(jnp.float32) / jnp.maximum(whole, 1).astype(jnp.float32)
