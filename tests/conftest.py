@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 # Before anything of the package is imported: annotations are checked in every call. Not
-# those of networks and verifiers, whose parity runs pass NumPy arrays where jax.Array is
-# promised, and not of the rooms around runs and the command line.
+# those of networks and verifiers, whose parity runs pass NumPy arrays for jax arrays,
+# and not of the rooms around runs and the command line.
 _CHECKED = """
     aggregation catalogue files generators media metrics mini_world report sampling
     search text weights
