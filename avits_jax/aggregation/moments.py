@@ -6,17 +6,21 @@ sample variances" (1979). They stand in for a history of rewards: same numbers, 
 """
 
 from collections.abc import Hashable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from avits_jax.aggregation.serialization import exportable
 
 # Of a mapped axis, or of several.
 AxisName = Hashable
+
+
+# Arrays [V]; those of moments that were kept on the host are NumPy's.
+Counts = Any
+Numbers = Any
 
 
 @exportable
@@ -132,14 +136,9 @@ def remove_moments(whole: Moments, part: Moments) -> Moments:
     )
 
 
-def variance(moments: Moments) -> "Numbers":
+def variance(moments: Moments) -> Numbers:
     """Return the population variance (divided by the count), 0 where none is known."""
     return moments.m2 / jnp.maximum(moments.num_rewards, 1).astype(jnp.float32)
-
-
-# Moments that were kept on the host are NumPy arrays.
-Counts = Int[Array, " V"] | Int[np.ndarray, " V"]
-Numbers = Float[Array, " V"] | Float[np.ndarray, " V"]
 
 
 def _between(num_others: Counts, part: Moments, delta: Numbers) -> Numbers:
