@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
+from avits_jax.aggregation.checks import count_outliers
 from avits_jax.sampling.chunks import over_candidates
 from avits_jax.search.checks import check_key, check_problem, check_state
 from avits_jax.search.contracts import with_checks
@@ -16,7 +17,6 @@ from avits_jax.search.rewards import stacked_rewards
 from avits_jax.search.select import (
     best_index,
     concatenate,
-    count_outliers,
     failed_candidates,
     pick_from,
 )

@@ -11,25 +11,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
+from avits_jax.aggregation.checks import LARGEST_REWARD
 from avits_jax.types import PyTree, Rewards, Scores
-
-
-def count_outliers(rewards: Rewards) -> Int[Array, " V"]:
-    """Count each verifier's finite rewards whose square overflows float32."""
-    return jnp.sum(_overflows(rewards), axis=0, dtype=jnp.int32)
 
 
 def failed_candidates(rewards: Rewards) -> Bool[Array, " N"]:
     """Return True for every candidate with a reward that is NaN, infinite or outlying.
 
-    An outlier is what `count_outliers` counts.
+    An outlier is what `avits_jax.aggregation.count_outliers` counts.
     """
-    return ~jnp.isfinite(rewards).all(axis=1) | _overflows(rewards).any(axis=1)
-
-
-def _overflows(rewards: Rewards) -> Bool[Array, "N V"]:
-    squares = jnp.square(rewards.astype(jnp.float32))
-    return jnp.isfinite(rewards) & ~jnp.isfinite(squares)
+    return ~(jnp.abs(rewards) <= LARGEST_REWARD).all(axis=1)
 
 
 def rankable(scores: Scores) -> Scores:

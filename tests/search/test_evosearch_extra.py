@@ -62,7 +62,7 @@ def test_what_cannot_stay_is_refused(toy_extra, again, sizes, named):
 def test_parents_are_judged_by_what_has_been_learned(toy_extra):
     """With rewards on scales of 1 and 1000, a fresh state would choose others."""
     picture, sound = toy_extra.params.verifiers
-    weights = picture, sound | {"scale": jnp.float32(1000)}
+    weights = picture, sound | {"scale": jnp.float32(-1000)}
     aggregator = arw([0.9, 0.1], "closed_form")
     search = partial(
         evosearch,

@@ -49,7 +49,7 @@ def test_kept_clips_are_those_of_the_candidates(small, build_toy, counter):
 
 @pytest.mark.parametrize("kind", OPTIONS.values())
 def test_moved_options_still_count(kind):
-    with pytest.warns(DeprecationWarning, match=f"{kind.__name__}.candidate_batch"):
+    with pytest.warns(DeprecationWarning, match=f"{kind.__name__}.(candi|keep_l)"):
         options = kind(candidate_batch=3, keep_latents=True)
     assert agree(options, kind, Memory()) == (options, Memory(3, False, True))
     assert agree(options, kind, Memory(3, True))[1] == Memory(3, True, True)

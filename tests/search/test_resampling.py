@@ -72,8 +72,9 @@ def test_dead_particles(resample):
 
 @pytest.mark.parametrize("resample", [systematic, multinomial])
 def test_a_pointer_of_zero_passes_over_who_has_no_weight(resample, monkeypatch):
-    monkeypatch.setattr(
-        jax.random, "uniform", lambda key, shape, dtype: jnp.zeros(shape)
-    )
+    def zero(key, shape, dtype):
+        return jnp.zeros(shape, dtype)
+
+    monkeypatch.setattr(jax.random, "uniform", zero)
     ancestors = resample(jax.random.key(0), jnp.asarray([-jnp.inf, 0.0, 0.0]))
     assert ancestors[0] == 1 and (ancestors > 0).all()
