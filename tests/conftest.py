@@ -17,16 +17,8 @@ import jaxtyping
 import numpy as np
 import pytest
 
-# Before anything of the package is imported: annotations are checked in every call. Not
-# those of networks and verifiers, whose parity runs pass NumPy arrays for jax arrays,
-# and not of the rooms around runs and the command line.
-_CHECKED = """
-    aggregation catalogue files generators media metrics mini_world report sampling
-    search text weights
-    """.split()
-jaxtyping.install_import_hook(
-    [f"avits_jax.{room}" for room in _CHECKED], "annotation_checker.checker"
-)
+# Before anything of the package is imported: annotations are checked in every call.
+jaxtyping.install_import_hook("avits_jax", "annotation_checker.checker")
 
 from avits_jax.sampling import flow_step, linear_sigmas, noise_like  # noqa: E402
 from avits_jax.types import (  # noqa: E402

@@ -2,7 +2,9 @@
 
 import difflib
 import math
+import operator
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -85,18 +87,21 @@ def check_num_verifiers(num_verifiers: int, weights: np.ndarray) -> None:
         )
 
 
-def check_count(name: str, value: int) -> int:
-    """Return ``value`` if it is an integer of at least 1.
+def check_count(name: str, value: Any, minimum: int = 1) -> int:
+    """Return ``value`` if it is an integer of at least ``minimum``.
 
     Raises:
-        TypeError: not an integer.
-        ValueError: below 1.
+        TypeError: it is not an integer.
+        ValueError: it is too small.
     """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name} must be an integer of at least 1, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
-    return int(value)
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(
+            f"{name} must be an integer of at least {minimum}, got {value!r}"
+        )
+    count = operator.index(value)
+    if count < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {count}")
+    return count
 
 
 def check_positive(name: str, value: float) -> float:

@@ -10,6 +10,7 @@ candidates of one prompt: of each, where rewards are ``[P, N, V]``, and of each 
 under `jax.vmap` or `jax.shard_map`.
 """
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -178,13 +179,20 @@ def _ranks(
 ) -> Float[Array, "N V"]:
     """Return mid-ranks among valid rows, divided by the highest rank."""
     # Pairwise counts rather than a sort: ties are exact and N may be sharded.
-    others = valid[None, :, None]
-    below = (rewards[None] < rewards[:, None]) & others
-    equal = (rewards[None] == rewards[:, None]) & others
+    others, counted = _whole(rewards)[None], _whole(valid)[None, :, None]
+    below = (others < rewards[:, None]) & counted
+    equal = (others == rewards[:, None]) & counted
     num_below = jnp.sum(below, axis=1, dtype=jnp.float32)
     num_equal = jnp.sum(equal, axis=1, dtype=jnp.float32)
     highest = jnp.sum(valid, dtype=jnp.float32) - 1.0
     return (num_below + 0.5 * (num_equal - 1.0)) / jnp.maximum(highest, 1.0)
+
+
+def _whole(x: Array) -> Array:
+    """Return an array that no axis of an explicit mesh splits: pairs need one side so."""
+    if not any(jax.typeof(x).sharding.spec):
+        return x
+    return jax.sharding.reshard(x, jax.sharding.PartitionSpec(*(None,) * x.ndim))
 
 
 def _stretch(

@@ -13,10 +13,10 @@ class Family(NamedTuple):
         name: on the command line, in code, and in checkpoints (``MODEL.name``).
         description: one line for listings.
         module: dotted path of the module that owes ``MODEL``, its networks as records
-            (`avits_jax.weights.model.Model`), and ``make(configs, files, *, ...) ->
-            Generator``: sizes by part, the checkpoint's folder or None, and the model's
-            own options as keyword arguments with defaults and a line each in the
-            docstring. It is imported when it is needed.
+            (`avits_jax.weights.model.Model`); ``Options``, a NamedTuple of what the
+            model leaves to choose, each with a default and a line in the docstring; and
+            ``make(configs, files, options) -> Generator``: sizes by part, the
+            checkpoint's folder or None, and the options. Imported when it is needed.
         licence: of the weights, in a few words.
         checkpoint: folder of its weights among the checkpoints.
         shipped: the weights come with the package.

@@ -9,7 +9,7 @@ A new generator is a folder here, and a row in the one table, FAMILIES, of
     sharding.py   which matrices may be split over a mesh
     parts.py      MODEL: the networks as records (`weights.model`), with reduced sizes
     generator.py  the pure functions of a `Generator`
-    load.py       MODEL again, and make(configs, files, *, options...) -> Generator
+    load.py       MODEL again, Options, and make(configs, files, options) -> Generator
 
 Loading, shapes, conversion, sharding, memory estimates, listings and the command line
 read the table and the records. The table is an argument everywhere (``families=``), so
@@ -17,9 +17,8 @@ that a generator from elsewhere comes in the same way.
 """
 
 import importlib
-import inspect
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jax.sharding import Mesh
@@ -43,9 +42,6 @@ __all__ = [
     "randomly_initialised",
     "shapes",
 ]
-
-# What every ``make`` is given beside the model's own options.
-_GIVEN = ("configs", "files", "reduced")
 
 
 class Option(NamedTuple):
@@ -79,14 +75,12 @@ def options(name: str, families: Sequence[Family] = FAMILIES) -> dict[str, Optio
     """
     from docstring_parser import parse
 
-    family = _family(resolve_model(name, True, families), families)
-    make = _module(family).make
-    described = {each.arg_name: each.description for each in parse(make.__doc__).params}
-    kinds = typing.get_type_hints(make)
+    own = _module(_family(resolve_model(name, True, families), families)).Options
+    described = {each.arg_name: each.description for each in parse(own.__doc__).params}
+    kinds = typing.get_type_hints(own)
     return {
-        key: Option(kinds[key], each.default, " ".join((described[key] or "").split()))
-        for key, each in inspect.signature(make).parameters.items()
-        if key not in _GIVEN
+        key: Option(kinds[key], default, " ".join((described[key] or "").split()))
+        for key, default in own._field_defaults.items()
     }
 
 
@@ -208,16 +202,14 @@ def _made(
 
     module = _module(family)
     given = {key: value for key, value in options.items() if value is not None}
-    _check_options(family, module.make, given)
+    _check_names(family, module.Options._fields, given)
     configs = read_configs(module.MODEL, weights, reduced=family.reduced)
-    if family.reduced:
-        given["reduced"] = True
-    generator = module.make(configs, weights.folder, **given)
+    form = {"reduced": True} if family.reduced else {}
+    generator = module.make(configs, weights.folder, module.Options(**given), **form)
     return generator, module.MODEL, configs
 
 
-def _check_options(family: Family, make: Any, given: Mapping[str, Any]) -> None:
-    own = [key for key in inspect.signature(make).parameters if key not in _GIVEN]
+def _check_names(family: Family, own: Sequence[str], given: Iterable[str]) -> None:
     for key in given:
         if key not in own:
             raise ValueError(

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from avits_jax.aggregation.checks import check_count
 from avits_jax.sampling.chunks import over_candidates
 from avits_jax.sampling.denoise import denoise
-from avits_jax.search.checks import check_batch, check_count
+from avits_jax.search.checks import check_batch
 from avits_jax.search.cost import (
     Cost,
     evaluation_cost,

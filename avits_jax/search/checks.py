@@ -1,34 +1,16 @@
 """Static facts that every search checks before anything is traced."""
 
 import itertools
-import operator
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from avits_jax.aggregation.checks import check_count
 from avits_jax.sampling.schedules import check_sigmas
 from avits_jax.search.contracts import like, structure
 from avits_jax.types import Aggregator, Cond, Generator, Params, PyTree, Verifier
-
-
-def check_count(name: str, value: Any, minimum: int = 1) -> int:
-    """Return `value` as an int of at least `minimum`.
-
-    Raises:
-        TypeError: it is not an integer.
-        ValueError: it is too small.
-    """
-    try:
-        count = operator.index(value)
-    except TypeError as error:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from error
-    if isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if count < minimum:
-        raise ValueError(f"{name} must be at least {minimum}, got {count}")
-    return count
 
 
 def check_batch(candidate_batch: int | None) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from avits_jax.search.checks import check_count
+from avits_jax.aggregation.checks import check_count
 from avits_jax.types import Generator
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from avits_jax.aggregation.checks import check_count
 from avits_jax.search.checks import (
     check_batch,
-    check_count,
     check_draft,
     check_generator,
 )

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from avits_jax.search.checks import check_count, check_schedule
+from avits_jax.aggregation.checks import check_count
+from avits_jax.search.checks import check_schedule
 from avits_jax.search.cost import Cost, rollout_nfe
 from avits_jax.search.evaluate import Finished, Problem, finish, judge, pose
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key

@@ -7,9 +7,10 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from avits_jax.aggregation.checks import check_count
 from avits_jax.sampling.denoise import step_keys
 from avits_jax.sampling.steps import noise_like, sde_step
-from avits_jax.search.checks import check_count, check_fraction, check_schedule
+from avits_jax.search.checks import check_fraction, check_schedule
 from avits_jax.search.cost import Cost, rollout_nfe
 from avits_jax.search.evaluate import Problem, glance, pose
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key

@@ -7,9 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from avits_jax.aggregation.checks import check_count
 from avits_jax.sampling.mapped import vary_alike
 from avits_jax.sampling.steps import linear_combination, noise_like
-from avits_jax.search.checks import check_count, check_fraction
+from avits_jax.search.checks import check_fraction
 from avits_jax.search.cost import Cost, rollout_nfe
 from avits_jax.search.evaluate import finish, judge, pose
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key

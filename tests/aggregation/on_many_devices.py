@@ -55,6 +55,16 @@ def test_prompts_on_an_explicit_mesh(aggregator, alone):
     assert_same(found, alone)
 
 
+def test_candidates_on_an_explicit_mesh(aggregator):
+    rewards, state = random_rewards(1, 8).at[5, 0].set(jnp.nan), aggregator.init(3)
+    wanted = jax.jit(aggregator.update)(rewards, state)
+    mesh = mesh_of(AxisType.Explicit)
+    with jax.set_mesh(mesh):
+        split = jax.device_put(rewards, NamedSharding(mesh, P("candidate")))
+        found = jax.jit(aggregator.update)(split, state)
+    assert_same(found, wanted)
+
+
 def test_prompts_and_candidates_in_shard_map(aggregator, alone):
     def update(rewards, state):
         scores, state = jax.vmap(aggregator.update, (0, None))(rewards, state)

@@ -1,6 +1,7 @@
 """A generator with two networks, as its author writes it; nothing else is touched."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -46,16 +47,21 @@ def _part(name, size):
 MODEL = Model("toy", (_part("painter", 48), _part("singer", 32)))
 
 
-def make(configs, files, *, num_steps: int = 4, loudness: float = 0.5):
-    """Make the toy.
+class Options(NamedTuple):
+    """What the toy leaves to choose.
 
-    Args:
-        configs: sizes by part.
-        files: not needed.
+    Attributes:
         num_steps: denoising steps.
         loudness: of its sound, in [0, 1].
     """
-    sigmas = linear_sigmas(num_steps)
+
+    num_steps: int = 4
+    loudness: float = 0.5
+
+
+def make(configs, files, options):
+    """Make the toy."""
+    sigmas = linear_sigmas(options.num_steps)
     width = configs["painter"].width
 
     def init(params, keys, cond):
@@ -75,7 +81,7 @@ def make(configs, files, *, num_steps: int = 4, loudness: float = 0.5):
             for name in ("painter", "singer")
         )
         video = jax.nn.sigmoid(video).reshape(-1, 4, 2, 2, 3)
-        return Media(video, loudness * jnp.tanh(audio))
+        return Media(video, options.loudness * jnp.tanh(audio))
 
     encode = lambda prompt: jnp.float32(len(prompt) % 7 / 7)  # noqa: E731
     return Generator(init, step, decode, predict, sigmas, fps=2.0, encode=encode)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from avits_jax.generators.javisdit.config import Networks
 from avits_jax.generators.javisdit.encode import PromptEncoder
@@ -31,36 +32,17 @@ from avits_jax.weights.model import Configs
 
 RESOLUTION, ASPECT_RATIO, DURATION = "240p", "9:16", "4s"
 """Size of a clip where none is asked for, and the one that the weights are made for."""
-NUM_STEPS, GUIDANCE_SCALE = 30, 7.0
+NUM_STEPS = 30
 
-__all__ = ["MODEL", "make"]
+__all__ = ["MODEL", "Options", "make"]
 
 
-def make(
-    configs: Configs,
-    files: Path | None,
-    *,
-    reduced: bool = False,
-    num_steps: int | None = None,
-    guidance_scale: float | None = None,
-    resolution: str | None = None,
-    aspect_ratio: str | None = None,
-    duration: str | int | None = None,
-    prior_scope: PriorScope = "candidate",
-    mask_update: MaskUpdate = "mended",
-    precision: Precision = "float32",
-    decode_batch: int = 1,
-    decode_frames: int | None = None,
-    decode_chunks: int | None = None,
-) -> Generator:
-    """Make JavisDiT, or its reduced form, for one size of clip.
+class Options(NamedTuple):
+    """What JavisDiT leaves to choose.
 
-    Args:
-        configs: sizes of its networks, by part.
-        files: the checkpoint, which holds T5's tokenizer; None for a dummy one.
-        reduced: clips of 2 s at 8 fps and 48 x 64 pixels, unless sizes are asked for.
+    Attributes:
         num_steps: denoising steps; None for 30, of the reduced form 4.
-        guidance_scale: of classifier-free guidance; None for 7.
+        guidance_scale: of classifier-free guidance.
         resolution: "240p" and others; None for 240p.
         aspect_ratio: height to width, "9:16" and others; None for 9:16.
         duration: "2s", "4s" and so on, or a number of frames; None for 4s.
@@ -71,6 +53,31 @@ def make(
         decode_frames: most frames that the image decoder works on at once; None for 4.
         decode_chunks: most chunks of 17 frames that the decoder over time works on at
             once; None for 1.
+    """
+
+    num_steps: int | None = None
+    guidance_scale: float = 7.0
+    resolution: str | None = None
+    aspect_ratio: str | None = None
+    duration: str | int | None = None
+    prior_scope: PriorScope = "candidate"
+    mask_update: MaskUpdate = "mended"
+    precision: Precision = "float32"
+    decode_batch: int = 1
+    decode_frames: int | None = None
+    decode_chunks: int | None = None
+
+
+def make(
+    configs: Configs, files: Path | None, options: Options, *, reduced: bool = False
+) -> Generator:
+    """Make JavisDiT, or its reduced form, for one size of clip.
+
+    Args:
+        configs: sizes of its networks, by part.
+        files: the checkpoint, which holds T5's tokenizer; None for a dummy one.
+        options: its own.
+        reduced: clips of 2 s at 8 fps and 48 x 64 pixels, unless sizes are asked for.
 
     Raises:
         ValueError: the networks do not fit each other, a size is not on offer (what is
@@ -78,41 +85,34 @@ def make(
             missing.
 
     Example:
-        >>> generator = make(MODEL.reduced, None, reduced=True)
+        >>> generator = make(MODEL.reduced, None, Options(num_steps=2), reduced=True)
     """
     config = Networks(**configs)
     check_sizes(config)
-    config = _chunked(config, decode_frames, decode_chunks)
+    config = _chunked(config, options)
     fps = TINY_FPS if reduced else FPS
-    clip = _clip(config, fps, reduced, resolution, aspect_ratio, duration)
     steps = TINY_STEPS if reduced else NUM_STEPS
     return javisdit(
         config,
-        clip,
-        num_steps=steps if num_steps is None else num_steps,
-        guidance_scale=GUIDANCE_SCALE if guidance_scale is None else guidance_scale,
-        prior_scope=prior_scope,
-        mask_update=mask_update,
-        precision=precision,
+        _clip(config, options, fps, reduced),
+        num_steps=steps if options.num_steps is None else options.num_steps,
+        guidance_scale=options.guidance_scale,
+        prior_scope=options.prior_scope,
+        mask_update=options.mask_update,
+        precision=options.precision,
         fps=fps,
-        decode_batch=decode_batch,
+        decode_batch=options.decode_batch,
         encode=_encoder(files, config),
     )
 
 
-def _clip(
-    config: Networks,
-    fps: float,
-    reduced: bool,
-    resolution: str | None,
-    aspect_ratio: str | None,
-    duration: str | int | None,
-) -> ClipSizes:
+def _clip(config: Networks, options: Options, fps: float, reduced: bool) -> ClipSizes:
+    resolution, aspect_ratio = options.resolution, options.aspect_ratio
     size, frames = TINY_SIZE, TINY_FRAMES
     if not reduced or resolution or aspect_ratio:
         size = image_size(resolution or RESOLUTION, aspect_ratio or ASPECT_RATIO)
-    if not reduced or duration is not None:
-        frames = frame_count(DURATION if duration is None else duration)
+    if not reduced or options.duration is not None:
+        frames = frame_count(DURATION if options.duration is None else options.duration)
     return clip_sizes(
         *size,
         frames,
@@ -123,20 +123,18 @@ def _clip(
     )
 
 
-def _chunked(config: Networks, frames: int | None, chunks: int | None) -> Networks:
+def _chunked(config: Networks, options: Options) -> Networks:
     """Return the sizes with what is decoded at once."""
-    vae = config.video_vae
-    asked = {"decode_frames": frames, "decode_chunks": chunks}
-    for name, value in asked.items():
-        if value is not None and value < 1:
+    asked = {"frames_at_once": "decode_frames", "chunks_at_once": "decode_chunks"}
+    given = {}
+    for field, name in asked.items():
+        value = getattr(options, name)
+        if value is None:
+            continue
+        if value < 1:
             raise ValueError(f"{name} is {value}; expected at least 1")
-    return config._replace(
-        video_vae=replace(
-            vae,
-            frames_at_once=vae.frames_at_once if frames is None else frames,
-            chunks_at_once=vae.chunks_at_once if chunks is None else chunks,
-        ),
-    )
+        given[field] = value
+    return config._replace(video_vae=replace(config.video_vae, **given))
 
 
 def _encoder(files: Path | None, config: Networks) -> PromptEncoder:

@@ -12,7 +12,7 @@ from tiny_javisdit import CONFIG
 
 import avits_jax as avits
 from avits_jax.generators.javisdit.config import Networks
-from avits_jax.generators.javisdit.load import make
+from avits_jax.generators.javisdit.load import Options, make
 from avits_jax.generators.javisdit.networks import check_sizes
 from avits_jax.generators.javisdit.parts import MODEL
 from avits_jax.weights import checkpoint
@@ -63,7 +63,7 @@ def test_missing_exchanged_and_foreign_parts_are_named(tmp_path):
 
 def test_tokenizer_files_are_asked_for(tmp_path):
     with pytest.raises(ValueError, match=r"spiece\.model"):
-        make(CONFIG._asdict(), write_parts(tmp_path, CONFIG).folder, num_steps=1)
+        make(CONFIG._asdict(), write_parts(tmp_path, CONFIG).folder, Options())
 
 
 @pytest.mark.parametrize(
