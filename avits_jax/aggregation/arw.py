@@ -38,8 +38,8 @@ from avits_jax.aggregation.serialization import exportable
 from avits_jax.types import Aggregator, PyTree
 
 _EPS = 1e-6
-# exp(s) and exp(-s) are float32 numbers: those of rewards in range always are.
-_LARGEST_LOG_VAR = 89.0
+# How far a fit may leave the minimum: a factor of 7.4 in a verifier's deviation.
+_FARTHEST = 4.0
 
 
 @exportable
@@ -84,18 +84,18 @@ def arw(
 
     Unlike upstream: the history is a count, a mean and a sum of squares, with the same
     numbers; a candidate with a NaN or infinite reward, or one beyond `LARGEST_REWARD`,
-    is left out and scored -inf; a call in which all are changes nothing, and one whose
-    fit float32 cannot hold changes nothing but the moments. As upstream, nothing is
-    fitted before two rewards are known. The state is float32 whatever the rewards are.
+    is left out and scored -inf; a call in which all are changes nothing. Where a fit
+    diverges (a step of "sgd" grows with the variance), that is ends farther from the
+    minimum than it began and farther than 4, the verifier takes the minimum itself, and
+    the optimiser its state of before. As upstream, nothing is fitted before two rewards
+    are known. The state is float32 whatever the rewards are.
 
     Args:
         weights: ``[V]``, finite, non-negative, not all zero.
         optimizer: "adam", "adamw", "rmsprop", "sgd" (momentum 0.9), "adagrad" or
             "lbfgs" (at most 5 iterations a step, strong Wolfe), with PyTorch's
             defaults; "closed_form", the minimum ``s = log(var + 1e-6)`` itself; or any
-            optax transformation, updated once a step on gradients within 1e15. The
-            steps of "sgd" grow with the variance: rewards that spread over more than 10
-            or so need a smaller learning rate, or nothing is learned.
+            optax transformation, updated once a step on gradients within 1e15.
         learning_rate: above 0; unused by "closed_form" and by a transformation.
         num_steps: optimiser steps per update, at least 1; unused by "closed_form".
         center: "pooled" measures deviations from the mean of all rewards (the
@@ -149,13 +149,10 @@ def arw(
         measure = batch_moments if center == "pooled" else centered_moments
         batch = moments_over_axis(measure(rewards, valid), axis_name)
         moments = merge_moments(state.moments, batch)
-        fitted = _fit(fitter, steps, state, moments)
+        fitted = _held(_fit(fitter, steps, state, moments), state, moments)
         known = (batch.num_rewards > 0) & (moments.num_rewards > 1)
-        learned = known.all() & _usable(fitted, state)
         log_vars, opt_state = select(
-            learned,
-            (fitted.log_vars, fitted.opt_state),
-            (state.log_vars, state.opt_state),
+            known.all(), fitted, (state.log_vars, state.opt_state)
         )
         return ArwState(log_vars, moments, opt_state)
 
@@ -230,16 +227,22 @@ def _check_prior(
     return level, spread
 
 
-def _usable(fitted: ArwState, before: ArwState) -> Bool[Array, ""]:
-    """Tell whether a fit can be scored with, and learned from again."""
+def _held(
+    fitted: ArwState, before: ArwState, moments: Moments
+) -> tuple[Float[Array, " V"], PyTree]:
+    """Return log variances and the optimiser's state, without what diverged."""
+    best = best_log_vars(moments)
+    distance = jnp.abs(before.log_vars - best)
     # NaN compares as False.
-    usable = (jnp.abs(fitted.log_vars) < _LARGEST_LOG_VAR).all()
+    near = jnp.abs(fitted.log_vars - best) <= jnp.maximum(distance, _FARTHEST)
+    usable = near.all()
     leaves = (jax.tree.leaves(state.opt_state) for state in (fitted, before))
     for new, old in zip(*leaves, strict=True):
         if jnp.issubdtype(new.dtype, jnp.inexact):
             # Some optimisers begin with an infinite best loss.
             usable &= (jnp.isfinite(new) | ~jnp.isfinite(old)).all()
-    return usable
+    opt_state = select(usable, fitted.opt_state, before.opt_state)
+    return jnp.where(near, fitted.log_vars, best), opt_state
 
 
 def select(condition: Bool[Array, ""], a: PyTree, b: PyTree) -> PyTree:

@@ -189,7 +189,7 @@ def _ranks(
 
 
 def _whole(x: Array) -> Array:
-    """Return an array that no axis of an explicit mesh splits: pairs need one side so."""
+    """Return an array that no axis of an explicit mesh splits, for pairs."""
     if not any(jax.typeof(x).sharding.spec):
         return x
     return jax.sharding.reshard(x, jax.sharding.PartitionSpec(*(None,) * x.ndim))

@@ -48,7 +48,7 @@ def test_lbfgs_finds_the_minimum_at_any_scale(scale):
 
 
 def test_an_optax_transformation_is_updated_once_a_step():
-    rewards = random_rewards(2, 6)
+    rewards = random_rewards(2, 6) / 4
     state = run(arw(WEIGHTS, optax.sgd(0.25), num_steps=1), [rewards])
     target = np.var(rewards, axis=0) + 1e-6
     np.testing.assert_allclose(state.log_vars, -0.25 * (0.5 - 0.5 * target), rtol=1e-4)
