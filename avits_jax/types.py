@@ -196,8 +196,9 @@ class SearchOutput(NamedTuple):
     Attributes:
         best: the chosen clip, without candidate axis: video ``[F, H, W, 3]``, audio
             ``[S]`` or ``[C, S]``. All zeros when every candidate failed.
-        best_index: int32 index of the chosen candidate in ``scores``; -1 when every
-            candidate failed.
+        best_index: int32 index of the chosen candidate in ``scores``, the one with the
+            highest, where what a verifier adds is measured from the most it adds to any
+            so that no offset decides by rounding; -1 when every candidate failed.
         scores: ``[N]`` float32 aggregated scores, -inf for failed candidates.
         rewards: ``[N, V]`` float32 raw rewards as the verifiers gave them.
         failed: ``[N]`` True where a reward was NaN, infinite or an outlier; those of

@@ -63,6 +63,30 @@ def contributions(
     return score.contributions(rewards, state)
 
 
+def preferences(
+    aggregator: Aggregator, rewards: Float[Array, "N V"], state: PyTree
+) -> Float[Array, " N"]:
+    """Return numbers to choose candidates by: scores, but for a constant.
+
+    What each verifier adds is measured from the most that it adds to any, so that
+    rewards far from zero do not drown the others in the rounding of the sum.
+
+    Args:
+        aggregator: any; the score itself is returned if that is not a sum over
+            verifiers.
+        rewards: ``[N, V]`` raw rewards.
+        state: the aggregator's state.
+
+    Returns:
+        ``[N]`` float32, -inf for failed candidates.
+    """
+    if not isinstance(aggregator.score, SeparableScore):
+        return aggregator.score(rewards, state)
+    terms = contributions(aggregator, rewards, state)
+    most = jnp.max(terms, axis=0, keepdims=True)
+    return jnp.sum(terms - jnp.where(jnp.isfinite(most), most, 0.0), axis=1)
+
+
 def separable(
     weights: np.ndarray,
     *,

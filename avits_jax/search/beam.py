@@ -11,7 +11,7 @@ from avits_jax.aggregation.checks import check_count
 from avits_jax.sampling.steps import noise_like, sde_step
 from avits_jax.search.checks import check_fraction, check_schedule
 from avits_jax.search.cost import Cost, rollout_nfe
-from avits_jax.search.evaluate import Problem, glance, pose
+from avits_jax.search.evaluate import Problem, glance, learned, pose
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key
 from avits_jax.search.memory import Memory, MovedFields, agree
 from avits_jax.search.operators import elites
@@ -142,7 +142,7 @@ def _prune(
     options: BeamOptions,
 ) -> tuple[Candidates, PyTree]:
     clean = look_ahead(problem, children, step, options.lookahead)
-    scores, guide = aggregator.update(glance(problem, clean), guide)
+    scores, guide = learned(aggregator, glance(problem, clean), guide)
     return take(children, elites(scores, num_beams)), guide
 
 

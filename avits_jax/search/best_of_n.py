@@ -101,7 +101,7 @@ def best_of_n(
 
     finished = over_candidates(sample, keys, candidate_batch)
     scores, state = aggregator.update(finished.rewards, state)
-    return finish(problem, [finished], scores, state, cost)
+    return finish(problem, aggregator, [finished], scores, state, cost)
 
 
 def _sample(problem: Problem, keys: tuple[Keys, Keys], hold_media: bool) -> Finished:

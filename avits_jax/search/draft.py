@@ -13,7 +13,7 @@ from avits_jax.search.checks import (
 )
 from avits_jax.search.contracts import with_checks
 from avits_jax.search.cost import Cost, rollout_nfe
-from avits_jax.search.evaluate import Problem, glance, pose, prepared
+from avits_jax.search.evaluate import Problem, glance, learned, pose, prepared
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key
 from avits_jax.search.memory import Memory
 from avits_jax.search.operators import elites
@@ -103,7 +103,8 @@ def draft_best_of_n(
         unprepared = problem.cond._replace(generator=cond[0])
         drafts = prepared(drafts._replace(cond=unprepared))
     # Rewards of drafts are learned in a copy of the state, which is then dropped.
-    scores, _ = aggregator.update(glance(drafts, _made(drafts, keys)), state)
+    rewards = glance(drafts, _made(drafts, keys))
+    scores, _ = learned(aggregator, rewards, state)
     kept = jnp.sort(elites(scores, num_kept))
     finals = _made(problem, take(keys, kept))
     return final_output(problem, aggregator, finals, state, cost)

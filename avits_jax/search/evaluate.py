@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from avits_jax.aggregation.checks import count_outliers
+from avits_jax.aggregation.separable import preferences
 from avits_jax.sampling.chunks import over_candidates
 from avits_jax.search.checks import check_key, check_problem, check_state
 from avits_jax.search.contracts import with_checks
@@ -172,8 +173,17 @@ def seen(problem: Problem, media: Media, *, hold: bool) -> Finished:
     return Finished(rewards, watched, None, media if hold else None)
 
 
+def learned(
+    aggregator: Aggregator, rewards: Rewards, state: PyTree
+) -> tuple[Scores, PyTree]:
+    """Learn from rewards on the way; return what to choose by, and the state."""
+    _, state = aggregator.update(rewards, state)
+    return preferences(aggregator, rewards, state), state
+
+
 def finish(
     problem: Problem,
+    aggregator: Aggregator,
     populations: Sequence[Finished],
     scores: Scores,
     state: PyTree,
@@ -183,6 +193,7 @@ def finish(
 
     Args:
         problem: the search.
+        aggregator: what scored them.
         populations: the output's candidates, N in all; with clips if these are wanted.
         scores: ``[N]``.
         state: the aggregator's state after the search.
@@ -194,7 +205,8 @@ def finish(
     together = _together(problem, populations)
     failed = failed_candidates(together.rewards)
     scores = jnp.where(failed | jnp.isnan(scores), -jnp.inf, scores)
-    index = best_index(scores)
+    preferred = preferences(aggregator, together.rewards, state)
+    index = best_index(jnp.where(scores > -jnp.inf, preferred, -jnp.inf))
     rewards = _in_order(problem, together)
     return SearchOutput(
         best=_clip(problem, populations, index),

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from avits_jax.aggregation.checks import check_count
+from avits_jax.aggregation.separable import preferences
 from avits_jax.search.checks import check_schedule
 from avits_jax.search.cost import Cost, rollout_nfe
 from avits_jax.search.evaluate import Finished, Problem, finish, judge, pose
@@ -149,7 +150,7 @@ def evosearch(
     blocks = [_run(problem, _step_keys(key, 0, sizes[0]), start, 0, captures)]
     _, state = aggregator.update(blocks[0].end.rewards, state)
     for generation, (step, size) in enumerate(zip(schedule, sizes[1:], strict=True)):
-        scores = aggregator.score(_rewards(blocks), state)
+        scores = preferences(aggregator, _rewards(blocks), state)
         kept = elites(scores, options.num_elites)
         children = _breed(key, generation, problem, options, blocks, scores, step, size)
         captures = _captures(schedule[generation + 1 :])
@@ -171,7 +172,8 @@ def evosearch(
         _, state = aggregator.update(_rewards(newest), state)
         blocks = [_only(block, captures) for block in blocks] + newest
     scores = aggregator.score(_rewards(blocks), state)
-    return finish(problem, [block.end for block in blocks], scores, state, cost)
+    ends = [block.end for block in blocks]
+    return finish(problem, aggregator, ends, scores, state, cost)
 
 
 def _breed(

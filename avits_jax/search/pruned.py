@@ -10,7 +10,7 @@ from avits_jax.aggregation.checks import check_count
 from avits_jax.sampling.steps import flow_step
 from avits_jax.search.checks import check_schedule
 from avits_jax.search.cost import Cost, rollout_nfe
-from avits_jax.search.evaluate import glance, pose
+from avits_jax.search.evaluate import glance, learned, pose
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key
 from avits_jax.search.memory import Memory, MovedFields, agree
 from avits_jax.search.operators import elites
@@ -108,7 +108,7 @@ def pruned_best_of_n(
     for step, num_kept in rungs:
         population, _ = advance(problem, keys, population, reached, step)
         clean = predict_clean(problem, population, step)
-        scores, guide = aggregator.update(glance(problem, clean), guide)
+        scores, guide = learned(aggregator, glance(problem, clean), guide)
         kept = jnp.sort(elites(scores, num_kept))
         keys, population, clean = take((keys, population, clean), kept)
         latents = flow_step(

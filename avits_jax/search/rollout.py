@@ -133,7 +133,7 @@ def final_output(
     """Score finished candidates, learn from them once, and choose the best."""
     finished = judge(problem, candidates)
     scores, state = aggregator.update(finished.rewards, state)
-    return finish(problem, [finished], scores, state, cost)
+    return finish(problem, aggregator, [finished], scores, state, cost)
 
 
 def scored_cost(

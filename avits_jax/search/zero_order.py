@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from avits_jax.aggregation.checks import check_count
+from avits_jax.aggregation.separable import preferences
 from avits_jax.sampling.mapped import vary_alike
 from avits_jax.sampling.steps import linear_combination, noise_like
 from avits_jax.search.checks import check_fraction
@@ -115,7 +116,8 @@ def zero_order(
         pool = concatenate([pivot, population])
         rewards = finished.rewards.astype(nobody.dtype)
         pool_rewards = concatenate([pivot_rewards, rewards])
-        best = jnp.argmax(rankable(aggregator.score(pool_rewards, state)))[None]
+        scores = preferences(aggregator, pool_rewards, state)
+        best = jnp.argmax(rankable(scores))[None]
         pivot, pivot_rewards = take((pool, pool_rewards), best)
         noise_keys = candidate_keys(
             stream_key(key, Stream.MUTATION, iteration), num_candidates
@@ -133,7 +135,7 @@ def zero_order(
     (_, _, _, state), history = jax.lax.scan(iterate, carry, iterations)
     finished = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), history)
     scores = aggregator.score(finished.rewards, state)
-    return finish(problem, [finished], scores, state, cost)
+    return finish(problem, aggregator, [finished], scores, state, cost)
 
 
 def _neighbours(

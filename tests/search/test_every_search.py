@@ -4,7 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from search_cases import CASES
 
+from avits_jax.aggregation import weighted
 from avits_jax.search import best_of_n, evosearch, zero_order
 from avits_jax.search.select import concatenate, pick, pick_from, take_from
 from avits_jax.types import Aggregator, Params
@@ -215,3 +217,23 @@ def test_problems_that_do_not_fit_are_refused(cases, toy, change, error, message
         cases["best_of_n"].bind(broken)(
             broken.params, jax.random.key(0), broken.cond, None
         )
+
+
+@pytest.mark.parametrize("name", ["best_of_n", "zero_order"])
+def test_an_offset_of_one_verifier_does_not_decide(name, toy):
+    """The winner is that of exact sums, where scores in float32 tie or stray."""
+    picture, sound = toy.verifiers
+
+    def far(params, media, cond):
+        return 2.0**20 + jnp.round(picture.score(params, media, cond))
+
+    toy = toy._replace(verifiers=(picture._replace(score=far), sound))
+    search = jax.jit(CASES[name].but(num_candidates=16).bind(toy, weighted([1.0, 1.0])))
+    strayed = 0
+    for seed in range(4):
+        output = search(toy.params, jax.random.key(seed), toy.cond, None)
+        exact = np.asarray(output.rewards, np.float64).sum(axis=1)
+        exact = np.where(output.failed, -np.inf, exact)
+        assert output.best_index == exact.argmax()
+        strayed += int(output.scores.argmax()) != exact.argmax()
+    assert strayed
