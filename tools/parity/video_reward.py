@@ -100,7 +100,7 @@ def run_encoder(model: VideoReward, clips) -> tuple[dict[str, Any], jax.Array]:
 def run_model(model: VideoReward, arrays: dict[str, Any]) -> dict[str, Any]:
     """Every stage."""
     stages, video = run_encoder(model, split_clips(arrays))
-    ids = arrays["input_ids"]
+    ids = jnp.asarray(arrays["input_ids"])
     hidden = model.hidden(ids, video)
     raw = model.read(hidden, ids)
     return {

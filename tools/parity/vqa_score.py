@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -40,7 +41,7 @@ def config_of(constructor: dict[str, Any]) -> VQAScoreConfig:
 
 def run_model(model: VQAScore, arrays: dict[str, Any]) -> dict[str, Any]:
     """Every stored stage."""
-    ids, answer = arrays["input_ids"], arrays["labels"]
+    ids, answer = (jnp.asarray(arrays[name]) for name in ("input_ids", "labels"))
     images = arrays["images"].transpose(0, 2, 3, 1)
     features = model.embed_images(images)
     logits = model(images, ids, answer)

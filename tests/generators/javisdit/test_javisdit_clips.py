@@ -34,8 +34,9 @@ def test_candidates_decoded_one_by_one_are_those_decoded_together():
     assert found.video.shape == (2, 5, 16, 24, 3)
     assert found.audio.shape == (2, clip.num_samples)
     assert found.video.min() >= 0 and found.video.max() <= 1
-    for one, other in zip(found, expected, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-4)
+    np.testing.assert_allclose(found.video, expected.video, atol=1e-4)
+    # A vocoder with random weights multiplies rounding.
+    np.testing.assert_allclose(found.audio, expected.audio, atol=2e-3)
 
 
 def test_a_real_clip_becomes_its_latents():
