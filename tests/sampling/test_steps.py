@@ -1,5 +1,6 @@
 """Moves on the noise path: algebra, marginals, dtypes, independence of candidates."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -168,3 +169,14 @@ def test_levels_per_leaf_are_levels_leaf_by_leaf():
                 latents[name], clean[name], noise[name], now[name], after[name]
             )
             np.testing.assert_array_equal(together[name], alone)
+
+
+class InEveryForm(chex.TestCase):
+    """Steps compiled or not, and of what lies on a device."""
+
+    @chex.variants(with_jit=True, without_jit=True, with_device=True)
+    def test_a_step_follows_its_formula(self):
+        clean, noise = _tree(0), _tree(1)
+        latents = _on_path(clean, noise, 0.8)
+        stepped = self.variant(flow_step)(latents, clean, 0.8, 0.3)
+        chex.assert_trees_all_close(stepped, _on_path(clean, noise, 0.3), atol=1e-6)
