@@ -39,6 +39,9 @@ def attend(
         )
 
     def fused(query, key, value, mask):
+        if mask is not None:  # cuDNN broadcasts over batch and heads alone
+            sizes = query.shape[1], key.shape[1]
+            mask = jnp.broadcast_to(mask, (*mask.shape[:2], *sizes))
         return jax.nn.dot_product_attention(
             query, key, value, mask=mask, implementation="cudnn"
         )

@@ -41,3 +41,19 @@ def test_a_mask_hides_keys():
     masked = attention.attend(query, key, value, seen[None, None, None])
     short = attention.attend(query, key[:, :3], value[:, :3])
     np.testing.assert_allclose(masked, short, rtol=1e-5, atol=1e-6)
+
+
+def test_cudnn_takes_masks_that_leave_queries_alone(monkeypatch):
+    """Traced as where there is a GPU: jax checks what it hands to cuDNN."""
+    kernels = "jax._src.cudnn.fused_attention_stablehlo"
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(f"{kernels}.check_cudnn_version", lambda: 91_000)
+    monkeypatch.setattr(f"{kernels}.check_compute_capability", lambda wanted: True)
+    monkeypatch.setattr(
+        f"{kernels}.is_cuda_compute_capability_equal", lambda wanted: False
+    )
+    query, key, value = _arrays(jnp.bfloat16)
+    seen = jnp.asarray([[True] * 4 + [False], [True] * 5])[:, None, None]
+    program = jax.make_jaxpr(attention.attend)(query, key, value, seen)
+    assert "dot_product_attention" in str(program)
+    assert program.out_avals[0].shape == query.shape
