@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from avits_jax.aggregation import arw, weighted
+from avits_jax.sampling import noise_like
 from avits_jax.search import EvoOptions, evosearch
 
 KEY = jax.random.key(4)
@@ -89,3 +90,29 @@ def test_parents_are_judged_by_what_has_been_learned(toy_extra):
     np.testing.assert_array_equal(prior[10:], prior[chosen[0]])
     final = aggregator.score(output.rewards, output.aggregator_state)
     np.testing.assert_allclose(output.scores, final, rtol=1e-5)
+
+
+def test_children_draw_the_same_noise_whether_elites_are_kept_or_made_again(toy):
+    """What a step draws goes by a candidate's place, and elites have the first ones."""
+
+    def step(params, keys, candidates, i, cond):
+        moved = toy.generator.step(params, keys, candidates, i, cond)
+        noise = noise_like(keys, moved.latents)
+        latents = jax.tree.map(lambda x, e: x + 0.1 * e, moved.latents, noise)
+        return moved._replace(latents=latents)
+
+    found = []
+    for again in (False, True):
+        search = partial(
+            evosearch,
+            generator=toy.generator._replace(step=step),
+            verifiers=toy.verifiers,
+            aggregator=weighted([1.0, 1.0]),
+            schedule=(1,),
+            population_sizes=(5, 5),
+            options=EvoOptions(num_elites=2, redenoise_elites=again),
+        )
+        found.append(jax.jit(search)(toy.params, KEY, toy.cond, None).rewards)
+    kept, made_again = found
+    np.testing.assert_allclose(kept[7:], made_again[7:], rtol=1e-5)
+    assert not np.allclose(kept[5:7], made_again[5:7], equal_nan=True)
