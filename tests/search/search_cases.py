@@ -92,7 +92,7 @@ CASES = {
     "zero_order": Case(
         zero_order,
         zero_order_cost,
-        {"num_candidates": 3, "num_iterations": 3},
+        {"num_candidates": 4, "num_iterations": 4},
     ),
     "pruned_best_of_n": Case(
         pruned_best_of_n,
