@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-MAX_RATE = 240.0  # frames per second
+_HIGHEST = 240.0  # frames per second
 _EXACT = 0.004  # seconds; clocks that count milliseconds are this exact
-_LOOSE = 0.05  # seconds that a picture at a variable rate may be moved
+_CLOSE, _LOOSE = 0.008, 0.05  # seconds that a picture at a variable rate may be moved
 _LIVELY = 60.0  # frames per second, no more where the rate varies
 _SMOOTH = 24.0  # frames per second; thinning leaves no fewer
 
@@ -38,9 +38,10 @@ def schedule(
     """Choose a rate and say which picture each frame shows.
 
     Times that follow a declared or their own average rate keep it, one frame a picture.
-    Otherwise the rate is the lowest of a few at which every picture gets a frame of its
-    own, in order and near its time; where there is none, pictures too close together
-    are left out.
+    Otherwise the rate is that of the usual step, of the file or of the smallest step,
+    up to 60, if it gives every picture a frame of its own, in order and within 8 ms of
+    its time; failing that, the lowest that does within 50 ms. Failing that, pictures
+    too close together are left out.
 
     Args:
         times: ``[P]`` of the pictures in seconds, rising from 0.
@@ -48,7 +49,7 @@ def schedule(
         declared: rates that the file declares, frames per second.
         limit: where the frames end if the pictures do not.
     """
-    rate, slots, constant = _steady(times, declared) or _lively(times, declared)
+    rate, slots, constant = _grid(times, declared)
     count = int(slots[-1]) + 1
     if end > limit:
         count = round(limit * rate)
@@ -56,8 +57,7 @@ def schedule(
         count = max(count, round(end * rate))
     frames = np.arange(max(1, count))
     picks = np.searchsorted(slots, frames, side="right") - 1
-    step = math.ceil(rate / MAX_RATE)
-    return Schedule(rate / step, picks[::step], constant)
+    return Schedule(rate, picks, constant)
 
 
 class _Grid(NamedTuple):
@@ -67,31 +67,30 @@ class _Grid(NamedTuple):
 
 
 def thinned(plan: Schedule, most: float) -> Schedule:
-    """Leave out frames, a whole number of each, towards ``most`` frames in all.
+    """Leave out frames, of each group all but the first, towards ``most`` in all.
 
-    At least 24 frames a second are left, so that there may be more than ``most``.
+    At least 24 a second are left, so that there may be more than ``most``; and at most
+    240 a second, whatever ``most`` is.
     """
     wanted = math.ceil(len(plan.picks) / max(most, 1))
-    step = max(1, min(wanted, int(plan.fps // _SMOOTH)))
+    step = min(wanted, int(plan.fps // _SMOOTH))
+    step = max(1, step, math.ceil(plan.fps / _HIGHEST))
     return plan._replace(fps=plan.fps / step, picks=plan.picks[::step])
 
 
-def _steady(times: np.ndarray, declared: Sequence[float]) -> _Grid | None:
-    """Return a rate that the times follow as they are."""
-    for rate in (*declared, *_average_rates(times)):
+def _grid(times: np.ndarray, declared: Sequence[float]) -> _Grid:
+    average = tuple(_average_rates(times))
+    for rate in (*declared, *average):
         slots = _own_slots(times, rate)
-        if _error(times, slots, rate) < min(_EXACT, 0.5 / rate):
+        if slots[-1] == len(times) - 1 and _fits(times, slots, rate, _EXACT, 0.5):
             return _Grid(rate, slots, True)
-    return None
-
-
-def _lively(times: np.ndarray, declared: Sequence[float]) -> _Grid:
-    """Return the lowest rate at which every picture can be shown near its time."""
-    rates = (*declared, *_average_rates(times), *_step_rates(times))
-    for rate in sorted(rate for rate in rates if rate <= _LIVELY):
-        slots = _own_slots(times, rate)
-        if _error(times, slots, rate) <= min(_LOOSE, 1 / rate):
-            return _Grid(rate, slots, False)
+    usual = [*_step_rates(times), *declared, *average, _LIVELY]
+    usual = [rate for rate in usual if rate <= _LIVELY]
+    for rates, seconds, frames in ((usual, _CLOSE, 0.5), (sorted(usual), _LOOSE, 1.0)):
+        for rate in rates:
+            slots = _own_slots(times, rate)
+            if _fits(times, slots, rate, seconds, frames):
+                return _Grid(rate, slots, False)
     return _Grid(_LIVELY, np.rint(times * _LIVELY).astype(int), False)
 
 
@@ -104,13 +103,12 @@ def _average_rates(times: np.ndarray) -> Iterator[float]:
 
 
 def _step_rates(times: np.ndarray) -> Iterator[float]:
-    """Yield the rates of the usual and of the smallest step, and the highest."""
+    """Yield the rates of the usual and of the smallest step."""
     steps = np.diff(times)
     steps = steps[steps > 1 / _LIVELY]
     if len(steps):
         yield _tidy(1 / float(np.median(steps)))
         yield _tidy(1 / float(steps.min()))
-    yield _LIVELY
 
 
 def _tidy(rate: float) -> float:
@@ -126,6 +124,9 @@ def _own_slots(times: np.ndarray, rate: float) -> np.ndarray:
     return np.maximum.accumulate(nearest - index) + index
 
 
-def _error(times: np.ndarray, slots: np.ndarray, rate: float) -> float:
-    """Return by how many seconds a picture is moved at most."""
-    return float(np.abs(slots / rate - times).max())
+def _fits(
+    times: np.ndarray, slots: np.ndarray, rate: float, seconds: float, frames: float
+) -> bool:
+    """Tell whether pictures are moved by less than so many seconds and frames."""
+    moved = float(np.abs(slots / rate - times).max())
+    return moved < min(seconds, frames / rate)
