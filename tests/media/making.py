@@ -51,7 +51,6 @@ def make_file(
     codecs: tuple[str, str] = ("libx264", "aac"),
     pix_fmt: str = "yuv420p",
     sound_start: float = 0.0,
-    rotation: int = 0,
     options: dict[str, dict[str, str]] | None = None,
     colors: dict[str, int] | None = None,
     aspect: Fraction | None = None,
@@ -70,8 +69,6 @@ def make_file(
             stream.height, stream.width = video.shape[1:3]
             stream.pix_fmt = pix_fmt
             stream.codec_context.time_base = MILLISECOND
-            if rotation:
-                stream.set_display_rotation(rotation)
             if aspect:
                 stream.codec_context.sample_aspect_ratio = aspect
             for name, value in (colors or {}).items():
@@ -88,6 +85,19 @@ def make_file(
             for frame in [*frames, None]:
                 file.mux(stream.encode(frame))
     return path
+
+
+def set_matrix(path: Path, matrix: tuple[int, int, int, int]) -> None:
+    """Let an mp4, whose first track is of pictures, turn or mirror them."""
+
+    def words(matrix: Sequence[int]) -> bytes:
+        (a, b, c, d), one = matrix, 65_536
+        whole = a * one, b * one, 0, c * one, d * one, 0, 0, 0, 2**30
+        return np.array(whole, ">i4").tobytes()
+
+    data, plain = path.read_bytes(), words((1, 0, 0, 1))
+    place = data.index(plain, data.index(plain) + 1)  # the first is that of the film
+    path.write_bytes(data[:place] + words(matrix) + data[place + len(plain) :])
 
 
 def _pictures(video: np.ndarray, times: Sequence[float]) -> list[av.VideoFrame]:
