@@ -1,39 +1,22 @@
 """Read any video file that FFmpeg reads, with picture and sound on one clock."""
 
-import math
 import os
-from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from avits_jax.media.clip import Clip
+from avits_jax.media.decoding import frames_of, packets_of, tracks_of
+from avits_jax.media.pictures import Shape, Strip
+from avits_jax.media.schedule import Schedule, schedule, thinned
+from avits_jax.media.sounds import SoundLine
+from avits_jax.media.survey import Survey, survey
 
+PICTURE_BYTES = 384 * 2**20
+_LONGEST = 3600.0  # seconds
 _NOTED_OFFSET = 0.05  # seconds; smaller offsets between picture and sound go unnoticed
 _NOTED_LOSS = 0.5  # seconds; declared lengths are rarely exact
-_INTEGER_SCALES = {"u1": 128.0, "i2": 32768.0, "i4": 2147483648.0}
-
-
-class _Picture(NamedTuple):
-    time: float
-    duration: float
-    pixels: np.ndarray  # [H, W, 3] uint8
-
-
-class _Sound(NamedTuple):
-    time: float
-    samples: np.ndarray  # [C, S] float32
-    rate: int
-    layout: str
-
-
-class _Tracks(NamedTuple):
-    pictures: list[_Picture]
-    sounds: list[_Sound]
-    damaged: bool
-    cut: bool  # there are pictures beyond the limit
+_NOTED_PEAK = 1.25  # of full scale; what codecs overshoot is less
 
 
 def read_clip(
@@ -41,23 +24,31 @@ def read_clip(
     *,
     max_seconds: float | None = 30.0,
     needs_sound: bool = True,
+    max_bytes: int = PICTURE_BYTES,
 ) -> Clip:
-    """Read the first picture track and the first sound track of a media file.
+    """Read the picture track and the sound track of a media file.
 
-    Whatever container, codec, size, rate and channels FFmpeg decodes are accepted.
-    Time zero is the first picture: sound that starts earlier is cut there, sound that
-    starts later is preceded by silence. Pictures at a variable rate are made constant
-    by taking at each moment the picture that a player would show. Turned (phone)
-    pictures are set upright and pixels made square.
+    Whatever container, codec, size, rate and channels FFmpeg decodes are accepted; of
+    several tracks the one marked as the default is read, else the first. Time zero is
+    the first picture: sound that starts earlier is cut there, and silence fills what is
+    missing before it or in it. Pictures at a variable rate are made constant, see
+    `schedule`. Turned or mirrored pictures are set upright and pixels made square.
+
+    Pictures are decoded twice: for their times, and to be scaled and thinned one at a
+    time. So memory holds ``max_bytes`` of pictures, 12 MB of sound a second at most
+    (0.4 MB in stereo at 48 kHz), and a few pictures inside FFmpeg, of 8192x4320 pixels
+    at most.
 
     Args:
         path: the file.
-        max_seconds: read no more than this, since pictures are held in memory
-            uncompressed; None reads everything.
+        max_seconds: read no more than this; None reads an hour.
         needs_sound: refuse a file without sound; else it gives no channel.
+        max_bytes: of the pictures returned. Where they would take more, they are
+            thinned to 24 a second or a little more, then scaled down.
 
     Raises:
-        ValueError: the file is missing, cannot be decoded, or lacks pictures or sound.
+        ValueError: the file is missing, cannot be decoded, says of itself what cannot
+            be meant, or lacks pictures or sound.
     """
     import av
 
@@ -67,222 +58,103 @@ def read_clip(
         raise ValueError(f"clip {path} {kind}")
     if max_seconds is not None and not max_seconds > 0:
         raise ValueError(f"max_seconds must be above 0, got {max_seconds}")
+    if not max_bytes > 0:
+        raise ValueError(f"max_bytes must be above 0, got {max_bytes}")
+    limit = min(max_seconds or _LONGEST, _LONGEST)
     try:
-        with av.open(path) as file:
-            return _read(file, path, max_seconds or math.inf, needs_sound)
+        return _read(path, limit, needs_sound, max_bytes)
     except av.FFmpegError as error:
         raise ValueError(f"clip {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ValueError(f"clip {path} {error}") from error
 
 
-def _read(file: Any, path: Path, max_seconds: float, needs_sound: bool) -> Clip:
-    videos = [s for s in file.streams.video if not _is_cover_art(s)]
-    if not videos:
-        raise ValueError(f"clip {path} has no picture track")
-    if needs_sound and not file.streams.audio:
-        raise ValueError(f"clip {path} has no sound track")
-    video, audio = videos[0], next(iter(file.streams.audio), None)
-    video.thread_type = "AUTO"
-    pictures, sounds, damaged, cut = _decode(file, video, audio, max_seconds)
-    if not pictures:
-        raise ValueError(f"clip {path} has no frames that can be decoded")
-    if needs_sound and not sounds:
-        raise ValueError(f"clip {path} has no sound that can be decoded")
-    if len({(sound.rate, sound.layout) for sound in sounds}) > 1:
-        raise ValueError(f"clip {path} changes its sample rate or channels midway")
-    declared = _length(file, video)
-    frames, fps, notes = _constant_rate(pictures, _nominal_rate(video), declared)
-    samples, rate, layout, sound_notes = _sound_of(sounds, audio, pictures[0].time)
-    if damaged:
+def _read(path: Path, limit: float, needs_sound: bool, max_bytes: int) -> Clip:
+    seen = survey(path, limit, needs_sound)
+    plan = schedule(seen.times, seen.end, seen.rates, limit)
+    width, height, _ = seen.shape
+    kept = thinned(plan, max_bytes // (width * height * 3))
+    shape = seen.shape.scaled(max_bytes / 3 / len(kept.picks))
+    strip = Strip(shape, kept.picks)
+    line = SoundLine(seen.start, seen.start + limit)
+    damaged = _decode(path, needs_sound, strip, line)
+    samples, sound_notes = _sound(line, seen)
+    if needs_sound and not len(samples):
+        raise ValueError("has no sound that can be decoded")
+    notes = [*_rate_notes(plan, kept), *_size_notes(seen.shape, shape)]
+    if damaged or seen.damaged:
         notes.append("damaged parts of the file were skipped")
-    if declared > max_seconds:
-        notes.append(f"{declared:.1f} s cut to the first {max_seconds:g} s")
-        count = max(1, round(max_seconds * fps))
-        frames = frames[:count]
-        if cut:  # the last picture is shown until the next one, beyond the limit
-            frames += frames[-1:] * (count - len(frames))
-        samples = samples[:, : round(max_seconds * rate)]
-    elif len(frames) / fps < declared - _NOTED_LOSS:
-        notes.append(f"only {len(frames) / fps:.1f} s of {declared:.1f} s are there")
-    notes += sound_notes
-    return Clip(np.stack(frames), samples, fps, rate, tuple(notes), layout)
+    sound_seconds = samples.shape[1] / max(line.rate, 1)
+    cut = line.cut and seen.sound_end > seen.start + limit
+    notes += _length_notes(seen, plan, limit, sound_seconds, cut) + sound_notes
+    rate, layout = (line.rate, line.layout) if len(samples) else (0, "")
+    return Clip(strip.pictures(), samples, kept.fps, rate, tuple(notes), layout)
 
 
-def _sound_of(
-    sounds: list[_Sound], audio: Any, start: float
-) -> tuple[np.ndarray, int, str, list[str]]:
-    """Return samples from ``start`` seconds, their rate, their layout, and notes."""
-    if not sounds:
-        return np.zeros((0, 0), np.float32), 0, "", ["no sound"]
-    samples, notes = _place(sounds, _declared_end(audio), start)
-    return samples, sounds[0].rate, sounds[0].layout, notes
-
-
-def _is_cover_art(stream: Any) -> bool:
-    from av.stream import Disposition
-
-    return bool(stream.disposition & Disposition.attached_pic)
-
-
-def _length(file: Any, video: Any) -> float:
-    """Return the declared length in seconds; 0 where the file does not say."""
-    if video.duration:
-        return float(video.duration * video.time_base)
-    return file.duration / 1e6 if file.duration else 0.0
-
-
-def _nominal_rate(video: Any) -> float:
-    rate = video.average_rate or video.guessed_rate or video.base_rate
-    return float(rate) if rate else 25.0
-
-
-def _declared_end(audio: Any) -> float:
-    """Return the sound's declared end in seconds, without the last block's padding."""
-    if not audio.duration:
-        return math.inf
-    return float(((audio.start_time or 0) + audio.duration) * audio.time_base)
-
-
-def _decode(file: Any, video: Any, audio: Any, max_seconds: float) -> _Tracks:
-    """Decode both tracks, or the pictures alone, side by side up to the limit."""
-    pictures: list[_Picture] = []
-    sounds: list[_Sound] = []
-    damaged = video_finished = False
-    audio_finished = audio is None
-    size = (0, 0)
-    tracks = [track for track in (video, audio) if track is not None]
-    for frames in _decoded(file, *tracks):
-        damaged |= frames is None
-        for frame in frames or ():
-            is_video = hasattr(frame, "pict_type")
-            time = _time(frame, pictures if is_video else sounds)
-            late = time - (pictures[0].time if pictures else time) >= max_seconds
-            if late:
-                video_finished |= is_video
-                audio_finished |= not is_video
-            elif is_video:
-                size = size if pictures else _square_size(frame, video)
-                pictures.append(_picture(frame, time, size))
-            else:
-                rate, layout = frame.sample_rate, frame.layout.name
-                sounds.append(_Sound(time, _samples(frame), rate, layout))
-        if video_finished and audio_finished:
-            break
-    return _Tracks(pictures, sounds, damaged, video_finished)
-
-
-def _decoded(file: Any, *streams: Any) -> Iterator[list[Any] | None]:
-    """Yield the frames of each packet, or None for one that cannot be decoded."""
+def _decode(path: Path, needs_sound: bool, strip: Strip, line: SoundLine) -> bool:
+    """Decode both tracks side by side; return whether something is damaged."""
     import av
 
-    packets = file.demux(*streams)
-    while True:
-        try:
-            packet = next(packets)
-            yield packet.decode()
-        except StopIteration:
-            return
-        except av.FFmpegError:
-            yield None
+    damaged = False
+    with av.open(path) as file:
+        video, audio = tracks_of(file, needs_sound)
+        for packet in packets_of(file, *(t for t in (video, audio) if t is not None)):
+            is_sound = packet is not None and packet.stream.type == "audio"
+            if strip.full and not is_sound:
+                continue
+            frames = frames_of(packet)
+            damaged |= frames is None
+            for frame in frames or ():
+                (line if is_sound else strip).add(frame)
+            if strip.full and (audio is None or line.cut):
+                break
+    return damaged
 
 
-def _time(frame: Any, earlier: list[Any]) -> float:
-    """Return the presentation time in seconds; a frame without one follows the last."""
-    if frame.pts is not None:
-        return float(frame.pts * frame.time_base)
-    if not earlier:
-        return 0.0
-    last = earlier[-1]
-    if isinstance(last, _Picture):
-        return last.time + (last.duration or 0.04)
-    return last.time + last.samples.shape[1] / frame.sample_rate
+def _sound(line: SoundLine, seen: Survey) -> tuple[np.ndarray, list[str]]:
+    """Return what is heard from the first picture on, and notes."""
+    samples = line.samples()
+    if not len(samples):
+        return samples, ["no sound"]
+    ends = min(line.end, seen.sound_end) - seen.start
+    samples = samples[:, : max(1, round(ends * line.rate))]
+    if not np.isfinite(samples).all():
+        raise ValueError("has sound that is not a number")
+    notes = []
+    if line.offset > _NOTED_OFFSET:
+        notes = [f"sound starts {line.offset:.2f} s after the picture: silence added"]
+    elif line.offset < -_NOTED_OFFSET:
+        notes = [f"sound starts {-line.offset:.2f} s before the picture: cut"]
+    if max(samples.max(), -samples.min()) > _NOTED_PEAK:
+        notes.append("sound above full scale clipped")
+    return np.clip(samples, -1, 1), notes
 
 
-def _square_size(frame: Any, video: Any) -> tuple[int, int]:
-    """Return width and height of a frame once its pixels are square."""
-    aspect = video.sample_aspect_ratio or Fraction(1)
-    return max(1, round(frame.width * float(aspect))), frame.height
+def _rate_notes(plan: Schedule, kept: Schedule) -> list[str]:
+    notes = []
+    if not plan.constant:
+        notes.append(f"variable frame rate made constant at {plan.fps:.4g} fps")
+    if kept.fps != plan.fps:
+        notes.append(f"{plan.fps:.4g} fps thinned to {kept.fps:.4g} fps")
+    return notes
 
 
-def _picture(frame: Any, time: float, size: tuple[int, int]) -> _Picture:
-    """Convert a frame to upright RGB; ``size`` is that of the first frame."""
-    rgb = frame.reformat(width=size[0], height=size[1], format="rgb24").to_ndarray()
-    duration = float(frame.duration * frame.time_base) if frame.duration else 0.0
-    return _Picture(time, duration, np.rot90(rgb, round(frame.rotation / 90)))
+def _size_notes(shape: Shape, kept: Shape) -> list[str]:
+    if kept == shape:
+        return []
+    (width, height), (less_width, less_height) = shape.shown(), kept.shown()
+    return [f"{width}x{height} scaled to {less_width}x{less_height}"]
 
 
-def _samples(frame: Any) -> np.ndarray:
-    """Return samples as ``[C, S]`` float32 in [-1, 1]."""
-    raw = frame.to_ndarray()
-    if not frame.format.is_planar:
-        raw = raw.reshape(-1, frame.layout.nb_channels).T
-    scale = _INTEGER_SCALES.get(raw.dtype.str[1:])
-    if scale is None:
-        return raw.astype(np.float32)
-    centre = 128.0 if raw.dtype == np.uint8 else 0.0
-    return ((raw - centre) / scale).astype(np.float32)
-
-
-def _constant_rate(
-    pictures: list[_Picture], nominal: float, declared: float
-) -> tuple[list[np.ndarray], float, list[str]]:
-    """Return pictures at a constant rate, the rate, and notes."""
-    pixels = [picture.pixels for picture in pictures]
-    times = np.array([picture.time for picture in pictures]) - pictures[0].time
-    rate = _usual_rate(times) if len(times) > 1 else nominal
-    drifts = {r: _drift(times, r) for r in (nominal, rate)}
-    steady = min(drifts, key=drifts.__getitem__)
-    if drifts[steady] < 0.5 / steady:
-        return pixels, steady, []
-    end = times[-1] + (pictures[-1].duration or 1 / rate)
-    if declared:
-        # Where frames are reordered, the last one may have the length of another.
-        end = min(end, max(declared, times[-1] + 1 / rate))
-    moments = np.arange(max(1, round(end * rate))) / rate
-    shown = np.searchsorted(times, moments + 1e-3, side="right") - 1
-    note = f"variable frame rate made constant at {rate:.4g} fps"
-    return [pixels[index] for index in shown], rate, [note]
-
-
-def _drift(times: np.ndarray, rate: float) -> float:
-    """Return the largest distance in seconds from a constant rate."""
-    return float(np.abs(times - np.arange(len(times)) / rate).max())
-
-
-def _usual_rate(times: np.ndarray) -> float:
-    rate = 1 / max(float(np.median(np.diff(times))), 1 / 240)
-    # Containers that count milliseconds make 30 fps look like 30.3.
-    return float(round(rate)) if abs(rate / max(round(rate), 1) - 1) < 0.02 else rate
-
-
-def _place(
-    sounds: list[_Sound], declared_end: float, start: float
-) -> tuple[np.ndarray, list[str]]:
-    """Lay the pieces of sound on a line that begins at ``start`` seconds."""
-    rate = sounds[0].rate
-    end = min(declared_end, sounds[-1].time + sounds[-1].samples.shape[1] / rate)
-    line = np.zeros(
-        (len(sounds[0].samples), max(1, round((end - start) * rate))), np.float32
-    )
-    cursor = round((sounds[0].time - start) * rate)
-    for sound in sounds:
-        position = round((sound.time - start) * rate)
-        # Coarse timestamps jitter; only a real gap moves the sound.
-        if abs(position - cursor) > _NOTED_OFFSET * rate:
-            cursor = position
-        _overwrite(line, sound.samples, cursor)
-        cursor += sound.samples.shape[1]
-    offset = sounds[0].time - start
-    if offset > _NOTED_OFFSET:
-        return line, [f"sound starts {offset:.2f} s after the picture: silence added"]
-    if offset < -_NOTED_OFFSET:
-        return line, [f"sound starts {-offset:.2f} s before the picture: cut"]
-    return line, []
-
-
-def _overwrite(line: np.ndarray, samples: np.ndarray, position: int) -> None:
-    """Put ``samples`` at ``position``, leaving out what falls outside the line."""
-    skipped = max(0, -position)
-    begin = position + skipped
-    room = max(0, line.shape[1] - begin)
-    piece = samples[:, skipped : skipped + room]
-    line[:, begin : begin + piece.shape[1]] = piece
+def _length_notes(
+    seen: Survey, plan: Schedule, limit: float, sound_seconds: float, sound_cut: bool
+) -> list[str]:
+    declared = seen.declared or seen.whole
+    if sound_cut or seen.end > limit + 0.5 / plan.fps:
+        if declared > limit:
+            return [f"{declared:.1f} s cut to the first {limit:g} s"]
+        return [f"cut to the first {limit:g} s"]
+    there = plan.seconds if seen.declared else max(plan.seconds, sound_seconds)
+    if there < declared - _NOTED_LOSS:
+        return [f"only {there:.1f} s of {declared:.1f} s are there"]
+    return []

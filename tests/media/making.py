@@ -17,6 +17,21 @@ def flashes(times: Sequence[float], lit: int, side: tuple[int, int]) -> np.ndarr
     return video
 
 
+def bar(count: int) -> np.ndarray:
+    """Pictures of 64x128 on which a light bar moves two pixels a picture."""
+    video = np.full((count, 64, 128, 3), 20, np.uint8)
+    for index, picture in enumerate(video):
+        picture[:, 2 * index : 2 * index + 12] = 235
+    return video
+
+
+def bar_places(video: np.ndarray) -> list[int]:
+    """Numbers of the pictures of `bar` that are seen."""
+    rows = video[:, 32, :, 0].astype(float)
+    ones = np.ones(12)
+    return [int(np.convolve(row, ones, "valid").argmax()) // 2 for row in rows]
+
+
 def click(at: float, seconds: float, rate: int, channels: int = 1) -> np.ndarray:
     """Silence with a 5 ms burst at ``at`` seconds, ``[C, S]``."""
     audio = np.zeros((channels, round(seconds * rate)), np.float32)
@@ -36,19 +51,32 @@ def make_file(
     codecs: tuple[str, str] = ("libx264", "aac"),
     pix_fmt: str = "yuv420p",
     sound_start: float = 0.0,
-    rotation: int = 0,
+    options: dict[str, dict[str, str]] | None = None,
+    colors: dict[str, int] | None = None,
+    aspect: Fraction | None = None,
 ) -> Path:
-    """Encode pictures at the given times (seconds) and sound from ``sound_start``."""
-    with av.open(path, "w") as file:
+    """Encode pictures at the given times (seconds) and sound from ``sound_start``.
+
+    ``options`` are those of the "file" and of the "pictures", ``colors`` what FFmpeg
+    calls the colour space and range, ``aspect`` the pixels' width by their height.
+    """
+    options = options or {}
+    with av.open(path, "w", options=options.get("file", {})) as file:
         streams = []
         if video is not None:
-            stream = file.add_stream(codecs[0], rate=30)
+            wanted = options.get("pictures", {})
+            stream = file.add_stream(codecs[0], rate=30, options=wanted)
             stream.height, stream.width = video.shape[1:3]
             stream.pix_fmt = pix_fmt
             stream.codec_context.time_base = MILLISECOND
-            if rotation:
-                stream.set_display_rotation(rotation)
-            streams.append((stream, _pictures(video, times)))
+            if aspect:
+                stream.codec_context.sample_aspect_ratio = aspect
+            for name, value in (colors or {}).items():
+                setattr(stream.codec_context, name, value)
+            frames = _pictures(video, times)
+            if colors:
+                frames = [_converted(frame, pix_fmt, colors) for frame in frames]
+            streams.append((stream, frames))
         if audio is not None:
             sound = file.add_stream(codecs[1], rate=rate)
             sound.layout = layout
@@ -59,11 +87,31 @@ def make_file(
     return path
 
 
+def set_matrix(path: Path, matrix: tuple[int, int, int, int]) -> None:
+    """Let an mp4, whose first track is of pictures, turn or mirror them."""
+
+    def words(matrix: Sequence[int]) -> bytes:
+        (a, b, c, d), one = matrix, 65_536
+        whole = a * one, b * one, 0, c * one, d * one, 0, 0, 0, 2**30
+        return np.array(whole, ">i4").tobytes()
+
+    data, plain = path.read_bytes(), words((1, 0, 0, 1))
+    place = data.index(plain, data.index(plain) + 1)  # the first is that of the film
+    path.write_bytes(data[:place] + words(matrix) + data[place + len(plain) :])
+
+
 def _pictures(video: np.ndarray, times: Sequence[float]) -> list[av.VideoFrame]:
     frames = [av.VideoFrame.from_ndarray(picture, "rgb24") for picture in video]
     for frame, time in zip(frames, times, strict=True):
         frame.pts, frame.time_base = round(time * 1000), MILLISECOND
     return frames
+
+
+def _converted(
+    frame: av.VideoFrame, pix_fmt: str, colors: dict[str, int]
+) -> av.VideoFrame:
+    names = {f"dst_{name}": value for name, value in colors.items()}
+    return frame.reformat(format=pix_fmt, **names)
 
 
 def _sound(audio: np.ndarray, rate: int, layout: str, start: float) -> av.AudioFrame:

@@ -3,7 +3,7 @@
 import av
 import numpy as np
 import pytest
-from making import click, flashes, make_file
+from making import click, flashes, make_file, set_matrix
 
 from avits_jax.media import read_clip
 
@@ -81,6 +81,7 @@ def test_start_times_keep_the_clock(tmp_path, first, sound_start, note):
         times,
         audio,
         sound_start=sound_start,
+        codecs=("libx264", "pcm_s16le"),
     )
     clip = read_clip(path)
     assert clip.notes == note
@@ -90,9 +91,8 @@ def test_start_times_keep_the_clock(tmp_path, first, sound_start, note):
 def test_phone_picture_is_set_upright(tmp_path):
     video = np.zeros((25, 32, 64, 3), np.uint8)
     video[:, :, :16] = 255  # the left edge; turned clockwise it is the upper edge
-    path = make_file(
-        tmp_path / "a.mp4", video, CONSTANT, click(0.5, 1, 48_000), rotation=-90
-    )
+    path = make_file(tmp_path / "a.mp4", video, CONSTANT, click(0.5, 1, 48_000))
+    set_matrix(path, (0, 1, -1, 0))
     clip = read_clip(path)
     assert clip.video.shape == (25, 64, 32, 3)
     assert clip.video[0, 4].min() > 200 and clip.video[0, 40].max() < 50
@@ -148,6 +148,7 @@ def test_corrupt(tmp_path, data):
 
 
 def test_truncated_mp4(tmp_path):
+    """Versions of FFmpeg differ in how much of the index they still make out."""
     path = make_file(
         tmp_path / "a.mp4",
         flashes(CONSTANT, 5, (32, 32)),
@@ -155,7 +156,7 @@ def test_truncated_mp4(tmp_path):
         click(0.2, 1, 48_000),
     )
     path.write_bytes(path.read_bytes()[:-600])
-    with pytest.raises(ValueError, match="cannot be read"):
+    with pytest.raises(ValueError, match="cannot be read|has no sound"):
         read_clip(path)
 
 

@@ -249,10 +249,12 @@ def mean_motion(
     if len(gray) < 2:
         raise ValueError(f"gray must hold at least 2 frames, got {len(gray)}")
 
-    def step(previous, frame):
-        current = pyramid(frame, config)
+    def step(previous, index):
+        current = pyramid(gray[index], config)
         flow = flow_between(previous, current, config)
         return current, jnp.mean(jnp.linalg.norm(flow, axis=-1))
 
-    _, motion = jax.lax.scan(step, pyramid(gray[0], config), gray[1:])
+    # By index: the frames but the first, as the loop's input, would be copied.
+    rest = jnp.arange(1, len(gray))
+    _, motion = jax.lax.scan(step, pyramid(gray[0], config), rest)
     return jnp.concatenate([motion[:1], motion])

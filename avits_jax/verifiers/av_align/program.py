@@ -44,7 +44,9 @@ def score_clips(
             grey_levels(video), sound, fps=fps, sample_rate=sample_rate, flow=flow
         )
         # Comparisons with NaN are False: a broken clip would seem to have no peaks.
-        whole = jnp.all(jnp.isfinite(video)) & jnp.all(jnp.isfinite(sound))
+        # Colour by colour, as in `grey_levels`: one flag a pixel is kept, not three.
+        red, green, blue = (jnp.isfinite(video[..., color]) for color in range(3))
+        whole = jnp.all(red & green & blue) & jnp.all(jnp.isfinite(sound))
         return jnp.where(whole, score, jnp.nan)
 
     # By index: clips as the loop's input would be copied.

@@ -31,7 +31,10 @@ _ONE = 32_768
 
 def grey_levels(video: Float[Array, "*B 3"]) -> Float[Array, "*B"]:
     """Turn RGB in [0, 1] into whole grey levels in [0, 255], as OpenCV on uint8."""
-    return jnp.floor((jnp.sum(to_levels(video) * _LUMA, -1) + _ONE // 2) / _ONE)
+    levels = to_levels(video)
+    # Colour by colour: a sum over the last axis would keep all products in memory.
+    total = sum(levels[..., color] * share for color, share in enumerate(_LUMA))
+    return jnp.floor((total + _ONE // 2) / _ONE)
 
 
 def motion_peaks(motion: Float[Array, " F"]) -> Bool[Array, " F"]:

@@ -1,0 +1,67 @@
+"""Tracks, packets and frames of a media file, whatever parts of it are damaged."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+MAX_PIXELS = 8192 * 4320  # of one picture as it is coded
+_THREADS = 4  # each holds pictures of its own
+
+
+def tracks_of(file: Any, needs_sound: bool) -> tuple[Any, Any]:
+    """Return the track of pictures and that of sound, None where there is none.
+
+    Of several, the one marked as the default is taken, else the first.
+
+    Raises:
+        ValueError: a track is missing, or its pictures are too large.
+    """
+    from av.stream import Disposition
+
+    def first(tracks: Sequence[Any]) -> Any:
+        return max(tracks, key=lambda t: bool(t.disposition & Disposition.default))
+
+    videos = [
+        track
+        for track in file.streams.video
+        if not track.disposition & Disposition.attached_pic
+    ]
+    if not videos:
+        raise ValueError("has no picture track")
+    if needs_sound and not file.streams.audio:
+        raise ValueError("has no sound track")
+    video = first(videos)
+    _bound(video)
+    return video, first(file.streams.audio) if file.streams.audio else None
+
+
+def packets_of(file: Any, *tracks: Any) -> Iterator[Any]:
+    """Yield the packets of some tracks; None at last where reading breaks off."""
+    import av
+
+    try:
+        yield from file.demux(*tracks)
+    except av.FFmpegError:
+        yield None
+
+
+def frames_of(packet: Any) -> list[Any] | None:
+    """Return the frames of a packet, or None where they cannot be decoded."""
+    import av
+
+    try:
+        return None if packet is None else packet.decode()
+    except av.FFmpegError:
+        return None
+
+
+def _bound(video: Any) -> None:
+    """Bound what a decoder takes: threads, and pixels of a picture, now and later."""
+    context = video.codec_context
+    if context.width * context.height > MAX_PIXELS:
+        raise ValueError(
+            f"has pictures of {context.width}x{context.height}; at most {MAX_PIXELS} "
+            "pixels are accepted"
+        )
+    video.thread_type = "AUTO"
+    context.thread_count = _THREADS
+    context.options = {"max_pixels": str(MAX_PIXELS)}
