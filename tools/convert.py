@@ -12,7 +12,6 @@ checkpoint appears when it is complete, or not at all.
 
 import argparse
 import glob
-import json
 import os
 import signal
 import sys
@@ -34,6 +33,7 @@ from rich.progress import (  # noqa: E402
 )
 
 from avits_jax.catalogue.generators import FAMILIES, Family  # noqa: E402
+from avits_jax.files.parsing import parse_json  # noqa: E402
 from avits_jax.weights.model import Model  # noqa: E402
 from tools.converting.conversion import (  # noqa: E402
     Ready,
@@ -87,7 +87,7 @@ def read_sizes(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        sizes = json.loads(path.read_text("utf-8"))
+        sizes = parse_json(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"--sizes {path} is no readable JSON file: {error}") from None
     if not isinstance(sizes, dict):
