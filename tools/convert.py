@@ -33,7 +33,7 @@ from rich.progress import (  # noqa: E402
 )
 
 from avits_jax.catalogue.generators import FAMILIES, Family  # noqa: E402
-from avits_jax.files.parsing import parse_json  # noqa: E402
+from avits_jax.files.json_values import parse_json  # noqa: E402
 from avits_jax.weights.model import Model  # noqa: E402
 from tools.converting.conversion import (  # noqa: E402
     Ready,
@@ -108,6 +108,12 @@ def describe(name: str, ready: Ready) -> str:
     return "\n".join(lines)
 
 
+def printable(text: str) -> str:
+    """What a file says, in one line and without codes that terminals obey."""
+    line = " ".join(text.split())
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
 def unfinished(out: Path) -> list[Path]:
     """What conversions to ``out`` left that were killed, or are still running."""
     return sorted(out.parent.glob(f".{glob.escape(out.name)}.new-*"))
@@ -146,7 +152,7 @@ def run(model: Model, options: argparse.Namespace, console: Console) -> None:
 def main(
     arguments: list[str] | None = None, families: Sequence[Family] = FAMILIES
 ) -> int:
-    """Convert; 0 on success, 1 after an error that was named, 130 after Ctrl-C.
+    """Convert; 0 on success, 2 on bad input, 1 on other errors, 130 after Ctrl-C.
 
     Args:
         arguments: of the command line; None for those of the process.
@@ -160,8 +166,8 @@ def main(
         print("interrupted; nothing was written", file=sys.stderr)
         return 130
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        return 2 if isinstance(error, ValueError) else 1
     return 0
 
 

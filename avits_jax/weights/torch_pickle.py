@@ -34,6 +34,8 @@ _STORAGES = {
     "ByteStorage": np.dtype(np.uint8),
     "BoolStorage": np.dtype(np.bool_),
 }
+# Numbers that a tensor may show of a storage that has fewer of them.
+_MOST_REPEATED = 2**24
 _KEYS = (str, int, float, bool, type(None))
 
 
@@ -284,8 +286,10 @@ def _rebuild_tensor(
         raise WeightsError("a tensor whose numbers are negated or conjugated")
     view = View(storage, _count(offset), _counts(shape), _counts(strides))
     axes, sizes = len(view.shape), math.prod(max(size, 1) for size in view.shape)
-    if axes > MOST_AXES or axes != len(view.strides) or sizes >= 2**63:
-        raise WeightsError(f"a tensor of {axes} axes and {sizes:.3g} numbers")
+    if axes > MOST_AXES or axes != len(view.strides):
+        raise WeightsError(f"a tensor of {axes} axes and {len(view.strides)} strides")
+    if sizes > max(storage.size, _MOST_REPEATED):
+        raise WeightsError("a tensor that repeats its numbers too often")
     if view.offset + element_span(view.shape, view.strides) > storage.size:
         raise WeightsError("a tensor that reaches beyond its storage")
     _check_training(storage.dtype, requires_grad, hooks)

@@ -104,7 +104,7 @@ def prepare(
         except WeightsError as error:
             problems.append(f"{name}: {error}" if name else str(error))
     if problems:
-        raise WeightsError("\n".join(problems))
+        raise WeightsError("; ".join(problems))
     return ready
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from avits_jax.files.json_values import parse_json
 from avits_jax.weights.file_tensors import FileTensor
-from avits_jax.files.parsing import parse_json
 from avits_jax.weights.name_map import WeightsError
 from avits_jax.weights.torch_file import read_torch
 from tools.converting.safetensors_file import read_safetensors

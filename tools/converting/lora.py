@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from avits_jax.files.parsing import parse_json
+from avits_jax.files.json_values import parse_json
 from avits_jax.verifiers.video_reward.config import LORA_SCALE
 from avits_jax.verifiers.video_reward.params import merge_lora
 from avits_jax.weights.name_map import WeightsError
