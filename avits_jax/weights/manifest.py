@@ -28,7 +28,8 @@ _MOST_AXES = 64
 
 def _is_inside(path: Any) -> bool:
     plain = isinstance(path, str) and path.isprintable() and "\\" not in path
-    return plain and PurePosixPath("/x", path).as_posix() == f"/x/{path}"
+    parts = PurePosixPath("/", path).parts[1:] if plain else ()
+    return bool(parts) and ".." not in parts and "/".join(parts) == path
 
 
 def _is_dtype(name: Any) -> bool:

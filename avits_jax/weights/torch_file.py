@@ -6,6 +6,7 @@ stream before. Whatever torch.load(weights_only=True) refuses is refused here.
 
 import io
 import re
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,13 @@ from avits_jax.weights.name_map import WeightsError
 from avits_jax.weights.torch_pickle import Storage, View, read_pickle
 
 _ZIP_MAGIC = b"PK\x03\x04"
+_END = struct.Struct("<4s4H2LH")
+_END64 = struct.Struct("<4sQ2H2L4Q")
+_LOCATOR = struct.Struct("<4sLQL")
+_LOCATOR_MAGIC = b"PK\x06\x07"
+_HIDDEN = 0x2061  # flags of encryption and of patches
+_FOLDER = 0x10
+_IN_ZIP64 = 0xFFFF  # where the larger form of the end says it
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 _WRAPPERS = ("state_dict", "model", "module")
@@ -28,6 +36,7 @@ _RECORDS = {
     "byteorder": rb"little",
     ".format_version": rb"[0-9]+\n?",
     ".storage_alignment": rb"[0-9]+\n?",
+    ".data/serialization_id": rb"[ -~]*",
 }
 
 
@@ -94,15 +103,15 @@ def _read_zip(stream: BinaryIO, path: Path) -> tuple[Any, dict[str, _Place]]:
 
 def _starts(stream: BinaryIO, archive: zipfile.ZipFile) -> dict[str, int]:
     """Return the first data byte of every entry; entries lie apart, whole and plain."""
+    _check_end(stream)
     starts: dict[str, int] = {}
     end = 0
     names = [entry.filename.lower() for entry in archive.infolist()]
     if not names or len(set(names)) != len(names):
         raise WeightsError("a zip archive that is empty, or has two files of one name")
     for entry in sorted(archive.infolist(), key=lambda entry: entry.header_offset):
-        plain = entry.compress_type == zipfile.ZIP_STORED
-        if not plain or entry.compress_size != entry.file_size:
-            raise WeightsError(f"{entry.filename!r} is compressed")
+        if not _is_plain(entry):
+            raise WeightsError(f"{entry.filename!r} is compressed, or no plain file")
         if entry.header_offset < end or (not starts and entry.header_offset):
             raise WeightsError(f"{entry.filename!r} overlaps what lies before it")
         with archive.open(entry):  # compares the entry's two headers
@@ -112,6 +121,32 @@ def _starts(stream: BinaryIO, archive: zipfile.ZipFile) -> dict[str, int]:
     if end > archive.start_dir:
         raise WeightsError("its last file is truncated")
     return starts
+
+
+def _is_plain(entry: zipfile.ZipInfo) -> bool:
+    stored = entry.compress_type == zipfile.ZIP_STORED
+    same = entry.compress_size == entry.file_size and not entry.volume
+    odd = entry.flag_bits & _HIDDEN or entry.external_attr & _FOLDER
+    return stored and same and not odd
+
+
+def _check_end(stream: BinaryIO) -> None:
+    """Refuse an archive in several files, or whose two ends say different things."""
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(size - _END.size)
+    magic, disk, first, here, entries, _, _, comment = _END.unpack(stream.read())
+    one = {disk, first} <= {0, _IN_ZIP64} and here == entries and not comment
+    start = size - _END.size - _LOCATOR.size - _END64.size
+    stream.seek(max(0, start))
+    before = stream.read(_END64.size + _LOCATOR.size)
+    if before[-_LOCATOR.size :].startswith(_LOCATOR_MAGIC):
+        _, disk, at, disks = _LOCATOR.unpack(before[-_LOCATOR.size :])
+        larger = _END64.unpack(before[: _END64.size])
+        same = larger[6] == larger[7] and entries in (larger[7], _IN_ZIP64)
+        one = one and same and not (disk or any(larger[4:6])) and disks <= 1
+        one = one and at == start
+    if magic != b"PK\x05\x06" or not one:
+        raise WeightsError("the end of its zip archive is damaged")
 
 
 def _data_start(stream: BinaryIO, header: int) -> int:
