@@ -3,7 +3,7 @@
 import copy
 import json
 
-import numpy as np
+import mutating
 import pytest
 from tokenizer_files import PIECES, sentencepiece_model, unigram_tokenizer, write_pair
 
@@ -138,25 +138,10 @@ def test_what_the_library_cannot_tokenize_is_an_error_of_one_line(
         tokenize("a dog")
 
 
-def mutate(rng, content):
-    data = bytearray(content)
-    for _ in range(int(rng.integers(1, 4))):
-        at = int(rng.integers(len(data)))
-        kind = rng.integers(3)
-        if kind == 0:
-            data[at] = int(rng.choice(list(b'0123456789-{}[]",:aeu\\\0\xff')))
-        elif kind == 1:
-            del data[at : at + int(rng.integers(1, 6))]
-        else:
-            data[at:at] = data[at : at + int(rng.integers(1, 40))]
-    return bytes(data)
-
-
 def fuzz(folder, name, content, count):
     read = 0
-    for number in range(count):
-        rng = np.random.default_rng((41, number))
-        (folder / name).write_bytes(mutate(rng, content))
+    for mutant in mutating.mutants(content, count, 41):
+        (folder / name).write_bytes(mutant)
         try:
             ids = tokenizers.load(folder, "t5")("a dog Yes x ▁ " + "a" * 50)
         except ValueError as error:
