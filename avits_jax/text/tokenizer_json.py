@@ -185,7 +185,8 @@ def _check_model(model: dict[str, Any]) -> None:
         _require(not model.get("dropout"), "it leaves out merges at random")
         return check_vocabulary(model.get("vocab"))
     vocabulary = model.get("vocab")
-    _require(isinstance(vocabulary, list), "its vocabulary is no list of pieces")
+    if not isinstance(vocabulary, list):
+        raise ValueError("its vocabulary is no list of pieces")
     check_pieces(vocabulary)
     known = {"unk_id": whole(0, len(vocabulary) - 1)}
     check_fields(model, known, "model: ")

@@ -185,7 +185,7 @@ def _read_small(
 
 
 def _read_legacy(stream: BinaryIO, path: Path) -> tuple[Any, dict[str, _Place]]:
-    """Do the same for files from before torch 1.6, which state no checksums."""
+    """Read a file from before torch 1.6 likewise; it states no checksums."""
     head = io.BytesIO(stream.read(_LARGEST_PICKLE))
     if read_pickle(head) != _LEGACY_MAGIC or read_pickle(head) != _LEGACY_PROTOCOL:
         raise WeightsError("not from torch.save")

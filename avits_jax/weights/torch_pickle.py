@@ -164,7 +164,7 @@ class _Machine:
         return values
 
     def put_tuple(self, values: list[Any]) -> None:
-        """Push values as one tuple."""
+        """Append values as one tuple."""
         self.stack.append(tuple(values))
 
     def extend(self, values: list[Any]) -> None:
@@ -181,14 +181,14 @@ class _Machine:
         self.stack[-1].update((_key(key), value) for key, value in pairs)
 
     def reduce(self) -> None:
-        """Rebuild a tensor, or another of the few known things."""
+        """Make a tensor, or another of the few known things."""
         function, arguments = self.take(2)
         if not callable(function) or type(arguments) is not tuple:
             raise WeightsError("its pickle calls what is no function")
         self.stack.append(function(*arguments))
 
     def build(self) -> None:
-        """Leave out the attributes of a dict, which torch puts there (_metadata)."""
+        """Pass over the attributes of a dict, which torch puts there (_metadata)."""
         target, state = self.take(2)
         if type(target) is not OrderedDict or type(state) is not dict:
             raise WeightsError("its pickle changes an object after it is made")
