@@ -28,7 +28,13 @@ _MOST_SHOWN = 100
 
 
 class WeightsError(ValueError):
-    """Keys that are missing, unused, doubled or wrongly shaped, all in one line."""
+    """Keys that are missing, unused, doubled or wrongly shaped, all in one line.
+
+    Names in files may hold line breaks; they count as blanks here.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
 
 
 def _linear(weight: np.ndarray) -> np.ndarray:

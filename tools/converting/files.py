@@ -117,7 +117,7 @@ def _read_index(index: Path) -> dict[str, str]:
     if not named:
         raise WeightsError(f"{index} is no index of shards: not all names are text")
     for name in listed.values():
-        if Path(name).name != name or "\0" in name:
+        if Path(name).name != name or not name.isprintable():
             raise WeightsError(f"{index} names shards outside its folder")
         if name.endswith(_INDEX):
             raise WeightsError(f"{index} names {name!r}, an index, as a shard")
