@@ -20,8 +20,8 @@ _VERBS = set(
     Convolve Copy Correlate Count Crop Cut Decode Delete Denoise Describe Divide Double
     Draft Draw Embed Encode Evolve Expand Fill Find Fit Flatten Free Generate Give Go
     Group Have Hold Import Improve Integrate Interpolate Invert Join Keep Lay Learn
-    Lengthen Let List Load Look Make Map Mark Measure Mend Merge Mix Move Multiply Name
-    Normalise Open Pack Pad Parse Part Pass Pick Place Plan Predict Prepare Print
+    Lengthen Let List Load Lock Look Make Map Mark Measure Mend Merge Mix Move Multiply
+    Name Normalise Open Pack Pad Parse Part Pass Pick Place Plan Predict Prepare Print
     Project Put Raise Read Recover Reduce Refuse Register Remember Remove Render Repeat
     Replace Resample Resize Resume Return Rotate Round Run Sample Save Say Scale Score
     Search See Send Separate Set Shape Share Show Shrink Smooth Solve Sort Space Split

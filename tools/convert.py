@@ -12,7 +12,6 @@ checkpoint appears when it is complete, or not at all.
 
 import argparse
 import glob
-import json
 import os
 import signal
 import sys
@@ -34,6 +33,7 @@ from rich.progress import (  # noqa: E402
 )
 
 from avits_jax.catalogue.generators import FAMILIES, Family  # noqa: E402
+from avits_jax.files.json_values import parse_json  # noqa: E402
 from avits_jax.weights.model import Model  # noqa: E402
 from tools.converting.conversion import (  # noqa: E402
     Ready,
@@ -87,7 +87,7 @@ def read_sizes(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        sizes = json.loads(path.read_text("utf-8"))
+        sizes = parse_json(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"--sizes {path} is no readable JSON file: {error}") from None
     if not isinstance(sizes, dict):
@@ -106,6 +106,12 @@ def describe(name: str, ready: Ready) -> str:
         names = ", ".join(Path(name).name for name in ready.tokenizer)
         lines.append(f"  copied along: {names}")
     return "\n".join(lines)
+
+
+def printable(text: str) -> str:
+    """What a file says, in one line and without codes that terminals obey."""
+    line = " ".join(text.split())
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 def unfinished(out: Path) -> list[Path]:
@@ -146,7 +152,7 @@ def run(model: Model, options: argparse.Namespace, console: Console) -> None:
 def main(
     arguments: list[str] | None = None, families: Sequence[Family] = FAMILIES
 ) -> int:
-    """Convert; 0 on success, 1 after an error that was named, 130 after Ctrl-C.
+    """Convert; 0 on success, 2 on bad input, 1 on other errors, 130 after Ctrl-C.
 
     Args:
         arguments: of the command line; None for those of the process.
@@ -160,8 +166,8 @@ def main(
         print("interrupted; nothing was written", file=sys.stderr)
         return 130
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        return 2 if isinstance(error, ValueError) else 1
     return 0
 
 

@@ -39,8 +39,11 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> Path:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:
-    """Write ``text`` as UTF-8 to ``path`` atomically and return the path."""
-    return write_bytes(path, text.encode("utf-8"))
+    r"""Write ``text`` as UTF-8 to ``path`` atomically and return the path.
+
+    A lone surrogate, which is no text, is written as JSON escapes it: ``\ud800``.
+    """
+    return write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> Path:

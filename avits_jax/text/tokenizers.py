@@ -7,12 +7,20 @@ fetched, and no code of a checkpoint is run.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avits_jax.files.json_values import parse_json
 from avits_jax.text.dummy import QWEN2_SPECIAL, dummy
 from avits_jax.text.sentencepiece import read_unigram
+from avits_jax.text.tokenizer_json import (
+    check_characters,
+    check_pieces,
+    check_tokenizer,
+    check_vocabulary,
+)
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -49,7 +57,9 @@ def load(folder: str | Path, kind: str) -> Tokenize:
         tokens inside the text are read as such.
 
     Raises:
-        ValueError: unknown kind, files that are missing (listed), or damaged.
+        ValueError: unknown kind, files that are missing (listed), or damaged, or that
+            no published tokenizer consists of; also of the function, for a text that
+            the library cannot tokenize.
 
     Example:
         >>> tokenize = load("checkpoints/clap", "roberta")
@@ -58,16 +68,32 @@ def load(folder: str | Path, kind: str) -> Tokenize:
     if kind not in _FILES:
         raise ValueError(f"kind must be one of {KINDS}, got {kind!r}")
     home, names = _find(Path(folder), kind)
-    try:
+    listed = f"{', '.join(names)} in {home}"
+    with _named(f"{listed} cannot be read as a {kind} tokenizer"):
         tokenizer = _read(home, names, kind)
-    except Exception as error:  # the Rust library raises bare exceptions
-        listed = ", ".join(names)
-        raise ValueError(
-            f"{listed} in {home} cannot be read as a {kind} tokenizer: {error}"
-        ) from None
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    return lambda text: tokenizer.encode(text).ids
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+
+    def tokenize(text: str) -> list[int]:
+        with _named(f"{listed} cannot tokenize {text[:60]!r}"):
+            return tokenizer.encode(text).ids
+
+    return tokenize
+
+
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Say in one line what went wrong in the library.
+
+    Its panics are no Exception, and whatever else it raises is of no kind of its own.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{what}: {reason}") from None
 
 
 def _find(folder: Path, kind: str) -> tuple[Path, tuple[str, ...]]:
@@ -88,7 +114,9 @@ def _read(home: Path, names: tuple[str, ...], kind: str) -> "Tokenizer":
     if names == _WHOLE:
         from tokenizers import Tokenizer
 
-        tokenizer = Tokenizer.from_file(str(home / names[0]))
+        text = (home / names[0]).read_text("utf-8")
+        check_tokenizer(parse_json(text))
+        tokenizer = Tokenizer.from_str(text)
     else:
         tokenizer = _build(home, names, kind)
     if kind == "qwen2":
@@ -102,9 +130,13 @@ def _build(home: Path, names: tuple[str, ...], kind: str) -> "Tokenizer":
     if kind == "t5":
         # From the file itself transformers builds it with another library alone.
         pieces, character_map = read_unigram((home / names[0]).read_bytes())
+        check_pieces(pieces)
+        if character_map:
+            check_characters(character_map)
         return transformers.T5Tokenizer(
             vocab=pieces, _spm_precompiled_charsmap=character_map, extra_ids=0
         ).backend_tokenizer
+    check_vocabulary(parse_json((home / names[0]).read_bytes()))
     own = {"roberta": "RobertaTokenizer", "qwen2": "Qwen2Tokenizer"}[kind]
     made = getattr(transformers, own).from_pretrained(home, local_files_only=True)
     return made.backend_tokenizer

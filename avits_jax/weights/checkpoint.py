@@ -130,7 +130,7 @@ def load(
     check_files(folder, manifest["files"], arrays=_ARRAYS, whole=verify)
     stored = {leaf["path"]: leaf for leaf in manifest["leaves"]}
     if like is None:
-        wanted, treedef = _nested(stored.values()), None
+        wanted = _stored_tree(folder, manifest["leaves"])
     else:
         wanted = like
     paths, structs, treedef = _abstract(wanted)
@@ -238,14 +238,20 @@ def _abstract(tree: PyTree) -> tuple[list[str], list[jax.ShapeDtypeStruct], Any]
     return [_name(path) for path, _ in flat], structs, treedef
 
 
-def _nested(leaves: Any) -> PyTree:
+def _stored_tree(folder: Path, leaves: list[dict[str, Any]]) -> PyTree:
     """Build nested dicts and lists of ShapeDtypeStructs from a manifest's leaves."""
-    return _nest(
-        [
-            (leaf["keys"], jax.ShapeDtypeStruct(leaf["shape"], np.dtype(leaf["dtype"])))
-            for leaf in leaves
-        ]
-    )
+    structs = [
+        jax.ShapeDtypeStruct(leaf["shape"], np.dtype(leaf["dtype"])) for leaf in leaves
+    ]
+    keys = [leaf["keys"] for leaf in leaves]
+    try:
+        tree = _nest(list(zip(keys, structs, strict=True)))
+        jax.tree.structure(tree)
+    except (TypeError, ValueError, LookupError):
+        raise CheckpointError(
+            f"{folder / MANIFEST} is damaged: its leaves make no tree"
+        ) from None
+    return tree
 
 
 def _nest(entries: list[tuple[list[Any], Any]]) -> PyTree:

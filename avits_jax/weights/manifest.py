@@ -3,15 +3,69 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from avits_jax.files.json_values import (
+    OBJECT,
+    TEXT,
+    Kind,
+    check_fields,
+    list_of,
+    optional,
+    parse_json,
+    whole,
+)
 
 FORMAT = 2
 MANIFEST = "manifest.json"
 OWN_KEYS = {"format", "digest", "leaves", "files", "total_bytes"}
+_MOST_AXES = 64
+
+
+def _is_inside(path: Any) -> bool:
+    plain = isinstance(path, str) and path.isprintable() and "\\" not in path
+    parts = PurePosixPath("/", path).parts[1:] if plain else ()
+    return bool(parts) and ".." not in parts and "/".join(parts) == path
+
+
+def _is_dtype(name: Any) -> bool:
+    try:
+        dtype = np.dtype(name if isinstance(name, str) else "")
+    except (TypeError, ValueError):
+        return False
+    numeric = jnp.issubdtype(dtype, np.number) or dtype == np.bool_
+    return numeric and name == dtype.name
+
+
+def _is_key(key: Any) -> bool:
+    return isinstance(key, str) or whole().accepts(key)
+
+
+def _is_keys(keys: Any) -> bool:
+    short = isinstance(keys, list) and len(keys) <= _MOST_AXES
+    return short and all(
+        _is_key(key[0] if isinstance(key, list) and len(key) == 1 else key)
+        for key in keys
+    )
+
+
+def _is_shape(shape: Any) -> bool:
+    return list_of(whole()).accepts(shape) and len(shape) <= _MOST_AXES
+
+
+INSIDE = Kind("a path inside the folder", _is_inside)
 _ENTRIES = {
-    "leaves": {"path", "keys", "shape", "dtype"},
-    "files": {"path", "size", "sha256"},
+    "leaves": {
+        "path": INSIDE,
+        "keys": Kind(f"at most {_MOST_AXES} names and numbers", _is_keys),
+        "shape": Kind(f"at most {_MOST_AXES} sizes", _is_shape),
+        "dtype": Kind("the name of a dtype of numbers", _is_dtype),
+    },
+    "files": {"path": INSIDE, "size": whole(), "sha256": TEXT},
 }
 # Larger files of the store are chunks, which state checksums of their own.
 _CHECKED_BY_STORE = 2**20
@@ -45,25 +99,47 @@ def read_sealed(file: Path, keys: Iterable[str]) -> dict[str, Any]:
         CheckpointError: it is missing, damaged, changed, or of another format.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parse_json(file.read_bytes())
     except OSError:
         raise CheckpointError(
             f"{file.parent} is no whole checkpoint: no {file.name}"
         ) from None
-    except ValueError:
-        raise CheckpointError(f"{file} is damaged: not JSON") from None
+    except ValueError as error:
+        raise CheckpointError(f"{file} is damaged: not JSON ({error})") from None
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
         raise CheckpointError(
-            f"{file.parent} has checkpoint format {found}, not {FORMAT}: convert the "
-            "published weights again"
+            f"{file.parent} has checkpoint format {found!r:.40}, not {FORMAT}: convert "
+            "the published weights again"
         )
     missing = sorted({*keys, "digest", "model"} - content.keys())
     if missing:
         raise CheckpointError(f"{file} is damaged: no {missing[0]!r}")
     if content["digest"] != _seal(content):
         raise CheckpointError(f"{file} is damaged or was edited: its digest differs")
+    known = {"config": None, **content}
+    check_content(file, known, {"model": TEXT, "config": optional(OBJECT)})
     return content
+
+
+def check_content(
+    file: Path, part: Any, fields: Mapping[str, Kind], where: str = ""
+) -> None:
+    """Refuse JSON whose digest fits, but whose values are of wrong kinds.
+
+    Args:
+        file: that holds it, for the message.
+        part: the JSON object.
+        fields: what they must be, by name.
+        where: names the part, for the message.
+
+    Raises:
+        CheckpointError: a field is missing or of another kind.
+    """
+    try:
+        check_fields(part, fields, where)
+    except ValueError as error:
+        raise CheckpointError(f"{file} is damaged: it {error}") from None
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:
@@ -83,14 +159,17 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     folder = Path(folder)
     if not folder.is_dir():
         raise CheckpointError(f"checkpoint folder {folder} does not exist")
-    manifest = read_sealed(folder / MANIFEST, OWN_KEYS)
-    for name, keys in _ENTRIES.items():
+    file = folder / MANIFEST
+    manifest = read_sealed(file, OWN_KEYS)
+    check_content(file, manifest, {name: list_of(OBJECT) for name in _ENTRIES})
+    for name, fields in _ENTRIES.items():
         for entry in manifest[name]:
-            missing = sorted(keys - entry.keys())
+            missing = sorted(fields.keys() - entry.keys())
             if missing:
                 raise CheckpointError(
-                    f"{folder / MANIFEST} is damaged: no {missing[0]!r} in {name!r}"
+                    f"{file} is damaged: no {missing[0]!r} in {name!r}"
                 )
+            check_content(file, entry, fields, f"{name}: ")
     return manifest
 
 

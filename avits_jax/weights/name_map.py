@@ -22,8 +22,19 @@ from avits_jax.types import PyTree
 Transform = Callable[..., np.ndarray]
 
 
+# Numbers of layers as they are written: one way for each, none of any length.
+_NUMBER = "0|[1-9][0-9]{0,5}"
+_MOST_SHOWN = 100
+
+
 class WeightsError(ValueError):
-    """Keys that are missing, unused, doubled or wrongly shaped, all in one message."""
+    """Keys that are missing, unused, doubled or wrongly shaped, all in one line.
+
+    Names in files may hold line breaks; they count as blanks here.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
 
 
 def _linear(weight: np.ndarray) -> np.ndarray:
@@ -234,7 +245,7 @@ def _compiled(pattern: str, stacked: tuple[str, ...]) -> re.Pattern[str]:
     for literal, name in re.findall(r"([^{]*)(?:{(\w+)})?", pattern):
         text += re.escape(literal)
         if name:
-            text += rf"(?P<{name}>\d+)" if name in stacked else rf"(?P<{name}>[^.]+)"
+            text += f"(?P<{name}>{_NUMBER if name in stacked else '[^.]+'})"
     return re.compile(text)
 
 
@@ -285,11 +296,13 @@ def _check_leaf(
     """Return one leaf's problems: gaps in its numbering, slices of the wrong shape."""
     leaf.pieces.sort(key=lambda piece: piece.position)
     stack = leaf.stack
+    wanted = expected[: len(stack)]
     present = {piece.position for piece in leaf.pieces}
-    gaps = [index for index in np.ndindex(*stack) if index not in present]
+    # A file may number its layers as it likes: only those that can be are looked for.
+    known = (min(own, most) for own, most in zip(stack, wanted, strict=True))
+    gaps = [index for index in np.ndindex(*known) if index not in present]
     problems = [f"missing: part {index} of {path}" for index in gaps]
-    if stack != expected[: len(stack)]:
-        wanted = expected[: len(stack)]
+    if stack != wanted:
         problems.append(f"shape: {path} has {stack} layers, expected {wanted}")
     for piece in leaf.pieces:
         shapes = [tuple(source[key].shape) for key in piece.keys]
@@ -332,8 +345,8 @@ def make_plan(
         Plan of all leaves of ``like``.
 
     Raises:
-        WeightsError: any key missing, unused, doubled or wrongly shaped; all of them
-            are listed.
+        WeightsError: any key missing, unused, doubled or wrongly shaped; they are
+            listed, if there are no more than 100 of them.
     """
     leaves: dict[str, Leaf] = {}
     problems: list[str] = []
@@ -361,9 +374,20 @@ def make_plan(
         for name, leaf in leaves.items()
     ]
     if problems:
-        listed = "\n  ".join(sorted(problems))
-        raise WeightsError(f"{len(problems)} problems with the weights:\n  {listed}")
+        raise WeightsError(_listed(problems))
     return Plan(ordered, ignored)
+
+
+def _listed(problems: Sequence[str]) -> str:
+    """Return problems in one line, sorted; a file can have any number of them."""
+    shown = [
+        each if len(each) <= 500 else each[:500] + "..."
+        for each in sorted(problems)[:_MOST_SHOWN]
+    ]
+    if len(problems) > _MOST_SHOWN:
+        shown.append(f"and {len(problems) - _MOST_SHOWN} more")
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    return f"{count} with the weights: {'; '.join(shown)}"
 
 
 def build_leaf(leaf: Leaf, source: Mapping[str, Any], dtype: Any) -> np.ndarray:

@@ -12,16 +12,29 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from avits_jax.files.json_values import Kind
 from avits_jax.weights import checkpoint
 from avits_jax.weights.manifest import (
+    INSIDE,
     MANIFEST,
     CheckpointError,
+    check_content,
     read_sealed,
     sha256,
     write_sealed,
 )
 
 _INDEX = "parts.json"
+
+
+def _is_parts(parts: Any) -> bool:
+    return isinstance(parts, dict) and all(
+        INSIDE.accepts(name) and "/" not in name and isinstance(digest, str)
+        for name, digest in parts.items()
+    )
+
+
+_PARTS = Kind("names of folders, each with a digest", _is_parts)
 
 
 def write_index(
@@ -66,6 +79,7 @@ def read_index(
     """
     folder = Path(folder)
     index = read_sealed(folder / _INDEX, ["parts"])
+    check_content(folder / _INDEX, index, {"parts": _PARTS})
     faults = [f"no {name}" for name in expect_parts if name not in index["parts"]]
     for name, digest in index["parts"].items():
         if not (folder / name / MANIFEST).is_file():

@@ -64,12 +64,28 @@ def read_arrays(
 def _spec(folder: Path, path: str) -> PyTree:
     files = {"driver": "file", "path": f"{folder}/"}
     store = {"driver": "ocdbt", "base": files, "path": f"{path}/"}
-    return {"driver": "zarr3", "kvstore": store, "open": True}
+    return {
+        "driver": "zarr3",
+        "kvstore": store,
+        "open": True,
+        # Every chunk is stored; one that is not there is no zeros.
+        "fill_missing_data_reads": False,
+    }
+
+
+def _check_layout(store: Any, shape: tuple[int, ...]) -> None:
+    """Refuse an array that would take other memory than its shape does."""
+    if tuple(store.shape) != shape:
+        raise ValueError(f"it has shape {tuple(store.shape)}, {shape} expected")
+    chunk = store.chunk_layout.read_chunk.shape or ()  # None of a single number
+    if any(size > axis for size, axis in zip(chunk, shape, strict=True)):
+        raise ValueError(f"it lies in chunks of {tuple(chunk)}")
 
 
 def _start(store: Any, target: jax.ShapeDtypeStruct) -> Callable[[], jax.Array]:
     """Begin to read an array; the function returned waits for it and places it."""
     shape, sharding = target.shape, target.sharding
+    _check_layout(store, shape)
     if sharding is None:
         whole = store.read()
         return lambda: jax.device_put(whole.result())

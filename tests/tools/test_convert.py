@@ -148,10 +148,10 @@ def test_low_rank_updates_in_both_layouts(tmp_path, capsys):
     plain = video_reward.merge_lora(golden.weights, scale=2.0)
     assert_same(trees[0], expected(model.parts[0], config, plain))
     (parts / "adapter_config.json").write_text("{}")
-    assert run("video-reward", parts, tmp_path / "x", config) == 1
+    assert run("video-reward", parts, tmp_path / "x", config) == 2
     assert "states no lora_alpha" in capsys.readouterr().err
     (parts / "non_lora_state_dict.pth").unlink()
-    assert run("video-reward", parts, tmp_path / "x", config) == 1
+    assert run("video-reward", parts, tmp_path / "x", config) == 2
     assert "non_lora_state_dict.pth" in capsys.readouterr().err
 
 
@@ -206,14 +206,14 @@ def test_javisdit_faults_are_listed_together(tmp_path, javisdit_case, capsys):
     wrong = sizes | {"t5": replace(sizes["t5"], d_ff=40)}
     del state["transformer"]["t_block.1.bias"]
     save_file(state["transformer"], source / "transformer" / "model.safetensors")
-    assert run("javisdit", source, tmp_path / "out", wrong) == 1
+    assert run("javisdit", source, tmp_path / "out", wrong) == 2
     message = capsys.readouterr().err
     assert "nothing gives modulation.bias" in message
     assert "encoder.layers.feed.wi_0.kernel expects (16, 40)" in message
     (source / "prior").rename(source / "elsewhere")
-    assert run("javisdit", source, tmp_path / "out", sizes) == 1
+    assert run("javisdit", source, tmp_path / "out", sizes) == 2
     assert "lacks prior (needed:" in capsys.readouterr().err
-    assert run("javisdit", source, tmp_path / "out", {"t6": sizes["t5"]}) == 1
+    assert run("javisdit", source, tmp_path / "out", {"t6": sizes["t5"]}) == 2
     assert not (tmp_path / "out").exists()
 
 
@@ -222,7 +222,7 @@ def test_missing_unused_and_wrongly_shaped_keys(tmp_path, clap_case, capsys):
     state["extra.weight"] = state.pop("text_projection.linear1.bias")
     state["text_projection.linear2.bias"] = np.ones(3, np.float32)
     save_file(state, folder / "model.safetensors")
-    assert run("clap", folder, tmp_path / "out", config) == 1
+    assert run("clap", folder, tmp_path / "out", config) == 2
     message = capsys.readouterr().err
     assert message.startswith("error: 3 problems with the weights:")
     assert "unused: extra.weight" in message
@@ -289,9 +289,9 @@ def test_targets_that_exist(tmp_path, clap_case, capsys):
     folder, config, _ = clap_case
     out = tmp_path / "out"
     out.mkdir()
-    assert run("clap", folder, out, config) == 1
+    assert run("clap", folder, out, config) == 2
     assert "exists already" in capsys.readouterr().err
-    assert run("clap", folder, out, config, "--overwrite") == 1
+    assert run("clap", folder, out, config, "--overwrite") == 2
     assert "is no checkpoint" in capsys.readouterr().err
     out.rmdir()
     assert run("clap", folder, out, config) == 0
@@ -301,7 +301,7 @@ def test_targets_that_exist(tmp_path, clap_case, capsys):
 def test_bad_arguments(tmp_path, clap_case, capsys):
     folder, config, _ = clap_case
     out = tmp_path / "out"
-    assert run("clap", tmp_path / "none", out, config) == 1
+    assert run("clap", tmp_path / "none", out, config) == 2
     assert capsys.readouterr().err == f"error: {tmp_path}/none does not exist\n"
     for text, message in (
         ("{", "no readable JSON"),
@@ -314,7 +314,7 @@ def test_bad_arguments(tmp_path, clap_case, capsys):
         sizes = tmp_path / "bad.json"
         sizes.write_text(text)
         arguments = ["clap", "--source", folder, "--out", out, "--sizes", sizes]
-        assert main([str(each) for each in arguments]) == 1
+        assert main([str(each) for each in arguments]) == 2
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
     with pytest.raises(SystemExit):

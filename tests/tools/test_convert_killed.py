@@ -76,5 +76,5 @@ def test_leftovers_are_named(tmp_path, capsys):
     left = tmp_path / ".out.new-abc"
     left.mkdir()
     arguments = ["clap", "--source", tmp_path / "none", "--out", tmp_path / "out"]
-    assert main(list(map(str, arguments))) == 1
+    assert main(list(map(str, arguments))) == 2
     assert str(left) in capsys.readouterr().out.replace("\n", "")

@@ -204,3 +204,55 @@ def test_tokenizer_files_of_an_adapter_lie_with_its_base(tmp_path):
     names = ("merges.txt", "vocab.json")
     expected = {f"tokenizer/{name}": tmp_path / "base" / name for name in names}
     assert tokenizer_files(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("listed", "message"),
+    [
+        ("[" * 50_000, "nested too deeply"),
+        (
+            '{"weight_map": {"a": "model.safetensors.index.json"}}',
+            "an index, as a shar",
+        ),
+        ('{"weight_map": {"a": 5}}', "not all names are text"),
+        ('{"weight_map": {"a": "x/../y.pt"}}', "outside its folder"),
+        ('{"weight_map": {"a": "b", "a": "c"}}', "stands twice"),
+        ('{"weight_map": [1]}', "no index of shards"),
+        ("5", "no index of shards"),
+    ],
+)
+def test_hostile_indices(tmp_path, listed, message):
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(listed)
+    assert message in fault(index)
+
+
+def write_header(path, header, data=b""):
+    text = header if isinstance(header, str) else json.dumps(header)
+    path.write_bytes(len(text).to_bytes(8, "little") + text.encode() + data)
+
+
+def entry(shape, start, end):
+    return {"dtype": "F32", "shape": shape, "data_offsets": [start, end]}
+
+
+HEADERS = {
+    "overlapping": {"a": entry([2], 0, 8), "b": entry([1], 4, 8)},
+    "shifted": {"a": entry([2], 4, 12)},
+    "holed": {"a": entry([1], 0, 4), "b": entry([1], 8, 12)},
+    "too short": {"a": entry([3], 0, 8)},
+    "infinite": '{"a": {"dtype": "F32", "shape": [1e999], "data_offsets": [0, 4]}}',
+    "no number": '{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, Infinity]}}',
+    "deep": "[" * 50_000,
+    "many axes": {"a": entry([1] * 100_000, 0, 4)},
+    "huge": {"a": entry([2**62, 2**62], 0, 4)},
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_hostile_safetensors(tmp_path, name):
+    """Offsets that the library refuses are refused, and axes that it leaves alone."""
+    write_header(tmp_path / "x.safetensors", HEADERS[name], bytes(12))
+    if name == "many axes":
+        write_header(tmp_path / "x.safetensors", HEADERS[name], bytes(4))
+    assert "x.safetensors" in fault(tmp_path / "x.safetensors")

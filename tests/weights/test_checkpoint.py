@@ -336,3 +336,102 @@ def test_arrays_are_read_in_groups(saved, monkeypatch):
     groups = [list(group) for group in reading._groups(structs)]
     assert groups == [["a", "c"], ["d"], ["e"]]
     assert_same(checkpoint.load(saved).tree, make_tree())
+
+
+def reseal(folder, change):
+    """Change a manifest as someone does who knows how its digest is made."""
+    file = folder / "manifest.json"
+    content = json.loads(file.read_text())
+    change(content)
+    manifest.write_sealed(file, content)
+
+
+LEAF = {"path": "a", "keys": ["a"], "shape": [1], "dtype": "float32"}
+HOSTILE_LEAVES = {
+    "a path outside": [LEAF | {"path": "../a"}],
+    "an absolute path": [LEAF | {"path": "/etc/passwd"}],
+    "no text as path": [LEAF | {"path": 5}],
+    "no list of keys": [LEAF | {"keys": {"a": 1}}],
+    "keys in keys": [LEAF | {"keys": [[["a"]]]}],
+    "many keys": [LEAF | {"keys": ["a"] * 1000}],
+    "a negative size": [LEAF | {"shape": [-1]}],
+    "a size that is no number": [LEAF | {"shape": [True]}],
+    "many axes": [LEAF | {"shape": [1] * 1000}],
+    "objects": [LEAF | {"dtype": "object"}],
+    "text": [LEAF | {"dtype": "U5"}],
+    "an unknown dtype": [LEAF | {"dtype": "float3"}],
+    "a number as leaf": [5],
+    "a leaf inside a leaf": [LEAF, LEAF | {"path": "a/b", "keys": ["a", "b"]}],
+    "names and numbers": [LEAF, LEAF | {"path": "0", "keys": [[0]]}],
+    "an array that is not there": [LEAF],
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_LEAVES)
+def test_hostile_leaves_are_refused(saved, name):
+    reseal(saved, lambda content: content.update(leaves=HOSTILE_LEAVES[name]))
+    assert "damaged" in fault(saved)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"files": [{"path": "../x", "size": 1, "sha256": ""}]},
+        {"files": [{"path": "a", "size": "1", "sha256": ""}]},
+        {"files": {"path": 1}},
+        {"leaves": "all"},
+        {"config": [1]},
+        {"model": ["toy"]},
+    ],
+)
+def test_hostile_manifests_are_refused(saved, change):
+    reseal(saved, lambda content: content.update(change))
+    assert "manifest.json is damaged: it has a wrong value" in fault(saved)
+
+
+@pytest.mark.parametrize("text", ["[" * 99_999, '{"a":' * 99_999, '{"a": 1, "a": 2}'])
+def test_json_that_no_manifest_is(saved, text):
+    (saved / "manifest.json").write_text(text)
+    assert "not JSON" in fault(saved)
+
+
+@pytest.mark.parametrize("names", [["toy"], {"../toy": ""}, {"toy": 5}, {"a/b": ""}])
+def test_hostile_indices_of_parts(saved, names):
+    content = {"model": "m", "parts": names}
+    manifest.write_sealed(saved.parent / "parts.json", content)
+    with pytest.raises(CheckpointError, match="parts.json is damaged: it has a wrong"):
+        parts.read_index(saved.parent)
+
+
+def other_array(folder, path, shape, chunks, *, fill=True):
+    """Put another array into the store, as it would be read."""
+    import tensorstore as ts
+
+    spec = reading._spec(folder / "arrays", path) | {"create": True, "open": True}
+    spec["delete_existing"] = True
+    grid = {"name": "regular", "configuration": {"chunk_shape": chunks}}
+    spec["metadata"] = {"shape": shape, "data_type": "float32", "chunk_grid": grid}
+    spec["metadata"]["codecs"] = writing._CODECS
+    store = ts.open(spec | {"open": False}).result()
+    if fill:
+        store[...] = 1.0
+
+    def described(content):
+        content["files"] = manifest.describe_files(folder)
+        content["files"] = [x for x in content["files"] if "json" not in x["path"]]
+
+    reseal(folder, described)
+
+
+@pytest.mark.parametrize(
+    ("shape", "chunks", "fill", "message"),
+    [
+        ([3, 4], [3, 4], False, "unreadable"),  # zeros would be wrong numbers
+        ([2**20, 2**20], [8, 8], False, "it has shape .* expected"),
+        ([3, 4], [2**14, 2**14], False, "it lies in chunks of"),
+    ],
+)
+def test_hostile_arrays_are_refused(saved, shape, chunks, fill, message):
+    other_array(saved, "dense/kernel", shape, chunks, fill=fill)
+    with pytest.raises(CheckpointError, match=message):
+        checkpoint.load(saved)

@@ -137,3 +137,27 @@ def test_transposed_convolution_kernel_is_reversed():
     kernel = weights.TRANSFORMS["conv_transpose"](weight)
     assert kernel.shape == (3, 1, 2)
     np.testing.assert_array_equal(kernel[:, 0, 1], [5, 4, 3])
+
+
+@pytest.mark.parametrize("number", ["300000000", "99999999999", "9" * 5000, "02", "٢"])
+def test_numbers_of_layers_are_bounded_and_written_in_one_way(number):
+    """No key makes a table of all layers up to its number, or stands for another."""
+    source = _source()
+    source[f"blocks.{number}.fc.bias"] = source.pop("blocks.2.fc.bias")
+    with pytest.raises(WeightsError, match="has .2,. layers.*unused: blocks") as error:
+        weights.load(source, _like(), RULES)
+    assert len(str(error.value)) < 2000
+
+
+def test_layers_beyond_the_expected_ones_take_no_memory():
+    source = _source()
+    source["blocks.999999.fc.bias"] = source["blocks.2.fc.bias"]
+    with pytest.raises(WeightsError, match=r"has \(1000000,\) layers, expected \(3,\)"):
+        weights.load(source, _like(), RULES)
+
+
+def test_any_number_of_problems_is_one_line():
+    source = _source() | {f"extra{i}": np.zeros(1) for i in range(5000)}
+    with pytest.raises(WeightsError, match="5000 problems .* and 4900 more") as error:
+        weights.load(source, _like(), RULES)
+    assert "\n" not in str(error.value)

@@ -15,13 +15,13 @@ from avits_jax.weights import checkpoint
 from avits_jax.weights import name_map as weights
 from avits_jax.weights.checkpoint import CheckpointError
 from avits_jax.weights.config import config_from, config_values
+from avits_jax.weights.file_tensors import BFLOAT16
 from avits_jax.weights.lazy import LazyArray
 from avits_jax.weights.model import Model, Part, Source
 from avits_jax.weights.name_map import WeightsError
 from avits_jax.weights.parts import is_in_parts, write_index
 from tools.converting.files import tokenizer_files
 from tools.converting.models import reader_of
-from tools.converting.tensors import BFLOAT16
 
 FLOAT32 = np.dtype(np.float32)
 Advance = Callable[[int], None]
@@ -104,7 +104,7 @@ def prepare(
         except WeightsError as error:
             problems.append(f"{name}: {error}" if name else str(error))
     if problems:
-        raise WeightsError("\n".join(problems))
+        raise WeightsError("; ".join(problems))
     return ready
 
 

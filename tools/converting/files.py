@@ -1,14 +1,15 @@
 """Find the weight files of a network, sharded or whole, in the published layouts."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from avits_jax.files.json_values import parse_json
+from avits_jax.weights.file_tensors import FileTensor
 from avits_jax.weights.name_map import WeightsError
+from avits_jax.weights.torch_file import read_torch
 from tools.converting.safetensors_file import read_safetensors
-from tools.converting.tensors import FileTensor
-from tools.converting.torch_file import read_torch
 
+_INDEX = ".index.json"
 _TORCH = (".bin", ".pt", ".pth", ".ckpt")
 _PREFERRED = ("model", "diffusion_pytorch_model", "pytorch_model")
 _OTHERS = ("training_args", "optimizer", "scheduler", "rng_state")
@@ -41,7 +42,7 @@ def read_weights(path: Path) -> dict[str, FileTensor]:
         path = _pick(path)
     if not path.is_file():
         raise WeightsError(f"{path} does not exist")
-    if path.name.endswith(".index.json"):
+    if path.name.endswith(_INDEX):
         return _read_shards(path)
     if path.suffix == ".safetensors":
         return read_safetensors(path)
@@ -86,13 +87,8 @@ def _pick(folder: Path) -> Path:
 
 
 def _read_shards(index: Path) -> dict[str, FileTensor]:
-    try:
-        listed: dict[str, str] = json.loads(index.read_text("utf-8"))["weight_map"]
-        shards = sorted(set(listed.values()))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise WeightsError(f"{index} is no index of shards") from None
-    if any(Path(name).name != name for name in shards):
-        raise WeightsError(f"{index} names shards outside its folder")
+    listed = _read_index(index)
+    shards = sorted(set(listed.values()))
     absent = [name for name in shards if not (index.parent / name).is_file()]
     if absent:
         raise WeightsError(
@@ -109,6 +105,23 @@ def _read_shards(index: Path) -> dict[str, FileTensor]:
     if astray:
         raise WeightsError(f"{index.parent}: shards lack {_some(astray)} of the index")
     return state
+
+
+def _read_index(index: Path) -> dict[str, str]:
+    """Return the shard of every key."""
+    try:
+        listed = parse_json(index.read_text("utf-8"))["weight_map"]
+        named = all(isinstance(name, str) for name in listed.values())
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{index} is no index of shards: {error!r}") from None
+    if not named:
+        raise WeightsError(f"{index} is no index of shards: not all names are text")
+    for name in listed.values():
+        if Path(name).name != name or not name.isprintable():
+            raise WeightsError(f"{index} names shards outside its folder")
+        if name.endswith(_INDEX):
+            raise WeightsError(f"{index} names {name!r}, an index, as a shard")
+    return listed
 
 
 def _some(names: Iterable[str], most: int = 8) -> str:

@@ -1,9 +1,9 @@
 """VideoReward's checkpoint in either of its layouts, low-rank updates merged."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from avits_jax.files.json_values import parse_json
 from avits_jax.verifiers.video_reward.config import LORA_SCALE
 from avits_jax.verifiers.video_reward.params import merge_lora
 from avits_jax.weights.name_map import WeightsError
@@ -61,8 +61,8 @@ def _scale(folder: Path) -> float:
     if not file.is_file():
         return LORA_SCALE
     try:
-        stated = json.loads(file.read_text("utf-8"))
+        stated = parse_json(file.read_text("utf-8"))
         root = 0.5 if stated.get("use_rslora") else 1.0
         return float(stated["lora_alpha"]) / float(stated["r"]) ** root
-    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
         raise WeightsError(f"{file} states no lora_alpha and r") from None

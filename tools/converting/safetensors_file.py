@@ -11,8 +11,13 @@ import ml_dtypes
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from avits_jax.weights.file_tensors import (
+    BFLOAT16,
+    MOST_AXES,
+    FileTensor,
+    contiguous_strides,
+)
 from avits_jax.weights.name_map import WeightsError
-from tools.converting.tensors import BFLOAT16, FileTensor, contiguous_strides
 
 _DTYPES = {
     "F64": np.dtype(np.float64),
@@ -34,8 +39,8 @@ def read_safetensors(path: Path) -> dict[str, FileTensor]:
     """Return every tensor of a file, unread.
 
     Raises:
-        WeightsError: the file is truncated or no safetensors file, or holds a dtype
-            that is not known here.
+        WeightsError: the file is truncated or no safetensors file, holds a dtype that
+            is not known here, or a tensor of too many axes.
     """
     try:
         with safe_open(path, framework="numpy") as file:
@@ -52,6 +57,9 @@ def read_safetensors(path: Path) -> dict[str, FileTensor]:
     if unknown:
         known = ", ".join(_DTYPES)
         raise WeightsError(f"{path} holds dtype {unknown[0]}, which is none of {known}")
+    many = [key for key, (_, shape) in found.items() if len(shape) > MOST_AXES]
+    if many:
+        raise WeightsError(f"{path}: {many[0]!r} has more than {MOST_AXES} axes")
     sizes = [math.prod(x) * _DTYPES[name].itemsize for name, x in found.values()]
     # In the order of their offsets they fill the rest of the file without a gap.
     start, tensors = path.stat().st_size - sum(sizes), {}
