@@ -23,6 +23,13 @@ class CliError(Exception):
         self.status = status
 
 
+def status_of(total: int, failed: int) -> int:
+    """Return the exit status of work of which some, or all, failed."""
+    if not failed:
+        return 0
+    return SOME_FAILED if failed < total else FAILED
+
+
 class TooLargeError(CliError):
     """What is asked for does not fit into memory."""
 
@@ -45,7 +52,8 @@ def check_known(kind: str, name: str, accepted: Iterable[str]) -> None:
 
 @contextlib.contextmanager
 def as_cli_error(
-    prefix: str = "", kinds: tuple[type[Exception], ...] = (ValueError, TypeError)
+    prefix: str = "",
+    kinds: tuple[type[Exception], ...] = (ValueError, TypeError, OverflowError),
 ) -> Iterator[None]:
     """Turn an error of the library, of one of these kinds, into a CliError."""
     try:
