@@ -11,20 +11,21 @@ from avits_jax import aggregation
 from avits_jax.runs import RunFolder, clip_name, log, states
 from avits_jax.runs.records import RECORDS, to_entry
 
-FRESH = states.on_host(aggregation.arw([1.0]).init(1))
+FRESH = states.on_host(aggregation.arw([1.0], "closed_form").init(1))
 CLIP = b"clip"
 
 
 def one_record(row, **changes):
     """Return the record of a row, whose clip is `CLIP`."""
     fields = {
+        "rewards": [[0.5], [1.0]],
         "row": row,
         "prompt": f"prompt {row}",
         "sigmas": (0.5,),
         "state": states.pack(FRESH),
         "clip_crc": zlib.crc32(CLIP),
     }
-    return record([[0.5], [1.0]], **(fields | changes))
+    return record(**(fields | changes))
 
 
 def make_shard(path, shard, rows, *, total=None, digest="d", **changes):
