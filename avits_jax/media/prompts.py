@@ -158,9 +158,8 @@ def _check_encoding(path: Path, number: int, text: str) -> None:
 
 def _require_column(path: Path, column: str, columns: Iterable[str]) -> None:
     if column not in columns:
-        raise ValueError(
-            f"{path} has no column {column!r}; it has: {', '.join(columns)}"
-        )
+        names = ", ".join(" ".join(name.split()) for name in columns)
+        raise ValueError(f"{path} has no column {column!r}; it has: {names}")
 
 
 _READERS: dict[str, Callable[[Path, str], Iterator[str]]] = {
