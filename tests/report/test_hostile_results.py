@@ -1,11 +1,11 @@
 """results.json of other hands: a page, or one line that names the field."""
 
-import copy
 import json
 import random
 
 import pytest
 from fake_run import fake_results
+from json_mutants import json_mutant
 
 from avits_jax.cli import main
 from avits_jax.media import write_json
@@ -79,31 +79,6 @@ def test_very_small_sigmas_have_a_chart(tmp_path):
     assert write_report(tmp_path).is_file()
 
 
-NASTY = [None, True, -1, 0, 1e38, -3.4e38, 5e-324, HUGE, "", "<b>\x00", [], {}, [[]]]
-
-
-def mutant(results, chance):
-    """Return results of which some values are others, missing, or doubled."""
-    results = copy.deepcopy(results)
-    for _ in range(chance.randint(1, 3)):
-        part = results
-        while True:
-            key = chance.choice(
-                list(part) if isinstance(part, dict) else range(len(part))
-            )
-            inner = part[key]
-            if not (isinstance(inner, dict | list) and inner and chance.random() < 0.8):
-                break
-            part = inner
-        if chance.random() < 0.2:
-            del part[key]
-        else:
-            part[key] = chance.choice(NASTY)
-        if not results:
-            return results
-    return results
-
-
 @pytest.mark.parametrize(
     "count", [60, pytest.param(2000, marks=pytest.mark.slow)], ids=["few", "many"]
 )
@@ -111,7 +86,7 @@ def mutant(results, chance):
 def test_mutants_have_a_page_or_are_refused(tmp_path, count):
     chance, seed, shown = random.Random(0), fake_results(3), 0
     for _ in range(count):
-        content = json.dumps(mutant(seed, chance))
+        content = json.dumps(json_mutant(seed, chance))
         (tmp_path / "results.json").write_text(content)
         try:
             write_report(tmp_path)

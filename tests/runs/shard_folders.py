@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from pathlib import Path
 
 import numpy as np
 from test_run_folder import facts
@@ -43,6 +44,7 @@ def make_shard(path, shard, rows, *, total=None, digest="d", **changes):
 
 def put_entries(path, entries):
     """Write records, of whatever fields, with checksums that fit."""
+    path = Path(path)
     (path / RECORDS).unlink(missing_ok=True)
     for entry in entries:
         entry = {key: value for key, value in entry.items() if key != "crc"}

@@ -1,10 +1,13 @@
 """Run folders that others have changed: one line, status 2, nothing written."""
 
+import json
 import os
+import random
 import shutil
 
 import numpy as np
 import pytest
+from json_mutants import json_mutant
 from shard_folders import (
     change_json,
     entries,
@@ -15,6 +18,7 @@ from shard_folders import (
 )
 
 from avits_jax.cli import main
+from avits_jax.report import write_run_report
 from avits_jax.runs import RunFolder, log, read_records, read_run, summarise
 from avits_jax.runs.folder import LostFolderError
 from avits_jax.runs.records import to_entry
@@ -296,3 +300,32 @@ def test_damaged_clips_are_told_from_whole_ones(shards):
     with RunFolder("a", read_run("a")) as folder:
         list(folder.take_up(lost))
     assert len(lost) == 1
+
+
+MANY = pytest.mark.parametrize(
+    "count", [60, pytest.param(2000, marks=pytest.mark.slow)], ids=["few", "many"]
+)
+
+
+@MANY
+@pytest.mark.parametrize("what", ["records", "run.json"])
+@pytest.mark.filterwarnings("error")
+def test_mutants_have_a_page_or_are_refused(shards, count, what):
+    chance, shown, whole = random.Random(0), 0, entries()
+    made = json.loads((shards / "a" / "run.json").read_text())
+    for _ in range(count):
+        if what == "records":
+            row = chance.randrange(3)
+            changed = json_mutant(whole[row], chance)
+            put_entries("a", [*whole[:row], changed, *whole[row + 1 :]])
+        else:
+            (shards / "a" / "run.json").write_text(
+                json.dumps(json_mutant(made, chance))
+            )
+        try:
+            write_run_report("a")
+            shown += 1
+        except ValueError as error:
+            assert "records.jsonl" in str(error) or "run.json" in str(error)
+            assert "\n" not in str(error)
+    assert 0 < shown < count
