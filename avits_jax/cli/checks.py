@@ -6,6 +6,7 @@ import re
 import tempfile
 from pathlib import Path
 
+from avits_jax.cli.config import set_fields
 from avits_jax.cli.errors import CliError, check_known
 from avits_jax.cli.options import SearchOptions
 
@@ -33,6 +34,7 @@ def check_prompt(prompt: str) -> None:
 
 def check_search(options: SearchOptions) -> None:
     """Raise CliError for counts, seeds, verifier lists or weights out of range."""
+    _check_text(options)
     for name, most in _COUNTS.items():
         value = getattr(options, name)
         if value is not None and not 1 <= value <= most:
@@ -49,6 +51,22 @@ def check_search(options: SearchOptions) -> None:
     if options.dtype is not None:
         check_known("dtype", options.dtype, DTYPES)
     _check_weights(options.weights, options.verifiers)
+
+
+def _check_text(options: SearchOptions) -> None:
+    """Raise CliError for a name that config.toml, which is UTF-8, cannot hold."""
+    for name, value in set_fields(options, without=("prompt",)).items():
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and not _is_text(text):
+                raise CliError(f"{name} {text!r} is not UTF-8; rename it")
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_verifier_list(

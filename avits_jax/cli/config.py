@@ -30,15 +30,19 @@ def read_config(source: str, options: type) -> dict[str, Any]:
         Values by field name.
 
     Raises:
-        CliError: no such file, not TOML, an unknown key, or a value of a wrong type.
+        CliError: no such file, not TOML, a key that is unknown or stands twice, or a
+            value of a wrong type.
     """
     path = _find(source)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        # Some editors begin a file with a byte order mark.
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise CliError(f"config file {path} cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise CliError(f"config file {path} is not TOML: {error}") from error
+    except RecursionError:
+        raise CliError(f"config file {path} is nested too deeply") from None
     hints = typing.get_type_hints(options)
     hints.pop("config", None)
     values = {}
@@ -46,8 +50,38 @@ def read_config(source: str, options: type) -> dict[str, Any]:
         name = key.replace("-", "_")
         if name not in hints:
             raise CliError(f"unknown key {key!r} in {path}{nearest(name, hints)}")
-        values[name] = _convert(value, hints[name], f"{key} in {path}")
+        if name in values:
+            raise CliError(f"{path} sets {name!r} twice, with dashes and underscores")
+        values[name] = convert(value, hints[name], f"{key} in {path}")
     return values
+
+
+def convert(value: Any, hint: Any, where: str) -> Any:
+    """Return a value of TOML or JSON as the field's type.
+
+    Args:
+        value: what was read.
+        hint: annotation of the field.
+        where: names the value, for the error.
+
+    Raises:
+        CliError: it is of another type.
+    """
+    kinds = [kind for kind in _alternatives(hint) if kind is not type(None)]
+    for kind in kinds:
+        if kind == tuple[str, ...] and isinstance(value, dict):  # [set]
+            return tuple(f"{name}={_written(entry)}" for name, entry in value.items())
+        if typing.get_origin(kind) is tuple and isinstance(value, list):
+            item = typing.get_args(kind)[0]
+            return tuple(convert(entry, item, where) for entry in value)
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if kind is Path and isinstance(value, str):
+            return Path(value)
+        if type(value) is kind:
+            return value
+    accepted = " or ".join(_kind_name(kind) for kind in kinds)
+    raise CliError(f"{where} must be {accepted}, got {value!r}")
 
 
 def write_config(values: Mapping[str, Any]) -> str:
@@ -76,25 +110,6 @@ def _find(source: str) -> Path:
         f"config {source!r} is neither a file nor a preset"
         f"{nearest(source, presets())} (presets: {', '.join(presets())})"
     )
-
-
-def _convert(value: Any, hint: Any, where: str) -> Any:
-    """Return a TOML value as the field's type."""
-    kinds = [kind for kind in _alternatives(hint) if kind is not type(None)]
-    for kind in kinds:
-        if kind == tuple[str, ...] and isinstance(value, dict):  # [set]
-            return tuple(f"{name}={_written(entry)}" for name, entry in value.items())
-        if typing.get_origin(kind) is tuple and isinstance(value, list):
-            item = typing.get_args(kind)[0]
-            return tuple(_convert(entry, item, where) for entry in value)
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
-        if kind is Path and isinstance(value, str):
-            return Path(value)
-        if type(value) is kind:
-            return value
-    accepted = " or ".join(_kind_name(kind) for kind in kinds)
-    raise CliError(f"{where} must be {accepted}, got {value!r}")
 
 
 def _written(value: Any) -> str:

@@ -1,6 +1,7 @@
 """Entry point: choose the subcommand, run it, turn errors into exit statuses."""
 
 import importlib
+import io
 import os
 import pkgutil
 import sys
@@ -15,6 +16,7 @@ from avits_jax.cli.errors import (
     INTERRUPTED,
     CliError,
     check_known,
+    printable,
 )
 from avits_jax.cli.parsing import parse
 from avits_jax.version import __version__
@@ -51,6 +53,9 @@ def main(
         Exit status: 0 done, 1 the work failed, 2 bad input, 130 interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A file's name may be no text in the terminal's encoding.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return _dispatch(arguments, families)
     except CliError as error:
@@ -68,7 +73,7 @@ def main(
 
 def _fail(message: str, status: int) -> int:
     sys.stdout.flush()
-    print(f"avits: error: {message}", file=sys.stderr, flush=True)
+    print(f"avits: error: {printable(message)}", file=sys.stderr, flush=True)
     return status
 
 

@@ -11,6 +11,24 @@ SOME_FAILED = 3
 INTERRUPTED = 130
 
 
+_LONGEST = 2000  # characters of a message
+
+
+def printable(text: str) -> str:
+    r"""Return a text in which a terminal finds nothing to obey: codes as ``\x1b``.
+
+    Args:
+        text: of a file that anyone may have written; a very long one is cut.
+    """
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]}..."
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
 class CliError(Exception):
     """An error for the person at the keyboard.
 
@@ -19,8 +37,15 @@ class CliError(Exception):
     """
 
     def __init__(self, message: str, status: int = BAD_INPUT) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(printable(" ".join(message.split())))
         self.status = status
+
+
+def status_of(total: int, failed: int) -> int:
+    """Return the exit status of work of which some, or all, failed."""
+    if not failed:
+        return 0
+    return SOME_FAILED if failed < total else FAILED
 
 
 class TooLargeError(CliError):
@@ -45,7 +70,8 @@ def check_known(kind: str, name: str, accepted: Iterable[str]) -> None:
 
 @contextlib.contextmanager
 def as_cli_error(
-    prefix: str = "", kinds: tuple[type[Exception], ...] = (ValueError, TypeError)
+    prefix: str = "",
+    kinds: tuple[type[Exception], ...] = (ValueError, TypeError, OverflowError),
 ) -> Iterator[None]:
     """Turn an error of the library, of one of these kinds, into a CliError."""
     try:

@@ -20,7 +20,8 @@ def _list_of(kind: Any, metavar: str, none: str = "none") -> Any:
     """Return a tyro rule: values after commas or spaces; None is shown as ``none``."""
 
     def parse(arguments: list[str]) -> tuple[Any, ...]:
-        return tuple(kind(part) for a in arguments for part in a.split(",") if part)
+        parts = (part.strip() for text in arguments for part in text.split(","))
+        return tuple(kind(part) for part in parts if part)
 
     return tyro.constructors.PrimitiveConstructorSpec(
         nargs="*",

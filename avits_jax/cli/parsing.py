@@ -5,6 +5,7 @@ import dataclasses
 import inspect
 import io
 import itertools
+import typing
 from typing import Any, TypeVar
 
 import tyro
@@ -18,7 +19,8 @@ T = TypeVar("T")
 def parse(options: type[T], prog: str, arguments: list[str], example: str) -> T | None:
     """Parse ``arguments`` into a dataclass of options.
 
-    A ``config`` field makes ``--config FILE`` supply defaults that flags override.
+    A ``config`` field makes ``--config FILE`` supply defaults that flags override. A
+    flag of a list that is given again adds to the list.
 
     Args:
         options: the dataclass.
@@ -32,6 +34,7 @@ def parse(options: type[T], prog: str, arguments: list[str], example: str) -> T 
     Raises:
         CliError: an argument or the config file is not as it should be.
     """
+    arguments = _lists_joined(options, arguments)
     default = _configured(options, arguments)
     printed = io.StringIO()
     try:
@@ -42,7 +45,6 @@ def parse(options: type[T], prog: str, arguments: list[str], example: str) -> T 
                 args=arguments,
                 default=default,
                 description=_describe(options, example),
-                config=(tyro.conf.FlagCreatePairsOff,),
             )
     except SystemExit as stop:
         if stop.code in (0, None):
@@ -71,6 +73,51 @@ def _configured(options: Any, arguments: list[str]) -> Any:
 
 def _describe(options: type, example: str) -> str:
     return f"{inspect.getdoc(options)}\n\nexample:\n  {example}"
+
+
+def _lists_joined(options: type, arguments: list[str]) -> list[str]:
+    """Move what follows a list's flag that is given again to where it stood first.
+
+    Otherwise the last one alone would count.
+    """
+    lists = _list_flags(options)
+    groups: list[list[str]] = []
+    first: dict[str, list[str]] = {}
+    current: list[str] | None = None  # the list that further words belong to
+    for word in arguments:
+        name, equals, value = word.partition("=")
+        flag = name.replace("_", "-")
+        if flag in first:
+            current = None if equals else first[flag]
+            if equals:
+                _add(first[flag], value)
+        elif current is not None and not word.startswith("--"):
+            _add(current, word)
+        else:
+            groups.append([word])
+            current = None
+            if flag in lists:
+                first[flag] = groups[-1]
+                current = None if equals else groups[-1]
+    return list(itertools.chain(*groups))
+
+
+def _add(group: list[str], value: str) -> None:
+    if "=" in group[0]:
+        group[0] += f",{value}"
+    else:
+        group.append(value)
+
+
+def _list_flags(options: type) -> set[str]:
+    """Return the flags that take any number of values."""
+    hints = typing.get_type_hints(options, include_extras=True)
+    return {
+        f"--{name.replace('_', '-')}"
+        for name, hint in hints.items()
+        for part in getattr(hint, "__metadata__", ())
+        if getattr(part, "nargs", None) == "*"
+    }
 
 
 def _value_of(flag: str, arguments: list[str]) -> str | None:

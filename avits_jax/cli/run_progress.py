@@ -15,6 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from avits_jax.cli.errors import printable
 from avits_jax.runs import Record
 
 _QUIET = 20.0  # seconds between lines where no bar can be drawn
@@ -119,4 +120,4 @@ def _duration(seconds: float) -> str:
 def note(text: str, console: Console | None = None) -> None:
     """Say something in one line of standard error, above a bar if there is one."""
     console = console or Console(stderr=True)
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    console.print(printable(text), highlight=False, markup=False, soft_wrap=True)

@@ -16,7 +16,7 @@ from avits_jax.catalogue.resolve import Resolution
 from avits_jax.cli import aggregators, backend, program
 from avits_jax.cli.config import set_fields, write_config
 from avits_jax.cli.devices import Machine, choose_devices
-from avits_jax.cli.errors import FAILED, SOME_FAILED, CliError, as_cli_error
+from avits_jax.cli.errors import FAILED, CliError, as_cli_error, status_of
 from avits_jax.cli.labels import tell_labels
 from avits_jax.cli.model_options import write_assignments
 from avits_jax.cli.options import DeviceOptions, RunOptions
@@ -57,11 +57,16 @@ class _Start(NamedTuple):
         prompts: those that are not done.
         counts: how many are, by status.
         state: the aggregator's.
+        lost: those that are done, but whose clip is missing or damaged; the writer
+            alone knows which.
+        num_lost: how many they are.
     """
 
     prompts: Iterator[Prompt]
     counts: Counter[str]
     state: PyTree
+    lost: list[runs.Lost]
+    num_lost: int
 
 
 def run_session(options: RunOptions, families: Sequence[Family]) -> int:
@@ -81,7 +86,7 @@ def run_session(options: RunOptions, families: Sequence[Family]) -> int:
     names = backend.resolve_names(
         options.model, options.everyone, options.random_weights, families
     )
-    total = _count(options)
+    survey = _survey(options)
     fresh = _first_state(options, chosen)
     # What only the loaded model or its program can tell must not leave a folder behind.
     made = None
@@ -93,17 +98,22 @@ def run_session(options: RunOptions, families: Sequence[Family]) -> int:
         if machine.host.writer:
             facts = _facts(options, chosen, names, fresh)
             folder = stack.enter_context(_open(options, facts, made))
-        prompts, counts, state = _start(options, folder, fresh, machine.host)
+        start = _start(options, folder, fresh, machine.host)
+        counts = start.counts
         stack.enter_context(_saying_what_is_safe(counts))
-        first = next(prompts, None)
-        if first is not None:
+        if folder is not None:
+            folder.put_rows({"count": survey.total, "digest": survey.digest})
+        first = next(start.prompts, None)
+        if first is not None or start.num_lost:
             made = made or _load(options, chosen, names, machine)
-            prompts = itertools.chain([first], prompts)
-            found = runs.search_prompts(made.work, prompts, state, folder)
-            _consume(found, counts, total, quiet=folder is None)
+            _make_again(options, made.work, start, fresh, folder, machine.host)
+        if made is not None and first is not None:
+            prompts = itertools.chain([first], start.prompts)
+            found = runs.search_prompts(made.work, prompts, start.state, folder)
+            _consume(found, counts, survey.own, quiet=folder is None)
         if folder is not None:
             _finish(options, chosen, folder, counts)
-    return _status(counts)
+    return status_of(counts.total(), counts.total() - counts[DONE])
 
 
 def _first_state(options: RunOptions, chosen: aggregators.Chosen) -> PyTree:
@@ -119,17 +129,22 @@ def _first_state(options: RunOptions, chosen: aggregators.Chosen) -> PyTree:
         return runs.state_of(options.start, options.verifiers, fresh)
 
 
-def _count(options: RunOptions) -> int:
-    """Return the number of prompts of this run; reads, and so checks, the whole file.
+def _survey(options: RunOptions) -> runs.Survey:
+    """Return what the prompts file holds; reads, and so checks, all of it.
 
     Raises:
         CliError: it cannot be read, or the shard is empty.
     """
     with as_cli_error():
-        total = sum(1 for _ in _prompts(options))
-    if not total:
+        found = runs.survey_prompts(
+            options.prompts,
+            column=options.column,
+            limit=options.limit,
+            shard=_shard(options),
+        )
+    if not found.own:
         raise CliError(f"--shard {options.shard} of {options.prompts} holds no prompt")
-    return total
+    return found
 
 
 def _shard(options: RunOptions) -> runs.Shard:
@@ -210,16 +225,41 @@ def _start(
     """Find out which prompts are done, and with which state to go on."""
     with as_cli_error():
         prompts, counts, state = _prompts(options), Counter[str](), fresh
+        lost: list[runs.Lost] = []
         if folder is not None:
             name = str(options.prompts)
-            prompts, counts, data = runs.resume(prompts, folder.records(), name)
-            state = fresh if data is None else states.unpack(data, fresh)
-    count, state = host.agree((np.int32(counts.total()), state))
+            prompts, counts, data = runs.resume(prompts, folder.take_up(lost), name)
+            state = states.after(data, fresh)
+    numbers = np.int32(counts.total()), np.int32(len(lost))
+    (count, num_lost), state = host.agree((numbers, state))
     if folder is None:
         prompts = itertools.islice(prompts, int(count), None)
     elif counts:
         note(f"{counts.total()} prompts are done already")
-    return _Start(prompts, counts, states.on_host(state))
+    return _Start(prompts, counts, states.on_host(state), lost, int(num_lost))
+
+
+def _make_again(
+    options: RunOptions,
+    work: runs.Work,
+    start: _Start,
+    fresh: PyTree,
+    folder: runs.RunFolder | None,
+    host: runs.Host,
+) -> None:
+    """Make the clips again that are missing or damaged; all hosts search together."""
+    for number in range(start.num_lost):
+        place, before = (np.int32(0), np.int32(0)), fresh
+        with as_cli_error():
+            if folder is not None:
+                record, data = start.lost[number]
+                place = np.int32(record.row), np.int32(record.best)
+                before = states.after(data, fresh)
+                note(f"the clip of row {record.row} is missing or damaged: made again")
+            (row, best), before = host.agree((place, before))
+            prompt = next(each for each in _prompts(options) if each.index == row)
+            before = states.on_host(before)
+            runs.make_clip_again(work, prompt, int(best), before, folder)
 
 
 def _consume(
@@ -239,6 +279,8 @@ def _saying_what_is_safe(counts: Counter[str]) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted; {_safe(counts)}") from None
+    except runs.LostFolderError as error:
+        raise CliError(str(error), FAILED) from error
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         reason = f"{error.strerror or error}{where}"
@@ -257,7 +299,8 @@ def _finish(
 ) -> None:
     from avits_jax.report import write_run_report
 
-    with stage("Writing the report", "Wrote the report"):
+    folder.check_mine()
+    with stage("Writing the report", "Wrote the report"), as_cli_error():
         config = set_fields(options, without=("out", "config", *_DEVICE_FLAGS)) | {
             "weights": list(chosen.weights),
             "optimizer": chosen.parameters.get("optimizer"),
@@ -276,9 +319,3 @@ def summary_line(counts: Counter[str]) -> str:
     if counts[NO_CANDIDATE]:
         parts.append(f"{counts[NO_CANDIDATE]} with no usable candidate")
     return f"{counts.total()} prompts: {', '.join(parts)}"
-
-
-def _status(counts: Counter[str]) -> int:
-    if counts[DONE] == counts.total():
-        return 0
-    return SOME_FAILED if counts[DONE] else FAILED

@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from avits_jax.cli.errors import printable
+
 if TYPE_CHECKING:
     from avits_jax.cli.judgements import Judgement
 
@@ -67,9 +69,12 @@ def print_judgements(judgements: Sequence["Judgement"]) -> None:
     if failed:
         table.add_column("why it failed", overflow="fold")
     for judgement in judgements:
-        cells = [escape(judgement.clip), *map(_show, judgement.rewards.values())]
+        cells = [
+            escape(printable(judgement.clip)),
+            *map(_show, judgement.rewards.values()),
+        ]
         if failed:
-            cells.append(escape(judgement.reason or ""))
+            cells.append(escape(printable(judgement.reason or "")))
         table.add_row(*cells)
     _print(table)
 

@@ -1,13 +1,14 @@
 """Prompt files: .txt, .csv and .jsonl, streamed row by row."""
 
 import csv
-import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+from avits_jax.files.json_values import parse_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,9 @@ def read_prompts(
 
     Raises:
         ValueError: the file is missing, empty, of another kind, not UTF-8, malformed,
-            or lacks ``column``. Found in the first row, it is raised by the call
-            itself; later rows raise while they are read.
+            lacks ``column`` or has it twice, or a row has more fields than the header.
+            The line is named. Found in the first row, it is raised by the call itself;
+            later rows raise while they are read.
     """
     path = Path(path)
     reader = _READERS.get(path.suffix.lower())
@@ -51,7 +53,8 @@ def read_prompts(
     if not path.is_file():
         kind = "is a folder" if path.is_dir() else "does not exist"
         raise ValueError(f"prompts file {path} {kind}")
-    rows = _with_clear_errors(path, reader(path, column))
+    texts = enumerate(reader(path, column))
+    rows = (Prompt(index, text.strip()) for index, text in texts)
     first = next(rows, None)
     if first is None:
         raise ValueError(f"prompts file {path} is empty")
@@ -67,36 +70,57 @@ def count_prompts(path: str | os.PathLike[str], *, column: str = "text") -> int:
     return sum(1 for _ in read_prompts(path, column=column))
 
 
-def _with_clear_errors(path: Path, texts: Iterator[str]) -> Iterator[Prompt]:
-    try:
-        for index, text in enumerate(texts):
-            yield Prompt(index, text.strip())
-    except UnicodeDecodeError as error:
-        raise ValueError(f"prompts file {path} is not UTF-8: {error.reason}") from error
-
-
 def _text_rows(path: Path, column: str) -> Iterator[str]:
     del column  # plain text has none
-    with path.open(encoding="utf-8-sig") as file:
-        yield from (line for line in file if line.strip())
+    with _opened(path) as file:
+        for number, line in enumerate(file, start=1):
+            _check_encoding(path, number, line)
+            if line.strip():
+                yield line
 
 
 def _csv_rows(path: Path, column: str) -> Iterator[str]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file, strict=True)
+    rows = _csv_lists(path)
+    _, names = next(rows, (0, []))
+    if not names:
+        return
+    _require_column(path, column, names)
+    if names.count(column) > 1:
+        raise ValueError(f"{path} has {names.count(column)} columns {column!r}")
+    place = names.index(column)
+    for number, row in rows:
+        if len(row) > len(names):
+            raise ValueError(
+                f"{path}, line {number}: {len(row)} fields, the header has "
+                f"{len(names)}; a text that holds a comma needs quotes"
+            )
+        yield row[place] if place < len(row) else ""
+
+
+def _csv_lists(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield rows that are not empty, and the line in which each begins."""
+    with _opened(path, newline="") as file:
+        rows = csv.reader(file, strict=True)
         try:
-            _require_column(path, column, rows.fieldnames)
-            for row in rows:
-                yield row[column] or ""
+            while True:
+                number = rows.line_num + 1
+                row = next(rows, None)
+                if row is None:
+                    return
+                _check_encoding(path, number, "".join(row))
+                if row:
+                    yield number, row
         except csv.Error as error:
-            place = f"{path}, line {rows.line_num}"
-            raise ValueError(f"{place}: malformed CSV: {error}") from error
+            raise ValueError(
+                f"{path}, line {number}: malformed CSV: {error}"
+            ) from error
 
 
 def _jsonl_rows(path: Path, column: str) -> Iterator[str]:
-    with path.open(encoding="utf-8-sig") as file:
+    with _opened(path) as file:
         first = True
         for number, line in enumerate(file, start=1):
+            _check_encoding(path, number, line)
             if not line.strip():
                 continue
             row = _json_object(path, number, line)
@@ -111,19 +135,31 @@ def _jsonl_rows(path: Path, column: str) -> Iterator[str]:
 
 def _json_object(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}, line {number}: not JSON: {error.msg}") from error
+        row = parse_json(line)
+    except ValueError as error:
+        why = getattr(error, "msg", error)
+        raise ValueError(f"{path}, line {number}: not JSON: {why}") from error
     if not isinstance(row, dict):
         raise ValueError(f"{path}, line {number}: expected one JSON object a line")
     return row
 
 
-def _require_column(path: Path, column: str, columns: Any) -> None:
-    if columns is not None and column not in columns:
-        raise ValueError(
-            f"{path} has no column {column!r}; it has: {', '.join(map(str, columns))}"
-        )
+def _opened(path: Path, newline: str | None = None) -> TextIO:
+    # Bytes that are no UTF-8 become surrogates, so that their line can be named.
+    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline=newline)
+
+
+def _check_encoding(path: Path, number: int, text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(f"prompts file {path} is not UTF-8: line {number}") from None
+
+
+def _require_column(path: Path, column: str, columns: Iterable[str]) -> None:
+    if column not in columns:
+        names = ", ".join(" ".join(name.split()) for name in columns)
+        raise ValueError(f"{path} has no column {column!r}; it has: {names}")
 
 
 _READERS: dict[str, Callable[[Path, str], Iterator[str]]] = {

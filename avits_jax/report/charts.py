@@ -8,6 +8,7 @@ import numpy as np
 from avits_jax.report.results import RankedRow
 
 _MARGIN = 0.01  # of the axis, so that marks at its ends are whole
+_LEAST_TOP = 1e-300  # below, a chart shows zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,8 @@ def svg_path(xs: np.ndarray, ys: np.ndarray) -> str:
 
 def _round_up(value: float) -> float:
     """Return the next of 1, 2, 2.5, 5 times a power of ten."""
-    if value <= 0:
+    if value < _LEAST_TOP:
         return 1.0
     power = 10.0 ** np.floor(np.log10(value))
-    return float(next(s for s in (1, 2, 2.5, 5, 10) if s * power >= value) * power)
+    # The logarithm of a power of ten may be rounded to below a whole number.
+    return float(next((s for s in (1, 2, 2.5, 5) if s * power >= value), 10) * power)

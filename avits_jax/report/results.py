@@ -1,48 +1,85 @@
 """results.json of a run folder: reading, checking, ranking."""
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from avits_jax.files.json_values import (
+    NUMBER,
+    OBJECT,
+    SWITCH,
+    TEXT,
+    Kind,
+    check_fields,
+    list_of,
+    optional,
+    parse_json,
+    whole,
+)
+
 FORMAT = 1
 
-_NUMBER = (int, float)
-_FIELDS: dict[str, type | tuple[type, ...]] = {
-    "prompt": str,
-    "model": str,
-    "created": str,
-    "seed": int,
-    "aggregator": dict,
-    "verifiers": list,
-    "candidates": list,
-    "best_index": int,
-    "clip": dict,
-    "cost": dict,
-    "settings": dict,
-    "versions": dict,
-    "device": str,
+_MAX_CANDIDATES = 2**31
+_LIST = Kind("a list", lambda value: isinstance(value, list))
+_SIGMA = optional(
+    Kind("a number of at least 0", lambda v: NUMBER.accepts(v) and v >= 0)
+)
+_POSITIVE = Kind("a number above 0", lambda v: NUMBER.accepts(v) and v > 0)
+_FIELDS = {
+    "prompt": TEXT,
+    "model": TEXT,
+    "created": TEXT,
+    "seed": whole(),
+    "aggregator": OBJECT,
+    "verifiers": list_of(OBJECT),
+    "candidates": _LIST,
+    "best_index": whole(-1, _MAX_CANDIDATES),
+    "clip": OBJECT,
+    "cost": OBJECT,
+    "settings": OBJECT,
+    "versions": OBJECT,
+    "device": TEXT,
 }
-_PARTS: dict[str, dict[str, type | tuple[type, ...]]] = {
-    "verifiers": {"name": str, "weight": _NUMBER, "guides": bool},
-    "candidates": {"index": int, "rewards": list, "calibrated": list, "failed": bool},
+_PARTS: dict[str, dict[str, Kind]] = {
+    "aggregator": {"name": TEXT},
+    "verifiers": {
+        "name": TEXT,
+        "weight": NUMBER,
+        "guides": SWITCH,
+        "sigma_before": _SIGMA,
+        "sigma_after": _SIGMA,
+    },
+    "candidates": {
+        "index": whole(0, _MAX_CANDIDATES),
+        "rewards": _LIST,
+        "calibrated": _LIST,
+        "failed": SWITCH,
+        "rank": optional(whole(1)),
+        "score": optional(NUMBER),
+        "reason": optional(TEXT),
+    },
     "clip": {
-        "frames": int,
-        "height": int,
-        "width": int,
-        "fps": _NUMBER,
-        "samples": int,
-        "sample_rate": int,
+        "frames": whole(1),
+        "height": whole(1),
+        "width": whole(1),
+        "fps": _POSITIVE,
+        "samples": whole(),
+        "sample_rate": whole(),
     },
     "cost": {
-        "nfe": int,
-        "decodes": int,
-        "verifier_calls": int,
-        "compile_seconds": _NUMBER,
-        "run_seconds": _NUMBER,
+        "nfe": whole(),
+        "decodes": whole(),
+        "verifier_calls": whole(),
+        "compile_seconds": NUMBER,
+        "run_seconds": NUMBER,
     },
+}
+_MORE = {
+    "random_weights": list_of(TEXT),
+    "notices": list_of(TEXT),
+    "sigma_history": optional(list_of(list_of(_SIGMA))),
 }
 
 
@@ -85,12 +122,13 @@ def load_results(folder: str | os.PathLike[str]) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{path} does not exist: not the folder of a finished run")
     try:
-        results = json.loads(path.read_text("utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        results = parse_json(path.read_bytes())
+    except ValueError as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
-    problem = _problem(results)
-    if problem:
-        raise ValueError(f"{path} {problem}")
+    try:
+        _check(results)
+    except ValueError as error:
+        raise ValueError(f"{path} {error}") from error
     return results
 
 
@@ -112,47 +150,33 @@ def ranked_rows(results: Mapping[str, Any]) -> list[RankedRow]:
     return sorted(rows, key=lambda row: (row.rank is None, row.rank or 0, row.index))
 
 
-def _problem(results: Any) -> str | None:
-    """Say what is wrong with the content of results.json, or None."""
+def _check(results: Any) -> None:
+    """Raise ValueError, saying what is wrong with the content of results.json."""
     if not isinstance(results, dict) or "format" not in results:
-        return "holds no results of a run"
+        raise ValueError("holds no results of a run")
     if results["format"] != FORMAT:
-        return f"has format {results['format']!r}; this version reads format {FORMAT}"
-    if problem := _missing(results, _FIELDS, ""):
-        return problem
+        raise ValueError(
+            f"has format {results['format']!r}; this version reads format {FORMAT}"
+        )
+    more = {name: kind for name, kind in _MORE.items() if name in results}
+    check_fields(results, _FIELDS | more)
     for name, fields in _PARTS.items():
         parts = results[name] if isinstance(results[name], list) else [results[name]]
         for part in parts:
-            if problem := _missing(part, fields, f"{name}: "):
-                return problem
-    return _lengths_problem(results)
+            check_fields(part, fields, f"{name}: ")
+    _check_columns(results)
 
 
-def _missing(
-    part: Any, fields: Mapping[str, type | tuple[type, ...]], where: str
-) -> str | None:
-    if not isinstance(part, dict):
-        return f"has a wrong value: {where}expected an object"
-    for name, kind in fields.items():
-        if name not in part:
-            return f"lacks a value: {where}{name!r} is missing"
-        if not isinstance(part[name], kind):
-            found = type(part[name]).__name__
-            return f"has a wrong value: {where}{name!r} is of type {found}"
-    return None
-
-
-def _lengths_problem(results: Mapping[str, Any]) -> str | None:
+def _check_columns(results: Mapping[str, Any]) -> None:
     count = len(results["verifiers"])
     if not count or not results["candidates"]:
-        return "has no verifiers or no candidates"
+        raise ValueError("has no verifiers or no candidates")
     columns = [
         c[key] for c in results["candidates"] for key in ("rewards", "calibrated")
     ]
     columns += results.get("sigma_history") or []
     if any(len(column) != count for column in columns):
-        return f"has rows that do not match its {count} verifiers"
+        raise ValueError(f"has rows that do not match its {count} verifiers")
     for value in (value for column in columns for value in column):
-        if value is not None and not isinstance(value, _NUMBER):
-            return f"has a reward that is no number: {value!r}"
-    return None
+        if value is not None and not NUMBER.accepts(value):
+            raise ValueError(f"has a reward that is no number: {value!r:.40}")

@@ -45,7 +45,7 @@ def _view(folder: Path, made: dict[str, Any], summary: Summary) -> dict[str, Any
         "made_by": [settings[key] for key in _MAKERS if settings.get(key)],
         "label": weights_label(made.get("random_weights", [])),
         "notices": made.get("notices", []),
-        "merged": made["kind"] == MERGED,
+        "merged": len(made.get("runs", [])) if made["kind"] == MERGED else 0,
         "created": day_and_time(made["created"]),
         "summary": summary,
         "total": total,
@@ -57,7 +57,8 @@ def _view(folder: Path, made: dict[str, Any], summary: Summary) -> dict[str, Any
         "sigmas": over_prompts(summary.rows, summary.sigmas, zero=True),
         "last_sigmas": summary.sigmas[-1].tolist() if done else [],
         "shown": [_row(folder, record) for record in summary.shown],
-        "seconds_each": summary.seconds / total if total else 0.0,
+        "seconds_each": summary.seconds / max(summary.num_timed, 1),
+        "untimed": max(total - summary.num_timed, 0),
         "settings": {k: v for k, v in settings.items() if v is not None},
     }
 

@@ -5,15 +5,24 @@ of prompts. `read_records` gives every candidate's raw rewards, for studying oth
 weightings without generating again.
 """
 
+from avits_jax.runs.clips import clip_name
 from avits_jax.runs.devices import ONE_DEVICE, Compiled, Devices
-from avits_jax.runs.folder import RunFolder, clip_name, is_run, read_run
+from avits_jax.runs.folder import Lost, LostFolderError, RunFolder, is_run, read_run
 from avits_jax.runs.learned import learned_sigmas
-from avits_jax.runs.loop import ALONE, Host, blame, search_prompts
+from avits_jax.runs.loop import ALONE, Host, blame, make_clip_again, search_prompts
 from avits_jax.runs.many import search_many
 from avits_jax.runs.merge import Merged, last_states, merge_runs, read_shards
 from avits_jax.runs.program import Found, PromptError, Work, make_work
 from avits_jax.runs.records import Record, read_records
-from avits_jax.runs.rows import Resumed, Shard, parse_shard, resume, shard_prompts
+from avits_jax.runs.rows import (
+    Resumed,
+    Shard,
+    Survey,
+    parse_shard,
+    resume,
+    shard_prompts,
+    survey_prompts,
+)
 from avits_jax.runs.start import state_of
 from avits_jax.runs.summary import Gain, Summary, gains, summarise
 from avits_jax.runs.text import text_apart
@@ -26,6 +35,8 @@ __all__ = [
     "Found",
     "Gain",
     "Host",
+    "Lost",
+    "LostFolderError",
     "Merged",
     "PromptError",
     "Record",
@@ -33,6 +44,7 @@ __all__ = [
     "RunFolder",
     "Shard",
     "Summary",
+    "Survey",
     "Work",
     "blame",
     "clip_name",
@@ -40,6 +52,7 @@ __all__ = [
     "is_run",
     "last_states",
     "learned_sigmas",
+    "make_clip_again",
     "make_work",
     "merge_runs",
     "parse_shard",
@@ -52,5 +65,6 @@ __all__ = [
     "shard_prompts",
     "state_of",
     "summarise",
+    "survey_prompts",
     "text_apart",
 ]

@@ -2,7 +2,7 @@
 
 A run folder holds::
 
-    run.json       the settings, and what the run was made with; written once
+    run.json       the settings, what the run was made with, and of which prompts
     config.toml    the same settings, for --config
     clips/         sample_0000.mp4, ...: the chosen clip of every row that has one
     records.jsonl  one line a prompt, see `avits_jax.runs.records`
@@ -19,36 +19,73 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, NamedTuple
 
-from avits_jax.media import weights_label, write_clip, write_json
+from avits_jax.files.json_values import (
+    OBJECT,
+    TEXT,
+    check_fields,
+    list_of,
+    parse_json,
+    whole,
+)
+from avits_jax.files.locks import HeldError, lock
+from avits_jax.media import replacing, weights_label, write_clip, write_json
 from avits_jax.runs import log
-from avits_jax.runs.records import DONE, RECORDS, Record, read_records, to_entry
+from avits_jax.runs.clips import CLIPS, clip_fault, clip_name, file_crc
+from avits_jax.runs.records import (
+    DONE,
+    RECORDS,
+    Record,
+    fitting,
+    read_records,
+    to_entry,
+)
+from avits_jax.runs.times import TIMES, append_time
 from avits_jax.types import Media
 
 FORMAT = 1
 RUN, MERGED = "run", "merged"
 RUN_FILE = "run.json"
-TIMES = "times.jsonl"
-CLIPS = "clips"
 _LOCK = ".lock"
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
+_NAMES = list_of(TEXT)
 _FIELDS = {
-    "settings": dict,
-    "plan": dict,
-    "verifiers": list,
-    "judges": list,
-    "state": list,
-    "versions": dict,
-    "created": str,
-    "device": str,
-    "prompts": str,
+    "settings": OBJECT,
+    "plan": OBJECT,
+    "verifiers": _NAMES,
+    "judges": _NAMES,
+    "state": list_of(OBJECT),
+    "versions": OBJECT,
+    "created": TEXT,
+    "device": TEXT,
+    "prompts": TEXT,
 }
+# What some runs have: labels, what was merged, how many rows the prompts have.
+_MORE = {
+    "random_weights": _NAMES,
+    "notices": _NAMES,
+    "runs": _NAMES,
+    "learned": OBJECT,
+    "rows": OBJECT,
+}
+_ROWS = {"count": whole(1), "digest": TEXT}
 
 
-def clip_name(row: int) -> str:
-    """Return the name of a row's clip."""
-    return f"sample_{row:04d}.mp4"
+class LostFolderError(RuntimeError):
+    """The folder was deleted, or made anew by another process, during the run."""
+
+
+class Lost(NamedTuple):
+    """A prompt that is done, but whose clip is missing or damaged.
+
+    Attributes:
+        record: of the prompt.
+        state: bytes of the aggregator's state before it; None before the first.
+    """
+
+    record: Record
+    state: bytes | None
 
 
 def is_run(folder: str | os.PathLike[str]) -> bool:
@@ -66,8 +103,8 @@ def read_run(folder: str | os.PathLike[str]) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{path} does not exist: not the folder of a run")
     try:
-        made = json.loads(path.read_text("utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        made = parse_json(path.read_bytes())
+    except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     if not isinstance(made, dict) or made.get("kind") not in (RUN, MERGED):
         raise ValueError(f"{path} is not of a run of many prompts")
@@ -75,9 +112,13 @@ def read_run(folder: str | os.PathLike[str]) -> dict[str, Any]:
         raise ValueError(
             f"{path} has format {made.get('format')!r}; this version reads {FORMAT}"
         )
-    for name, kind in _FIELDS.items():
-        if not isinstance(made.get(name), kind):
-            raise ValueError(f"{path} is damaged: {name!r} is missing or no {kind}")
+    more = {name: kind for name, kind in _MORE.items() if name in made}
+    try:
+        check_fields(made, _FIELDS | more)
+        if "rows" in made:
+            check_fields(made["rows"], _ROWS, "rows: ")
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: it {error}") from error
     return made
 
 
@@ -106,10 +147,13 @@ class RunFolder:
             OSError: it cannot be written.
         """
         self.path = Path(path)
+        self.made: dict[str, Any] = {}
         check_target(self.path)
         self.resumed = is_run(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(self.path)
+        mine = self.path / _LOCK if self._lock is None else self._lock
+        self._identity = _identity(mine)
         try:
             self._prepare(facts)
         except BaseException:
@@ -124,7 +168,9 @@ class RunFolder:
 
     def close(self) -> None:
         """Let other processes write to the folder."""
-        self._lock.close()
+        if self._lock is not None:
+            os.close(self._lock)
+        self._lock = None
 
     def records(self) -> Iterator[Record]:
         """Read the records so far, and look for their clips.
@@ -133,7 +179,7 @@ class RunFolder:
             ValueError: the records are damaged, or a clip is missing.
         """
         for record in read_records(self.path):
-            clip = self.path / CLIPS / clip_name(record.row)
+            clip = self._clip(record)
             if record.status == DONE and not clip.is_file():
                 raise ValueError(
                     f"{clip} is missing, though its prompt is done; put it back, or "
@@ -141,15 +187,32 @@ class RunFolder:
                 )
             yield record
 
-    def write_clip(
-        self, row: int, clip: Media, *, fps: float, sample_rate: int
-    ) -> None:
-        """Write the chosen clip of a row.
+    def take_up(self, lost: list[Lost]) -> Iterator[Record]:
+        """Read the records so far, and check them and their clips.
+
+        Args:
+            lost: takes the prompts whose clip is missing or damaged.
+
+        Raises:
+            ValueError: the records are damaged, or are those of another run.
+        """
+        state = None
+        for record in fitting(read_records(self.path), self.made, self.path):
+            crc = record.clip_crc
+            if record.status == DONE and clip_fault(self._clip(record), crc):
+                lost.append(Lost(record, state))
+            state = record.state
+            yield record
+
+    def write_clip(self, row: int, clip: Media, *, fps: float, sample_rate: int) -> int:
+        """Write the chosen clip of a row; return the CRC-32 of its file.
 
         Raises:
             ValueError: the clip holds NaN.
-            OSError: the disk is full, or the folder is gone.
+            OSError: the disk is full.
+            LostFolderError: the folder is gone, or another process's.
         """
+        self.check_mine()
         path = self.path / CLIPS / clip_name(row)
         write_clip(
             path,
@@ -159,16 +222,54 @@ class RunFolder:
             sample_rate=sample_rate,
             comment=weights_label(self.made.get("random_weights", [])),
         )
+        return file_crc(path)
 
     def append(self, record: Record, seconds: float) -> None:
         """Write the record that makes a prompt done.
 
         Raises:
             OSError: the disk is full; the prompt is then not done.
+            LostFolderError: the folder is gone, or another process's.
         """
+        self.check_mine()
         log.append(self.path / RECORDS, to_entry(record), sync=True)
-        times = {"row": record.row, "seconds": round(seconds, 4)}
-        log.append(self.path / TIMES, times, sync=False)
+        append_time(self.path, record.row, seconds)
+
+    def put_record(self, changed: Record) -> None:
+        """Write a record in the place of the one of its row.
+
+        Raises:
+            OSError: the disk is full; the records are then as they were.
+        """
+        with replacing(self.path / RECORDS) as new:
+            for record in read_records(self.path):
+                kept = changed if record.row == changed.row else record
+                log.append(new, to_entry(kept), sync=False)
+
+    def put_rows(self, rows: Mapping[str, Any]) -> None:
+        """Write to run.json of which rows of which prompts the run is.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        if self.made.get("rows") != rows:
+            self.made = self.made | {"rows": dict(rows)}
+            write_json(self.path / RUN_FILE, self.made)
+
+    def check_mine(self) -> None:
+        """Check that nobody has deleted the folder or made it anew.
+
+        Raises:
+            LostFolderError: the folder is gone, or another process's.
+        """
+        if _identity(self.path / _LOCK) != self._identity:
+            raise LostFolderError(
+                f"{self.path} was deleted, or made anew by another process, while this "
+                "one wrote to it; start the command again"
+            )
+
+    def _clip(self, record: Record) -> Path:
+        return self.path / CLIPS / clip_name(record.row)
 
     def _prepare(self, facts: Mapping[str, Any]) -> None:
         if self.resumed:
@@ -234,16 +335,18 @@ def _remove_temporaries(folder: Path) -> None:
                 path.unlink()
 
 
-def _lock(folder: Path) -> BinaryIO:
-    """Keep other processes out for as long as the file returned is open."""
-    file = (folder / _LOCK).open("wb")
+def _lock(folder: Path) -> int | None:
+    """Keep other processes out for as long as the descriptor returned is open."""
     try:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.close()
+        return lock(folder / _LOCK, create=True)
+    except HeldError as error:
         raise ValueError(f"another process is writing to {folder}") from error
-    except (ImportError, OSError):
-        pass  # not every system or network file system has locks
-    return file
+
+
+def _identity(lock_file: Path | int) -> tuple[int, int] | None:
+    """Return what tells the lock of a folder from that of one made anew."""
+    try:
+        found = os.stat(lock_file)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from avits_jax.files.json_values import parse_json
+
 _CRC = ',"crc":"'
 _END = '"}'
 _CRC_LENGTH = len(_CRC) + 8 + len(_END)
@@ -45,8 +47,14 @@ def append(path: str | os.PathLike[str], entry: dict[str, Any], *, sync: bool) -
             raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def read(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
+def read(
+    path: str | os.PathLike[str], *, pass_over_damage: bool = False
+) -> Iterator[dict[str, Any]]:
     """Read the entries in order, one in memory at a time; a torn tail is left out.
+
+    Args:
+        path: the log; one that is missing has no entries.
+        pass_over_damage: leave damaged lines out, of a log that no result needs.
 
     Raises:
         ValueError: a whole line is damaged.
@@ -58,7 +66,11 @@ def read(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 return
-            yield _decode(line, f"{path}, line {number}")
+            try:
+                yield _decode(line, f"{path}, line {number}")
+            except ValueError:
+                if not pass_over_damage:
+                    raise
 
 
 def repair(path: str | os.PathLike[str]) -> int:
@@ -77,7 +89,8 @@ def repair(path: str | os.PathLike[str]) -> int:
 
 def _encode(entry: dict[str, Any]) -> bytes:
     text = json.dumps(entry, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    body = text[:-1].encode("utf-8", "surrogatepass")
+    # A lone surrogate is no UTF-8; it is written as JSON escapes it.
+    body = text[:-1].encode("utf-8", "backslashreplace")
     return body + f"{_CRC}{zlib.crc32(body):08x}{_END}\n".encode()
 
 
@@ -88,7 +101,10 @@ def _decode(line: bytes, where: str) -> dict[str, Any]:
             f"{where} is damaged (its checksum does not match); restore the file, or "
             "cut it off before that line to have the prompts from there done again"
         )
-    return json.loads(body.decode("utf-8", "surrogatepass") + "}")
+    try:
+        return parse_json(body.decode("utf-8", "surrogatepass") + "}")
+    except ValueError as error:
+        raise ValueError(f"{where} is no entry of a log: {error}") from error
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -11,7 +11,7 @@ from avits_jax.media import Prompt
 from avits_jax.runs import states
 from avits_jax.runs.folder import RunFolder
 from avits_jax.runs.program import Found, PromptError, Work
-from avits_jax.runs.records import DONE, FAILED, REFUSED, Record
+from avits_jax.runs.records import DONE, FAILED, REFUSED, Record, read_records
 from avits_jax.types import Media, PyTree
 
 T = TypeVar("T")
@@ -53,6 +53,7 @@ def search_prompts(
 
     Raises:
         OSError: the disk is full; everything yielded is safe.
+        LostFolderError: the folder was deleted, or made anew by another process.
     """
     for prompt in prompts:
         started = time.perf_counter()
@@ -64,6 +65,37 @@ def search_prompts(
                 record = _write_clip(work, folder, record, found.output.best)
             folder.append(record, time.perf_counter() - started)
         yield record
+
+
+def make_clip_again(
+    work: Work, prompt: Prompt, best: int, state: PyTree, folder: RunFolder | None
+) -> None:
+    """Search again for a prompt that is done, and write the chosen clip.
+
+    Args:
+        work: what to do.
+        prompt: the prompt.
+        best: the candidate that was chosen.
+        state: the aggregator's state before it.
+        folder: the run folder; None writes nothing (another host does).
+
+    Raises:
+        ValueError: this machine or its versions choose another candidate.
+        OSError: the disk is full.
+    """
+    record, found = _search_one(work, prompt, state)
+    if found is None or record.best != best:
+        raise ValueError(
+            f"the clip of row {prompt.index} is lost and cannot be made again: the run "
+            f"chose candidate {best}, this machine {record.best}; put the clip back"
+        )
+    if folder is None:
+        return
+    again = _write_clip(work, folder, record, found.output.best)
+    kept = next(r for r in read_records(folder.path) if r.row == record.row)
+    if kept.clip_crc not in (None, again.clip_crc):
+        # Another version wrote it with other bytes.
+        folder.put_record(dataclasses.replace(kept, clip_crc=again.clip_crc))
 
 
 def _search_one(
@@ -133,8 +165,10 @@ def blame(names: Sequence[str], found: Found) -> str:
 def _write_clip(work: Work, folder: RunFolder, record: Record, clip: Media) -> Record:
     """Write the clip; return the record, as failed if the clip is no clip."""
     try:
-        folder.write_clip(record.row, clip, fps=work.fps, sample_rate=work.sample_rate)
+        crc = folder.write_clip(
+            record.row, clip, fps=work.fps, sample_rate=work.sample_rate
+        )
     except ValueError as error:
         reason = f"the chosen clip cannot be written: {error}"
         return dataclasses.replace(record, status=FAILED, reason=reason, best=-1)
-    return record
+    return dataclasses.replace(record, clip_crc=crc)

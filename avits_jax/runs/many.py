@@ -7,8 +7,8 @@ from typing import Any
 from avits_jax.media import Prompt
 from avits_jax.runs import states
 from avits_jax.runs.facts import run_facts
-from avits_jax.runs.folder import RunFolder
-from avits_jax.runs.loop import search_prompts
+from avits_jax.runs.folder import Lost, RunFolder
+from avits_jax.runs.loop import make_clip_again, search_prompts
 from avits_jax.runs.program import Work
 from avits_jax.runs.records import Record
 from avits_jax.runs.rows import resume
@@ -39,6 +39,7 @@ def search_many(
     Raises:
         ValueError: the folder is of other settings or prompts, is damaged, or is
             written to by another process.
+        LostFolderError: the folder was deleted, or made anew by another process.
         OSError: the disk is full; everything yielded is safe.
 
     Example:
@@ -56,6 +57,10 @@ def search_many(
     )
     rows = (Prompt(index, text) for index, text in enumerate(prompts))
     with RunFolder(out, facts) as folder:
-        left, _, data = resume(rows, folder.records(), "prompts")
-        state = work.state if data is None else states.unpack(data, work.state)
-        yield from search_prompts(work, left, state, folder)
+        lost: list[Lost] = []
+        left, _, data = resume(rows, folder.take_up(lost), "prompts")
+        for record, before in lost:
+            prompt = Prompt(record.row, record.prompt)
+            state = states.after(before, work.state)
+            make_clip_again(work, prompt, record.best, state, folder)
+        yield from search_prompts(work, left, states.after(data, work.state), folder)

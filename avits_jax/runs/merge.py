@@ -1,7 +1,6 @@
 """Put the shards of a run together."""
 
 import heapq
-import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,16 +10,11 @@ from typing import Any, NamedTuple
 from avits_jax.files.folders import replacing_folder
 from avits_jax.media import write_json
 from avits_jax.runs import log
-from avits_jax.runs.folder import (
-    CLIPS,
-    FORMAT,
-    MERGED,
-    RUN,
-    TIMES,
-    clip_name,
-    read_run,
-)
+from avits_jax.runs.clips import CLIPS, clip_fault, clip_name
+from avits_jax.runs.folder import FORMAT, MERGED, RUN, RUN_FILE, read_run
 from avits_jax.runs.records import DONE, RECORDS, Record, read_records, to_entry
+from avits_jax.runs.times import append_time, read_times
+from avits_jax.runs.whole import check_whole
 
 _OF_ONE_SHARD = ("shard",)
 
@@ -41,8 +35,8 @@ def read_shards(folders: Sequence[str | os.PathLike[str]]) -> list[dict[str, Any
     """Read run.json of folders that shall be merged.
 
     Raises:
-        ValueError: fewer than two folders, one twice, one that is no run, or runs of
-            different settings.
+        ValueError: fewer than two folders, one twice, one that is no run, runs of
+            different settings or prompts, or runs that are not the whole together.
     """
     paths = [Path(folder) for folder in folders]
     if len(paths) < 2:
@@ -60,6 +54,7 @@ def read_shards(folders: Sequence[str | os.PathLike[str]]) -> list[dict[str, Any
                 "state would count once for each shard"
             )
         _check_alike(paths[0], made[0], path, other)
+    check_whole(paths, made)
     return made
 
 
@@ -99,7 +94,7 @@ def merge_runs(
         finish: writes what else belongs into the folder (the report).
 
     Raises:
-        ValueError: see `read_shards`; two runs have the same row, or a clip is missing.
+        ValueError: see `read_shards`; or a clip is missing or damaged.
         OSError: the disk is full.
     """
     made = read_shards(folders)
@@ -114,7 +109,7 @@ def merge_runs(
         runs = [str(shard) for shard in folders]
         merged = {"kind": MERGED, "settings": settings, "runs": runs}
         write_json(
-            folder / "run.json",
+            folder / RUN_FILE,
             made[0] | {"format": FORMAT} | merged | {"learned": learned},
         )
         finish(folder)
@@ -136,6 +131,17 @@ def _check_alike(
             f"{first} and {second} hold aggregator states of different layouts: "
             f"{a['state']} and {b['state']}"
         )
+    rows = a.get("rows"), b.get("rows")
+    if None not in rows and rows[0] != rows[1]:
+        raise ValueError(
+            f"{first} and {second} are of different prompts: {_prompts(a)} and "
+            f"{_prompts(b)}"
+        )
+
+
+def _prompts(made: dict[str, Any]) -> str:
+    rows = made["rows"]
+    return f"{rows['count']} rows of {made['prompts']} ({rows['digest'][:8]})"
 
 
 def _write_records(folders: Sequence[str | os.PathLike[str]], target: Path) -> Merged:
@@ -146,44 +152,35 @@ def _write_records(folders: Sequence[str | os.PathLike[str]], target: Path) -> M
         if record.status != DONE:
             failed += 1
             continue
-        _link(folder / CLIPS / clip_name(record.row), target / CLIPS)
+        clip = folder / CLIPS / clip_name(record.row)
+        if fault := clip_fault(clip, record.clip_crc):
+            raise ValueError(
+                f"{clip} {fault}, though its record is there; the command of that run "
+                "makes it again"
+            )
+        _link(clip, target / CLIPS)
     return Merged(total, failed)
 
 
 def _in_row_order(
     folders: Iterable[str | os.PathLike[str]],
 ) -> Iterator[tuple[Path, Record]]:
-    """Yield all records by row.
-
-    Raises:
-        ValueError: two folders have the same row.
-    """
+    """Yield all records by row."""
 
     def of(folder: Path) -> Iterator[tuple[Path, Record]]:
         return ((folder, record) for record in read_records(folder))
 
     streams = [of(Path(folder)) for folder in folders]
-    before: tuple[Path, Record] | None = None
-    for item in heapq.merge(*streams, key=lambda item: item[1].row):
-        if before is not None and before[1].row == item[1].row:
-            raise ValueError(
-                f"{before[0]} and {item[0]} both hold row {item[1].row}: no shards of "
-                "one run"
-            )
-        before = item
-        yield item
+    return heapq.merge(*streams, key=lambda item: item[1].row)
 
 
 def _write_times(folders: Iterable[str | os.PathLike[str]], target: Path) -> None:
-    logs = (log.read(Path(folder) / TIMES) for folder in folders)
-    for entry in itertools.chain.from_iterable(logs):
-        times = {key: entry[key] for key in ("row", "seconds")}
-        log.append(target / TIMES, times, sync=False)
+    for folder in folders:
+        for row, seconds in read_times(folder).items():
+            append_time(target, row, seconds)
 
 
 def _link(clip: Path, folder: Path) -> None:
-    if not clip.is_file():
-        raise ValueError(f"{clip} is missing, though its record is there")
     try:
         os.link(clip, folder / clip.name)
     except OSError:

@@ -14,6 +14,8 @@
 ``verifier_calls``      decoding for them, are not counted
 ``state``               base64 of the aggregator's state afterwards: the little-endian
                         bytes of the arrays that run.json lists
+``clip_crc``            CRC-32 of the clip's file, null without one; older runs have
+                        none
 ``crc``                 see `avits_jax.runs.log`
 ======================  ================================================================
 
@@ -25,7 +27,7 @@ the same numbers; NaN is null, infinity the text "inf" or "-inf".
 import base64
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,10 +35,44 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from avits_jax.files.json_values import (
+    NUMBER,
+    TEXT,
+    Kind,
+    check_fields,
+    list_of,
+    optional,
+    whole,
+)
 from avits_jax.runs import log
 
 DONE, FAILED, REFUSED = "done", "failed", "refused"
 RECORDS = "records.jsonl"
+
+_INFINITE = ("inf", "-inf")
+_REWARD = Kind(
+    'float32 numbers, null, "inf" or "-inf"',
+    lambda value: value is None or value in _INFINITE or NUMBER.accepts(value),
+)
+_TABLE = list_of(list_of(_REWARD))
+_COUNT = whole()
+_FIELDS = {
+    "row": _COUNT,
+    "prompt": TEXT,
+    "status": Kind(
+        f"{DONE}, {FAILED} or {REFUSED}", lambda v: v in (DONE, FAILED, REFUSED)
+    ),
+    "reason": optional(TEXT),
+    "best": whole(-1),
+    "rewards": _TABLE,
+    "judged": _TABLE,
+    "sigmas": list_of(optional(NUMBER)),
+    "nfe": _COUNT,
+    "decodes": _COUNT,
+    "verifier_calls": _COUNT,
+    "state": TEXT,
+    "clip_crc": optional(whole(0, 2**32 - 1)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +81,7 @@ class Record:
 
     Attributes:
         state: the arrays' bytes, see `avits_jax.runs.states`.
+        clip_crc: CRC-32 of the clip's file; None without one, or where unknown.
     """
 
     row: int
@@ -59,6 +96,7 @@ class Record:
     decodes: int
     verifier_calls: int
     state: bytes
+    clip_crc: int | None = None
 
 
 def read_records(folder: str | os.PathLike[str]) -> Iterator[Record]:
@@ -68,18 +106,56 @@ def read_records(folder: str | os.PathLike[str]) -> Iterator[Record]:
         folder: of ``avits run`` or ``avits merge``, finished or not.
 
     Raises:
-        ValueError: the file is damaged.
+        ValueError: the file is damaged, or holds records out of order.
 
     Example:
         >>> for record in read_records("runs/many"):
         ...     print(record.prompt, record.rewards.mean(axis=0))
     """
     path = Path(folder) / RECORDS
-    for entry in log.read(path):
+    before = -1
+    for number, entry in enumerate(log.read(path), start=1):
         try:
-            yield _from_entry(entry)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} holds no records of a run: {error!r}") from error
+            record = _from_entry(entry)
+        except ValueError as error:
+            raise ValueError(
+                f"{path} holds no records of a run: line {number} {error}"
+            ) from error
+        if record.row <= before:
+            raise ValueError(
+                f"{path} holds records out of order: line {number} is of row "
+                f"{record.row}, the one before of row {before}"
+            )
+        before = record.row
+        yield record
+
+
+def fitting(
+    records: Iterable[Record], made: Mapping[str, Any], folder: Path
+) -> Iterator[Record]:
+    """Yield records as long as they are of the verifiers that run.json names.
+
+    Args:
+        records: of a run folder.
+        made: its run.json.
+        folder: for the error.
+
+    Raises:
+        ValueError: a record has rewards of more or fewer verifiers.
+    """
+    expected = len(made["verifiers"]), len(made["judges"]), len(made["verifiers"])
+    for record in records:
+        parts = record.rewards.shape[1], record.judged.shape[1], len(record.sigmas)
+        if len(record.rewards) == 0:
+            parts = *expected[:2], parts[2]  # a prompt that was refused has none
+        if parts != expected:
+            raise ValueError(
+                f"{folder / RECORDS} does not fit run.json: row {record.row} has "
+                f"rewards of {parts[0]} guides and {parts[1]} judges and "
+                f"{parts[2]} sigmas, there are {expected[0]} guides and "
+                f"{expected[1]} judges"
+            )
+        yield record
 
 
 def to_entry(record: Record) -> dict[str, Any]:
@@ -97,10 +173,25 @@ def to_entry(record: Record) -> dict[str, Any]:
         "decodes": record.decodes,
         "verifier_calls": record.verifier_calls,
         "state": base64.b64encode(record.state).decode("ascii"),
+        "clip_crc": record.clip_crc,
     }
 
 
 def _from_entry(entry: dict[str, Any]) -> Record:
+    """Return the record of an entry; raise ValueError for one of wrong fields."""
+    entry = {"clip_crc": None, **entry}  # older runs have none
+    check_fields(entry, _FIELDS)
+    count = len(entry["rewards"])
+    if entry["best"] not in (range(count) if entry["status"] == DONE else (-1,)):
+        raise ValueError(
+            f"has a wrong value: {entry['status']!r} of {count} candidates, whose "
+            f"'best' is {entry['best']}"
+        )
+    if len(entry["judged"]) != count:
+        raise ValueError(
+            f"has a wrong value: 'judged' is of {len(entry['judged'])} candidates, "
+            f"must be of {count}"
+        )
     return Record(
         row=entry["row"],
         prompt=entry["prompt"],
@@ -113,8 +204,16 @@ def _from_entry(entry: dict[str, Any]) -> Record:
         nfe=entry["nfe"],
         decodes=entry["decodes"],
         verifier_calls=entry["verifier_calls"],
-        state=base64.b64decode(entry["state"], validate=True),
+        state=_bytes(entry["state"]),
+        clip_crc=entry["clip_crc"],
     )
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise ValueError(f"has a wrong value: 'state' is no base64: {error}") from error
 
 
 def _table(rewards: np.ndarray) -> list[list[float | str | None]]:
@@ -134,4 +233,6 @@ def _number(reward: np.float32) -> float | str | None:
 def _array(table: list[list[float | str | None]]) -> np.ndarray:
     rows = [[math.nan if v is None else float(v) for v in row] for row in table]
     width = len(rows[0]) if rows else 0
+    if any(len(row) != width for row in rows):
+        raise ValueError("has a wrong value: rewards of unequal length")
     return np.asarray(rows, np.float32).reshape(len(rows), width)

@@ -1,5 +1,6 @@
 """Which rows of a prompts file a run works on, streamed."""
 
+import hashlib
 import os
 import re
 from collections import Counter
@@ -64,6 +65,48 @@ def shard_prompts(
     """
     prompts = read_prompts(path, column=column, limit=limit)
     return (prompt for prompt in prompts if shard.holds(prompt.index))
+
+
+class Survey(NamedTuple):
+    """What a prompts file holds.
+
+    Attributes:
+        total: rows in all.
+        own: those of the shard.
+        digest: SHA-256 of all texts; tells one file from another.
+    """
+
+    total: int
+    own: int
+    digest: str
+
+
+def survey_prompts(
+    path: str | os.PathLike[str],
+    *,
+    column: str = "text",
+    limit: int | None = None,
+    shard: Shard = WHOLE,
+) -> Survey:
+    """Read, and so check, a whole prompts file.
+
+    Args:
+        path: prompts file.
+        column: see `read_prompts`.
+        limit: leave out all rows from this one on.
+        shard: which part of them is worked on.
+
+    Raises:
+        ValueError: see `read_prompts`.
+    """
+    digest = hashlib.sha256()
+    total = own = 0
+    for prompt in read_prompts(path, column=column, limit=limit):
+        total += 1
+        own += shard.holds(prompt.index)
+        # No UTF-8 holds the byte that ends a text here.
+        digest.update(prompt.text.encode("utf-8", "surrogatepass") + b"\xff")
+    return Survey(total, own, digest.hexdigest())
 
 
 class Resumed(NamedTuple):

@@ -34,5 +34,5 @@ def state_of(
             f"{Path(folder)} holds the state of another aggregator or optimiser"
         )
     if made["kind"] == MERGED:
-        return states.from_numbers(made["learned"], like)
+        return states.from_numbers(made.get("learned", {}), like)
     return states.unpack(last_states([folder])[0], like)

@@ -50,6 +50,11 @@ def unpack(data: bytes, like: PyTree) -> PyTree:
     return jax.tree.unflatten(treedef, restored)
 
 
+def after(data: bytes | None, fresh: PyTree) -> PyTree:
+    """Return the state in ``data``, see `unpack`; ``fresh`` where there is none."""
+    return fresh if data is None else unpack(data, fresh)
+
+
 def layout(state: PyTree) -> list[dict[str, Any]]:
     """Return name, shape and dtype of a state's arrays, as JSON values in order."""
     return [
@@ -72,7 +77,8 @@ def from_numbers(learned: dict[str, Any], like: PyTree) -> PyTree:
         like: a state of the same aggregator.
 
     Raises:
-        ValueError: names or shapes are those of another aggregator.
+        ValueError: names or shapes are those of another aggregator, or something is no
+            number.
     """
     leaves, treedef = jax.tree_util.tree_flatten_with_path(on_host(like))
     names = [_name(path) for path, _ in leaves]
@@ -82,7 +88,10 @@ def from_numbers(learned: dict[str, Any], like: PyTree) -> PyTree:
         )
     arrays = []
     for name, (_, leaf) in zip(names, leaves, strict=True):
-        array = np.asarray(learned[name], leaf.dtype)
+        try:
+            array = np.asarray(learned[name], leaf.dtype)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"learned: {name} holds no numbers: {error}") from error
         if array.shape != leaf.shape:
             raise ValueError(
                 f"learned: {name} must be of shape {leaf.shape}, got {array.shape}"

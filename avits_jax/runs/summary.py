@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from avits_jax.runs import log
-from avits_jax.runs.folder import TIMES
-from avits_jax.runs.records import DONE, Record, read_records
+from avits_jax.runs.folder import read_run
+from avits_jax.runs.records import DONE, Record, fitting, read_records
+from avits_jax.runs.times import read_times
 
 _KEPT = 100  # failures and prompts that a page can name
 
@@ -60,6 +60,7 @@ class Summary(NamedTuple):
         decodes: decoder passes.
         verifier_calls: candidates scored, times the number of guides.
         seconds: spent on prompts, compilation included.
+        num_timed: prompts whose seconds are known.
     """
 
     rows: Int[np.ndarray, " P"]
@@ -75,20 +76,22 @@ class Summary(NamedTuple):
     decodes: int
     verifier_calls: int
     seconds: float
+    num_timed: int
 
 
 def summarise(folder: str | os.PathLike[str]) -> Summary:
     """Read a run folder once, from the first record to the last.
 
     Raises:
-        ValueError: the records are damaged.
+        ValueError: the records or run.json are damaged, or do not fit together.
     """
     counts: Counter[str] = Counter()
     rows, chosen, mean, spread, sigmas = [], [], [], [], []
     failures: list[Record] = []
     shown: list[Record] = []
     costs = np.zeros(4, np.int64)
-    for record in read_records(folder):
+    times = read_times(folder)
+    for record in fitting(read_records(folder), read_run(folder), Path(folder)):
         counts[record.status] += 1
         costs += (
             len(record.rewards),
@@ -120,7 +123,8 @@ def summarise(folder: str | os.PathLike[str]) -> Summary:
         nfe=int(costs[1]),
         decodes=int(costs[2]),
         verifier_calls=int(costs[3]),
-        seconds=seconds(folder),
+        seconds=sum(times.values()),
+        num_timed=len(times),
     )
 
 
@@ -139,14 +143,6 @@ def gains(summary: Summary, guides: list[str], judges: list[str]) -> list[Gain]:
         _gain(summary, column, name, guides)
         for column, (name, guides) in enumerate(names)
     ]
-
-
-def seconds(folder: str | os.PathLike[str]) -> float:
-    """Return the seconds that the prompts of a run took, without what was cut off."""
-    times: dict[int, float] = {}
-    for entry in log.read(Path(folder) / TIMES):
-        times[entry["row"]] = entry["seconds"]
-    return sum(times.values())
 
 
 def _gain(summary: Summary, column: int, name: str, guides: bool) -> Gain:

@@ -53,6 +53,11 @@ def clean(text: str) -> str:
     return " ".join(text.split()).lower()
 
 
+def count_tokens(text: str) -> int:
+    """Count the ids of a text, start and end among them, when nothing is cut."""
+    return len(_bpe().encode(clean(text)).ids) + 2
+
+
 def encode(
     text: str, length: int = 77, *, keep_end: bool = True
 ) -> Int[np.ndarray, " length"]:

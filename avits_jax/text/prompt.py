@@ -22,10 +22,12 @@ def encode_prompt(
         One encoded prompt, arrays on the default device; stack several for a vmap.
 
     Raises:
-        ValueError: the prompt is empty, or a tokenizer does not understand it.
+        ValueError: the prompt is empty or no text, or a tokenizer does not understand
+            it.
     """
     if not prompt.strip():
         raise ValueError("prompt is empty; say what to show and to hear")
+    prompt.encode("utf-8")  # a lone surrogate, which is no text, is a ValueError
 
     def encode(part: Generator | Verifier):
         return () if part.encode is None else part.encode(prompt)

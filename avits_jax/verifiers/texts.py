@@ -40,6 +40,22 @@ def shorten(
     return kept
 
 
+def tell_of_cut(verifier: str, count: int, limit: int) -> None:
+    """Warn, with a `UserWarning`, if a prompt has more tokens than are read.
+
+    Args:
+        verifier: its name.
+        count: tokens of the prompt, with those that the tokenizer puts around the text.
+        limit: most of them that are read.
+    """
+    if count > limit:
+        warnings.warn(
+            f"{verifier} reads at most {limit} tokens of a prompt, which has {count}: "
+            "its end is cut off",
+            stacklevel=3,
+        )
+
+
 def pad_end(
     ids: Sequence[int], multiple: int, padding: int
 ) -> Int[np.ndarray, " length"]:

@@ -84,7 +84,11 @@ def test_what_cannot_be_merged(toy, shards, capsys):
         (["part1", "nowhere"], "nowhere/run.json does not exist"),
         (["part1", "other"], "different settings: seed is 0 and 5"),
         (["part1", "copy"], "part1 and copy both hold row 0"),
-        (["part1", "lossy"], "sample_0004.mp4 is missing, though its record is there"),
+        (["part1", "part2"], "these runs are not the whole: shard 3/3 is missing"),
+        (
+            ["part1", "lossy", "part3"],
+            "sample_0004.mp4 is missing, though its record is there",
+        ),
     ]:
         assert main(["merge", *runs, "--out", "merged"]) == 2
         assert f"avits: error: {message}" in capsys.readouterr().err.replace(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +10,8 @@ from typing import Annotated, Any
 import tyro
 
 from avits_jax.catalogue.generators import FAMILIES, Family
-from avits_jax.cli.errors import as_cli_error
+from avits_jax.cli.config import convert
+from avits_jax.cli.errors import as_cli_error, status_of
 from avits_jax.cli.options import SearchOptions
 
 EXAMPLE = "avits merge runs/shard1 runs/shard2 --out runs/whole"
@@ -20,7 +22,10 @@ class Options:
     """Put the shards of a run together: rewards, clips, what was learned, report.
 
     The merged folder has the records and clips of all shards in row order. Its run.json
-    has the merged state of the aggregator: the moments of all rewards together.
+    has the merged state of the aggregator: the moments of all rewards together. Shards
+    that are unfinished, or not all there, are refused.
+
+    Exit status 1 or 3: all or some of the prompts had failed in the shards.
     """
 
     runs: Annotated[
@@ -45,7 +50,7 @@ def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
     failed = f", {counts.num_failed} of them failed" if counts.num_failed else ""
     print(f"{counts.num_prompts} prompts of {len(options.runs)} runs{failed}")
     print(f"report     {options.out / 'report.html'}")
-    return 0
+    return status_of(counts.num_prompts, counts.num_failed)
 
 
 def _merged_state(made: dict[str, Any], packed: list[bytes]) -> Any:
@@ -68,9 +73,11 @@ def _merged_state(made: dict[str, Any], packed: list[bytes]) -> Any:
 
 def _search_options(settings: dict[str, Any]) -> SearchOptions:
     """Return the flags that decide the aggregator, as the run had them."""
+    hints = typing.get_type_hints(SearchOptions)
     values: dict[str, Any] = {}
     for field in dataclasses.fields(SearchOptions):
         value = settings.get(field.name)
         if value is not None:  # what a run did not state keeps its default
-            values[field.name] = tuple(value) if isinstance(value, list) else value
+            where = f"{field.name} in run.json"
+            values[field.name] = convert(value, hints[field.name], where)
     return SearchOptions(**values)

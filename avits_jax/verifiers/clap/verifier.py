@@ -28,6 +28,7 @@ from avits_jax.verifiers.clap.program import Wave, score_clips
 from avits_jax.verifiers.clap.sharding import RULES
 from avits_jax.verifiers.failures import check_mode
 from avits_jax.verifiers.stack import from_pass
+from avits_jax.verifiers.texts import tell_of_cut
 from avits_jax.weights.network import Weights
 
 WAVES: dict[str, Wave] = {
@@ -123,13 +124,14 @@ def text_encoder(
 ) -> Callable[[str], tuple[np.ndarray, np.ndarray]]:
     """Return ``prompt -> (ids [L], mask [L])``; the mask is False on padding.
 
-    A text with more tokens than there are positions (512) is cut, and keeps its end
-    token. Padding up to a multiple of 32 is not looked at.
+    A text with more tokens than there are positions (512) is cut, with a `UserWarning`,
+    and keeps its end token. Padding up to a multiple of 32 is not looked at.
     """
     longest = config.max_positions - config.pad_id - 1
 
     def encode(prompt: str) -> tuple[np.ndarray, np.ndarray]:
         ids = tokenize(prompt)
+        tell_of_cut("CLAP", len(ids), longest)
         if len(ids) > longest:
             ids = [*ids[: longest - 1], ids[-1]]
         length = -(-len(ids) // _TEXT_STEP) * _TEXT_STEP

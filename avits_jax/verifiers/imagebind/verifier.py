@@ -26,18 +26,20 @@ original embeds frames twice and windows three times.
 from collections.abc import Collection, Sequence
 from functools import partial
 
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Int
 
 from avits_jax.networks.imagebind.config import ImageBindConfig
 from avits_jax.networks.imagebind.params import build
 from avits_jax.networks.imagebind.sharding import RULES
-from avits_jax.text.clip_bpe import encode
+from avits_jax.text.clip_bpe import count_tokens, encode
 from avits_jax.types import Media, PyTree, Scores, SharedPass, Verifier
 from avits_jax.verifiers.failures import check_mode
 from avits_jax.verifiers.imagebind.modes import MODES
 from avits_jax.verifiers.imagebind.program import Reading, check_outputs, score_clips
 from avits_jax.verifiers.stack import from_pass
+from avits_jax.verifiers.texts import tell_of_cut
 from avits_jax.weights.network import Weights
 
 
@@ -81,9 +83,15 @@ def make(
         candidate_batch=candidate_batch,
     )
     tokenize = partial(
-        encode, length=config.context_length, keep_end=MODES[mode].keep_end
+        _tokenize, length=config.context_length, keep_end=MODES[mode].keep_end
     )
     return tuple(from_pass(name, shared, name, tokenize, RULES) for name in names)
+
+
+def _tokenize(text: str, length: int, keep_end: bool) -> Int[np.ndarray, " length"]:
+    """Return the ids of a text; a `UserWarning` says that it is cut."""
+    tell_of_cut("ImageBind", count_tokens(text), length)
+    return encode(text, length, keep_end=keep_end)
 
 
 def imagebind_pass(
