@@ -12,12 +12,14 @@ Exit status: 0 if all held, 1 otherwise.
 
 import platform
 import random
+import resource
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -68,8 +70,9 @@ def kills(count: int = 20, prompts: int = 8, seed: int = 0) -> bool:
 
 def _start(table: Path, out: Path) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "avits_jax.cli", "run", str(table)]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen([*command, "--out", str(out), *_SMALL], **quiet)
+    command += ["--out", str(out), *_SMALL]
+    null = subprocess.DEVNULL
+    return subprocess.Popen(command, stdout=null, stderr=null)
 
 
 def _kept(out: Path) -> dict[str, bytes]:
@@ -105,7 +108,7 @@ def storms(count: int = 1000, seed: int = 0) -> bool:
     return held == count
 
 
-def _holds(update, state, rng: np.random.Generator) -> bool:
+def _holds(update: Any, state: Any, rng: np.random.Generator) -> bool:
     odd = (np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-45)
     for _ in range(3):
         rewards = rng.normal(size=(8, 2)) * 10.0 ** rng.integers(-12, 18, (8, 2))
@@ -124,27 +127,23 @@ def _holds(update, state, rng: np.random.Generator) -> bool:
 
 
 def soak(prompts: int = 300) -> bool:
-    """Run one long table of prompts and watch the memory of its process.
+    """Run one long table of prompts and watch the memory of its process (on Linux).
 
     Args:
         prompts: how many; the first tenth is the warm-up.
     """
-    import psutil
-
     with tempfile.TemporaryDirectory() as scratch:
         table = Path(scratch) / "prompts.txt"
         table.write_text("\n".join(_PROMPTS * (prompts // 2)), encoding="utf-8")
         out = Path(scratch) / "run"
         process = _start(table, out)
-        watched, sizes = psutil.Process(process.pid), []
+        status, sizes = Path(f"/proc/{process.pid}/statm"), []
         records = out / "records.jsonl"
         while process.poll() is None:
             time.sleep(0.2)
-            try:
-                rows = records.read_bytes().count(b"\n") if records.exists() else 0
-                sizes.append((rows, watched.memory_info().rss / 2**20))
-            except psutil.NoSuchProcess:
-                break
+            rows = records.read_bytes().count(b"\n") if records.exists() else 0
+            pages = [int(field) for field in status.read_text().split()[1:2]]
+            sizes += [(rows, page * resource.getpagesize() / 2**20) for page in pages]
     warm = max(size for rows, size in sizes if rows <= prompts // 10)
     whole = max(size for _, size in sizes)
     print(f"soak: {prompts} prompts, {warm:.0f} MiB warm, {whole:.0f} MiB at most")
