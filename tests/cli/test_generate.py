@@ -164,7 +164,8 @@ def test_every_aggregator_runs(toy_backend, no_pictures, toy_flags, tmp_path, fl
 def test_all_candidates_failed_names_the_verifier(
     toy_backend, toy_flags, tmp_path, capsys
 ):
-    flags = [*toy_flags, "--verifiers", "red,broken", "--out", "run"]
+    flags = [*toy_flags, "--out", "run"]
+    flags[flags.index("--verifiers") + 1] = "red,broken"
     assert main(["generate", PROMPT, *flags]) == 1
     message = capsys.readouterr().err.splitlines()[-1]
     assert message.startswith("avits: error: all 3 candidates failed: broken gave")

@@ -42,7 +42,8 @@ def test_what_is_changed_to_fit_is_said(toy_backend, tmp_path, capsys):
 
 def test_failed_verifier_is_named(toy_backend, tmp_path, capsys):
     write_color(tmp_path / "clip.mp4", 0.5)
-    flags = [*FLAGS, "--verifiers", "red,broken"]
+    flags = [*FLAGS]
+    flags[flags.index("--verifiers") + 1] = "red,broken"
     assert main(["verify", "clip.mp4", "a red circle", *flags]) == 1
     printed = capsys.readouterr()
     assert printed.err.strip() == "avits: error: broken gave no finite reward"
