@@ -58,7 +58,7 @@ def frames_of(packet: Any) -> list[Any] | None:
 
 
 def _bound(video: Any) -> None:
-    """Check and bound what a decoder takes: threads, and pixels of a picture, now and later."""
+    """Check the size of pictures; bound that of later ones, and the threads."""
     context = video.codec_context
     if context.width * context.height > MAX_PIXELS:
         raise ValueError(
