@@ -20,18 +20,21 @@ def tracks_of(file: Any, needs_sound: bool) -> tuple[Any, Any]:
     def first(tracks: Sequence[Any]) -> Any:
         return max(tracks, key=lambda t: bool(t.disposition & Disposition.default))
 
+    # A track whose codec is unknown has no context.
+    known = [track for track in file.streams if getattr(track, "codec_context", None)]
     videos = [
         track
-        for track in file.streams.video
-        if not track.disposition & Disposition.attached_pic
+        for track in known
+        if track.type == "video" and not track.disposition & Disposition.attached_pic
     ]
+    sounds = [track for track in known if track.type == "audio"]
     if not videos:
-        raise ValueError("has no picture track")
-    if needs_sound and not file.streams.audio:
-        raise ValueError("has no sound track")
+        raise ValueError("has no picture track that can be read")
+    if needs_sound and not sounds:
+        raise ValueError("has no sound track that can be read")
     video = first(videos)
     _bound(video)
-    return video, first(file.streams.audio) if file.streams.audio else None
+    return video, first(sounds) if sounds else None
 
 
 def packets_of(file: Any, *tracks: Any) -> Iterator[Any]:
@@ -55,7 +58,7 @@ def frames_of(packet: Any) -> list[Any] | None:
 
 
 def _bound(video: Any) -> None:
-    """Bound what a decoder takes: threads, and pixels of a picture, now and later."""
+    """Check the size of pictures; bound that of later ones, and the threads."""
     context = video.codec_context
     if context.width * context.height > MAX_PIXELS:
         raise ValueError(

@@ -12,7 +12,7 @@ from avits_jax.media.schedule import Schedule, schedule, thinned
 from avits_jax.media.sounds import SoundLine
 from avits_jax.media.survey import Survey, survey
 
-PICTURE_BYTES = 384 * 2**20
+PICTURE_BYTES = 360 * 2**20
 _LONGEST = 3600.0  # seconds
 _NOTED_OFFSET = 0.05  # seconds; smaller offsets between picture and sound go unnoticed
 _NOTED_LOSS = 0.5  # seconds; declared lengths are rarely exact

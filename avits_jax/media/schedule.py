@@ -67,10 +67,10 @@ class _Grid(NamedTuple):
 
 
 def thinned(plan: Schedule, most: float) -> Schedule:
-    """Leave out frames, of each group all but the first, towards ``most`` in all.
+    """Keep the first frame of each group, to have ``most`` of them.
 
-    At least 24 a second are left, so that there may be more than ``most``; and at most
-    240 a second, whatever ``most`` is.
+    At least 24 a second are left, so that there may be many more than ``most``; and at
+    most 240 a second, whatever ``most`` is.
     """
     wanted = math.ceil(len(plan.picks) / max(most, 1))
     step = min(wanted, int(plan.fps // _SMOOTH))

@@ -103,7 +103,7 @@ class _Watch:
         return self._late > _REORDERED
 
     def add(self, frame: Any) -> None:
-        """Note a picture; one without a time follows the last."""
+        """Remember a picture; one without a time follows the last."""
         if self.shape is None:
             self.shape = shape_of(frame, self._video)
         time = frame.time
@@ -116,7 +116,7 @@ class _Watch:
 
 
 def _watch(file: Any, video: Any, watch: _Watch) -> float:
-    """Watch a track; return by how many seconds its times are late."""
+    """Read a track; return by how many seconds its times are late."""
     delay: float | None = None
     for packet in packets_of(file, video):
         if delay is None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Num
 
 from avits_jax.nn.resize import resize
 
@@ -232,7 +232,7 @@ def flow_between(
 
 
 def mean_motion(
-    gray: Float[Array, "F H W"], config: FlowConfig = AV_ALIGN_FLOW
+    gray: Num[Array, "F H W"], config: FlowConfig = AV_ALIGN_FLOW
 ) -> Float[Array, " F"]:
     """Return the flow's mean length up to every frame, in pixels per frame.
 
@@ -240,7 +240,7 @@ def mean_motion(
     so that memory holds one pair at a time and no frame is expanded twice.
 
     Args:
-        gray: grey levels in [0, 255].
+        gray: grey levels in [0, 255], floats or bytes.
         config: parameters of the method.
 
     Raises:
@@ -249,12 +249,15 @@ def mean_motion(
     if len(gray) < 2:
         raise ValueError(f"gray must hold at least 2 frames, got {len(gray)}")
 
+    def expand(index):
+        return pyramid(gray[index].astype(jnp.float32), config)
+
     def step(previous, index):
-        current = pyramid(gray[index], config)
+        current = expand(index)
         flow = flow_between(previous, current, config)
         return current, jnp.mean(jnp.linalg.norm(flow, axis=-1))
 
     # By index: the frames but the first, as the loop's input, would be copied.
     rest = jnp.arange(1, len(gray))
-    _, motion = jax.lax.scan(step, pyramid(gray[0], config), rest)
+    _, motion = jax.lax.scan(step, expand(0), rest)
     return jnp.concatenate([motion[:1], motion])

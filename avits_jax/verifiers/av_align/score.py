@@ -9,7 +9,7 @@ eval/javisbench/src/av_align.py.
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Num
 
 from avits_jax.nn.pictures import to_levels
 from avits_jax.verifiers.av_align.flow import (
@@ -79,7 +79,7 @@ def agreement(
 
 
 def av_align(
-    gray: Float[Array, "F H W"],
+    gray: Num[Array, "F H W"],
     audio: Float[Array, " S"],
     *,
     fps: float,
@@ -89,7 +89,7 @@ def av_align(
     """Return AV-Align of one clip, see `overlap`; higher is better.
 
     Args:
-        gray: grey levels in [0, 255].
+        gray: grey levels in [0, 255], floats or bytes.
         audio: mono waveform.
         fps: frames per second; peaks match within one frame.
         sample_rate: Hz of ``audio``.
