@@ -3,6 +3,8 @@
 import contextlib
 import dataclasses
 import functools
+import os
+import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -52,7 +54,7 @@ def choose_devices(options: DeviceOptions) -> Machine:
     given = (options.coordinator, options.num_hosts, options.host)
     if options.pod or given != (None, None, None):
         with as_cli_error(), _plainly():
-            initialize(*given)
+            initialize(*given, set_aside=True)
     sharing = 1 if options.share_weights is None else options.share_weights
     with as_cli_error("--devices, --share-weights: "):
         return _over(make_mesh(model=sharing, num_devices=options.devices))
@@ -80,15 +82,31 @@ def _over(mesh: jax.sharding.Mesh) -> Machine:
 def _watched() -> Iterator[None]:
     from avits_jax.parallel.hosts import lost_hosts
 
-    with _plainly(), lost_hosts():
+    with _last_words(), lost_hosts():
         yield
 
 
 def _from_writer(value: PyTree) -> PyTree:
     from avits_jax.parallel.hosts import from_writer
 
-    with _plainly():
+    with _last_words():
         return from_writer(value)
+
+
+@contextlib.contextmanager
+def _last_words() -> Iterator[None]:
+    """End at once where a host is lost: what watches this process says how to go on.
+
+    JAX would abort the process on its way out.
+    """
+    from avits_jax.parallel.hosts import HostLostError
+
+    try:
+        yield
+    except HostLostError as error:
+        os.write(2, f"{error}\n".encode())
+        sys.stdout.flush()
+        os._exit(FAILED)
 
 
 @contextlib.contextmanager

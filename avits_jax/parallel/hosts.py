@@ -14,9 +14,12 @@ A pod needs two commands, each sent to all of its hosts at once::
 
 import atexit
 import contextlib
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import jax
 from jax.experimental import multihost_utils
@@ -39,6 +42,7 @@ def initialize(
     *,
     join_seconds: int = JOIN_SECONDS,
     heartbeat_seconds: int = HEARTBEAT_SECONDS,
+    set_aside: bool = False,
 ) -> None:
     """Join this process to the others, before any other use of JAX.
 
@@ -52,6 +56,8 @@ def initialize(
         host: this process's number, in [0, num_hosts).
         join_seconds: how long to wait for the other hosts.
         heartbeat_seconds: silence after which a host counts as lost.
+        set_aside: what JAX's runtime prints, pages where a host is lost, goes to a file
+            that the last message names; what Python prints is left alone.
 
     Raises:
         ValueError: only some arguments are given, one is out of range, or none is given
@@ -59,7 +65,7 @@ def initialize(
         HostLostError: the others did not appear in time.
     """
     _check(coordinator, num_hosts, host)
-    _explain_sudden_end()
+    _explain_sudden_end(set_aside)
     try:
         jax.distributed.initialize(
             coordinator,
@@ -147,22 +153,27 @@ def _first_line(error: Exception) -> str:
 
 _FAREWELL = (
     "avits: this process ended suddenly. It was killed, or another host stopped or "
-    "cannot be reached (JAX says above which one), and nothing more can be computed "
-    "without it. Start the same command on all hosts again to go on."
+    "cannot be reached ({where}), and nothing more can be computed without it. "
+    "Start the same command on all hosts again to go on."
 )
 _MOURNER = "import sys; sys.stdin.read() or print(sys.argv[1], file=sys.stderr)"
 
 
-def _explain_sudden_end() -> None:
+def _explain_sudden_end(set_aside: bool) -> None:
     """Have a second process say what happened if this one is not able to.
 
     JAX aborts a process whose peer is lost: no Python code runs then, and its message
     says nothing of how to go on.
     """
+    terminal, log = os.dup(2), None
+    if set_aside:
+        log = _divert(terminal)
+    where = f"JAX says {'above' if log is None else f'in {log}'} which one"
     mourner = subprocess.Popen(
-        [sys.executable, "-S", "-E", "-c", _MOURNER, _FAREWELL],
+        [sys.executable, "-S", "-E", "-c", _MOURNER, _FAREWELL.format(where=where)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
+        stderr=terminal,
         start_new_session=True,
     )
 
@@ -172,5 +183,17 @@ def _explain_sudden_end() -> None:
                 mourner.stdin.write(b"bye")
                 mourner.stdin.close()
         mourner.wait()
+        if log is not None:
+            log.unlink(missing_ok=True)
 
     atexit.register(part)
+
+
+def _divert(terminal: int) -> Path:
+    """Send what is written past Python to a file, Python's own to the terminal."""
+    log, path = tempfile.mkstemp(prefix="avits-", suffix=".log")
+    sys.stderr.flush()
+    os.dup2(log, 2)
+    os.close(log)
+    sys.stderr = os.fdopen(terminal, "w", buffering=1, errors="backslashreplace")
+    return Path(path)

@@ -80,7 +80,10 @@ def test_a_lost_host_ends_the_other_and_the_run_resumes(start):
     _, said = writer.communicate(timeout=60)
     other.communicate(timeout=60)
     if writer.returncode != 0:  # it may have been done before it noticed
-        assert "start the same command on all hosts again" in said.lower()
+        *before, last = said.strip().splitlines()
+        assert last.startswith("avits: this process ended suddenly")
+        assert "Start the same command on all hosts again" in last
+        assert not [line for line in before if "Error" in line or "@ " in line], said
     for process in two_hosts(start):
         finish(process)
     assert_same("hosts", "one")
