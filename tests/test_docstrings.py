@@ -15,18 +15,19 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef
 # A first line says what a function does: it starts with one of these.
 _VERBS = set(
     """
-    Add Append Apply Ask Assign Attend Average Begin Break Bring Build Cast Centre
+    Add Append Apply Ask Assign Attend Average Begin Bound Break Bring Build Cast Centre
     Change Check Choose Clip Close Collect Compare Compile Complete Compress Convert
-    Convolve Copy Correlate Count Crop Cut Decode Delete Denoise Describe Divide Double
-    Draft Draw Embed Encode Evolve Expand Fill Find Fit Flatten Free Generate Give Go
-    Group Have Hold Import Improve Integrate Interpolate Invert Join Keep Lay Learn
-    Lengthen Let List Load Lock Look Make Map Mark Measure Mend Merge Mix Move Multiply
-    Name Normalise Open Pack Pad Parse Part Pass Pick Place Plan Predict Prepare Print
-    Project Put Raise Read Recover Reduce Refuse Register Remember Remove Render Repeat
-    Replace Resample Resize Resume Return Rotate Round Run Sample Save Say Scale Score
-    Search See Send Separate Set Shape Share Show Shrink Smooth Solve Sort Space Split
-    Spread Squash Stack Start Steer Stop Store Stretch Sum Take Tell Tile Tokenize Trade
-    Train Try Turn Undo Unpack Update Use Wait Warn Warp Work Wrap Write Yield
+    Convolve Copy Correlate Count Crop Cut Decode Delete Denoise Describe Divert Divide
+    Double Draft Draw Embed Encode End Evolve Expand Fill Find Fit Flatten Free Generate
+    Give Go Group Have Hold Import Improve Integrate Interpolate Invert Join Keep Lay
+    Learn Leave Lengthen Let List Load Lock Look Make Map Mark Measure Mend Merge Mix
+    Move Multiply Name Normalise Note Open Pack Pad Parse Part Pass Pick Place Plan
+    Predict Prepare Print Project Put Raise Read Recover Reduce Refuse Register Remember
+    Remove Render Repeat Replace Resample Resize Resume Return Rotate Round Run Sample
+    Save Say Scale Score Search See Send Separate Set Shape Share Show Shrink Smooth
+    Solve Sort Space Split Spread Squash Stack Start Steer Stop Store Stretch Sum Take
+    Tell Tile Tokenize Trade Train Try Turn Undo Unpack Update Use Wait Warn Warp Watch
+    Work Wrap Write Yield
     """.split()
 )
 _MOST_PARAMETERS = 10
