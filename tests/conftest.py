@@ -4,8 +4,12 @@ The arithmetic is elementwise, so that a candidate's numbers do not depend on ho
 others are worked on beside it.
 """
 
+import ctypes
+import gc
 import os
+import resource
 import signal
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
@@ -37,6 +41,35 @@ def heed_ctrl_c():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+_MOST_MEMORY = 2.5 * 2**30  # of a worker, bytes
+
+
+class Caches:
+    """Counts how often JAX's caches were cleared: what was compiled is then gone."""
+
+    cleared = 0
+
+
+@pytest.fixture(scope="session")
+def caches() -> Caches:
+    """JAX's caches."""
+    return Caches()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def bounded_memory(caches):
+    """Clear JAX's caches after a module that leaves much in memory (on Linux)."""
+    yield
+    status = Path("/proc/self/statm")
+    if not status.exists():
+        return
+    if int(status.read_text().split()[1]) * resource.getpagesize() > _MOST_MEMORY:
+        jax.clear_caches()
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
+        caches.cleared += 1
 
 
 class Toy(NamedTuple):

@@ -46,14 +46,15 @@ class Compiled:
 
 
 @pytest.fixture(scope="session")
-def compiled(toy_extra):
+def compiled(toy_extra, caches):
     """Return ``case -> Compiled`` on the toy with `extra`; compiled once each."""
     functions: dict[Any, Compiled] = {}
 
     def get(case: Case) -> Compiled:
-        if case.search not in functions:
-            functions[case.search] = Compiled(case, toy_extra)
-        return functions[case.search]
+        which = case.search, caches.cleared
+        if which not in functions:
+            functions[which] = Compiled(case, toy_extra)
+        return functions[which]
 
     return get
 
