@@ -54,7 +54,17 @@ def test_generate_with_the_papers_verifiers(no_pictures, capsys):
         assert "javisdit-tiny" in file.metadata["comment"]
 
 
-@pytest.mark.parametrize("search", SEARCHES)
+# The slow ones compile for a minute each; the core's tests hold them for any generator.
+_QUICK = {"best_of_n", "evosearch"}
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        pytest.param(name, marks=() if name in _QUICK else pytest.mark.slow)
+        for name in SEARCHES
+    ],
+)
 def test_run_with_every_search(search):
     prompts = ["A dog barks", "Rain falls on a roof"]
     rows = [json.dumps({"text": prompt}) for prompt in prompts]
