@@ -64,7 +64,10 @@ def contributions(
 
 
 def preferences(
-    aggregator: Aggregator, rewards: Float[Array, "N V"], state: PyTree
+    aggregator: Aggregator,
+    rewards: Float[Array, "N V"],
+    state: PyTree,
+    scores: Float[Array, " N"],
 ) -> Float[Array, " N"]:
     """Return numbers to choose candidates by: scores, but for a constant.
 
@@ -72,16 +75,17 @@ def preferences(
     rewards far from zero do not drown the others in the rounding of the sum.
 
     Args:
-        aggregator: any; the score itself is returned if that is not a sum over
-            verifiers.
+        aggregator: any.
         rewards: ``[N, V]`` raw rewards.
         state: the aggregator's state.
+        scores: ``[N]`` of these rewards in this state.
 
     Returns:
-        ``[N]`` float32, -inf for failed candidates.
+        ``[N]`` float32, -inf for failed candidates; ``scores`` themselves, if those of
+        the aggregator are no sums over verifiers.
     """
     if not isinstance(aggregator.score, SeparableScore):
-        return aggregator.score(rewards, state)
+        return scores
     terms = contributions(aggregator, rewards, state)
     most = jnp.max(terms, axis=0, keepdims=True)
     return jnp.sum(terms - jnp.where(jnp.isfinite(most), most, 0.0), axis=1)

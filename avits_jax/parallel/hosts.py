@@ -165,9 +165,7 @@ def _explain_sudden_end(set_aside: bool) -> None:
     JAX aborts a process whose peer is lost: no Python code runs then, and its message
     says nothing of how to go on.
     """
-    terminal, log = os.dup(2), None
-    if set_aside:
-        log = _divert(terminal)
+    terminal, log = _divert() if set_aside else (None, None)
     where = f"JAX says {'above' if log is None else f'in {log}'} which one"
     mourner = subprocess.Popen(
         [sys.executable, "-S", "-E", "-c", _MOURNER, _FAREWELL.format(where=where)],
@@ -189,11 +187,16 @@ def _explain_sudden_end(set_aside: bool) -> None:
     atexit.register(part)
 
 
-def _divert(terminal: int) -> Path:
-    """Send what is written past Python to a file, Python's own to the terminal."""
+def _divert() -> tuple[int, Path]:
+    """Send what is written past Python to a file, Python's own to the terminal.
+
+    Returns:
+        A descriptor of the terminal, and the file.
+    """
+    terminal = os.dup(2)
     log, path = tempfile.mkstemp(prefix="avits-", suffix=".log")
     sys.stderr.flush()
     os.dup2(log, 2)
     os.close(log)
     sys.stderr = os.fdopen(terminal, "w", buffering=1, errors="backslashreplace")
-    return Path(path)
+    return terminal, Path(path)

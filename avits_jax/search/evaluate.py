@@ -173,12 +173,18 @@ def seen(problem: Problem, media: Media, *, hold: bool) -> Finished:
     return Finished(rewards, watched, None, media if hold else None)
 
 
+def preferred(aggregator: Aggregator, rewards: Rewards, state: PyTree) -> Scores:
+    """Score rewards that have been learned from; return what to choose by."""
+    scores = aggregator.score(rewards, state)
+    return preferences(aggregator, rewards, state, scores)
+
+
 def learned(
     aggregator: Aggregator, rewards: Rewards, state: PyTree
 ) -> tuple[Scores, PyTree]:
     """Learn from rewards on the way; return what to choose by, and the state."""
-    _, state = aggregator.update(rewards, state)
-    return preferences(aggregator, rewards, state), state
+    scores, state = aggregator.update(rewards, state)
+    return preferences(aggregator, rewards, state, scores), state
 
 
 def finish(
@@ -205,8 +211,8 @@ def finish(
     together = _together(problem, populations)
     failed = failed_candidates(together.rewards)
     scores = jnp.where(failed | jnp.isnan(scores), -jnp.inf, scores)
-    preferred = preferences(aggregator, together.rewards, state)
-    index = best_index(jnp.where(scores > -jnp.inf, preferred, -jnp.inf))
+    ranking = preferences(aggregator, together.rewards, state, scores)
+    index = best_index(jnp.where(scores > -jnp.inf, ranking, -jnp.inf))
     rewards = _in_order(problem, together)
     return SearchOutput(
         best=_clip(problem, populations, index),

@@ -8,10 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from avits_jax.aggregation.checks import check_count
-from avits_jax.aggregation.separable import preferences
 from avits_jax.search.checks import check_schedule
 from avits_jax.search.cost import Cost, rollout_nfe
-from avits_jax.search.evaluate import Finished, Problem, finish, judge, pose
+from avits_jax.search.evaluate import Finished, Problem, finish, judge, pose, preferred
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key
 from avits_jax.search.memory import Memory, MovedFields, agree
 from avits_jax.search.operators import (
@@ -150,7 +149,7 @@ def evosearch(
     blocks = [_run(problem, _step_keys(key, 0, sizes[0]), start, 0, captures)]
     _, state = aggregator.update(blocks[0].end.rewards, state)
     for generation, (step, size) in enumerate(zip(schedule, sizes[1:], strict=True)):
-        scores = preferences(aggregator, _rewards(blocks), state)
+        scores = preferred(aggregator, _rewards(blocks), state)
         kept = elites(scores, options.num_elites)
         children = _breed(key, generation, problem, options, blocks, scores, step, size)
         captures = _captures(schedule[generation + 1 :])

@@ -8,12 +8,11 @@ import jax
 import jax.numpy as jnp
 
 from avits_jax.aggregation.checks import check_count
-from avits_jax.aggregation.separable import preferences
 from avits_jax.sampling.mapped import vary_alike
 from avits_jax.sampling.steps import linear_combination, noise_like
 from avits_jax.search.checks import check_fraction
 from avits_jax.search.cost import Cost, rollout_nfe
-from avits_jax.search.evaluate import finish, judge, pose
+from avits_jax.search.evaluate import finish, judge, pose, preferred
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key
 from avits_jax.search.memory import Memory, MovedFields, agree
 from avits_jax.search.rollout import advance, initialise, scored_cost
@@ -116,7 +115,7 @@ def zero_order(
         pool = concatenate([pivot, population])
         rewards = finished.rewards.astype(nobody.dtype)
         pool_rewards = concatenate([pivot_rewards, rewards])
-        scores = preferences(aggregator, pool_rewards, state)
+        scores = preferred(aggregator, pool_rewards, state)
         best = jnp.argmax(rankable(scores))[None]
         pivot, pivot_rewards = take((pool, pool_rewards), best)
         noise_keys = candidate_keys(
