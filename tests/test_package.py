@@ -1,5 +1,6 @@
 """What installs: version, data folders, and a wheel that carries all of it."""
 
+import json
 import subprocess
 import sys
 import tomllib
@@ -7,9 +8,14 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from goldens import golden_cases
+from safetensors.numpy import save_file
 
 from avits_jax.files import resources
 from avits_jax.version import __version__
+from avits_jax.weights import checkpoint
+from avits_jax.weights.config import config_values
+from tools.parity import clap
 
 ROOT = Path(__file__).parent.parent
 
@@ -56,6 +62,33 @@ def test_wheel_finds_its_data_wherever_it_lies(wheel, tmp_path):
     assert printed[0].startswith(str(tmp_path / "site"))
     assert printed[1] == str(tmp_path / "site" / "avits_jax/_data/checkpoints")
     assert "mini-fast" in printed[2].split(",")
+
+
+def test_wheel_converts(wheel, tmp_path):
+    site, source, out = (tmp_path / name for name in ("site", "source", "out"))
+    zipfile.ZipFile(wheel).extractall(site)
+    (golden,) = (case.values[0] for case in golden_cases("verifiers", "clap_tiny"))
+    source.mkdir()
+    save_file(golden.weights, source / "model.safetensors")
+    sizes = tmp_path / "sizes.json"
+    sizes.write_text(json.dumps(config_values(clap.config_of(golden.info))))
+    code = (
+        "import sys; from avits_jax import cli;"
+        "sys.modules['tools'] = None;"  # it cannot be imported
+        "print(cli.__file__); status = cli.main(sys.argv[1:]);"
+        "assert 'torch' not in sys.modules; sys.exit(status)"
+    )
+    flags = ["--source", source, "--out", out, "--sizes", sizes]
+    printed = subprocess.run(
+        [sys.executable, "-c", code, "convert", "clap", *map(str, flags)],
+        env={"PYTHONPATH": str(site)},
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert printed.startswith(str(site)) and f"wrote      {out}" in printed
+    assert checkpoint.load(out).metadata["model"] == "clap"
 
 
 def test_checkout_finds_its_data():

@@ -20,7 +20,7 @@ class Family(NamedTuple):
         licence: of the weights, in a few words.
         checkpoint: folder of its weights among the checkpoints.
         shipped: the weights come with the package.
-        convert: its name for tools/convert.py; "" where nothing is converted.
+        convert: its name for ``avits convert``; "" where nothing is converted.
         reduced: the small form (``MODEL.reduced``), always with random weights; its
             ``make`` is called with ``reduced=True``.
     """

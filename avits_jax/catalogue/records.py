@@ -23,7 +23,7 @@ class Info(NamedTuple):
         folder: of its checkpoint; None where it has no weights.
         module: dotted path of the module whose ``MODEL`` lists what is fetched and what
             its user must know of the licence; "" where nothing is fetched.
-        convert: name of the model for tools/convert.py.
+        convert: name of the model for ``avits convert``.
         random: it has random weights, always.
     """
 
@@ -68,7 +68,7 @@ class Info(NamedTuple):
         )
         return (
             f"the weights of {self.name} are not at {self.folder}. Fetch {files}; "
-            f"then: python tools/convert.py {self.convert} --source FOLDER --out "
+            f"then: avits convert {self.convert} --source FOLDER --out "
             f"{self.folder}. Or try everything with random weights: --random-weights "
             "(random_weights=True)"
         )

@@ -33,7 +33,7 @@ class VerifierFamily(NamedTuple):
         outputs: name -> reward.
         licence: of the weights.
         checkpoint: folder of the converted weights, and name of the model for
-            tools/convert.py; "" where there are none.
+            ``avits convert``; "" where there are none.
         settings: arguments of its ``make`` that trade work for exactness.
     """
 

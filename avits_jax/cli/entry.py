@@ -87,7 +87,10 @@ def _dispatch(arguments: list[str], families: Sequence[Family]) -> int:
     name, *rest = arguments
     check_known("command", name, command_names())
     command = _command(name)
-    options = parse(command.Options, f"avits {name}", rest, command.EXAMPLE)
+    # They take seconds to put together.
+    noted = hasattr(command, "notes") and {"-h", "--help"} & {*rest}
+    notes = command.notes(families) if noted else ""
+    options = parse(command.Options, f"avits {name}", rest, command.EXAMPLE, notes)
     return 0 if options is None else command.run(options, families)
 
 

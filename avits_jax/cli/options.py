@@ -64,6 +64,8 @@ WeightType = Annotated[str | None, _one(str, "float32|bfloat16", "per-device")]
 Assignments = Annotated[
     tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE,...")
 ]
+JsonFile = Annotated[Path | None, _one(Path, "FILE.json", "none")]
+StoredType = Annotated[str | None, _one(str, "float32|bfloat16", "as-published")]
 ConfigFile = Annotated[str | None, _one(str, "FILE.toml|PRESET", "none")]
 
 

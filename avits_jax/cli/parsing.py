@@ -16,7 +16,9 @@ from avits_jax.cli.errors import CliError
 T = TypeVar("T")
 
 
-def parse(options: type[T], prog: str, arguments: list[str], example: str) -> T | None:
+def parse(
+    options: type[T], prog: str, arguments: list[str], example: str, notes: str = ""
+) -> T | None:
     """Parse ``arguments`` into a dataclass of options.
 
     A ``config`` field makes ``--config FILE`` supply defaults that flags override. A
@@ -27,6 +29,7 @@ def parse(options: type[T], prog: str, arguments: list[str], example: str) -> T 
         prog: the program and command, for the help.
         arguments: what follows them.
         example: shown at the end of the help.
+        notes: shown before the example.
 
     Returns:
         The options, or None if help was asked for and printed.
@@ -44,7 +47,7 @@ def parse(options: type[T], prog: str, arguments: list[str], example: str) -> T 
                 prog=prog,
                 args=arguments,
                 default=default,
-                description=_describe(options, example),
+                description=_describe(options, example, notes),
             )
     except SystemExit as stop:
         if stop.code in (0, None):
@@ -71,8 +74,9 @@ def _configured(options: Any, arguments: list[str]) -> Any:
     return configured
 
 
-def _describe(options: type, example: str) -> str:
-    return f"{inspect.getdoc(options)}\n\nexample:\n  {example}"
+def _describe(options: type, example: str, notes: str) -> str:
+    parts = [inspect.getdoc(options), notes, f"example:\n  {example}"]
+    return "\n\n".join(filter(None, parts))
 
 
 def _lists_joined(options: type, arguments: list[str]) -> list[str]:

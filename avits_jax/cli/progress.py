@@ -7,27 +7,34 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 
 
 @contextlib.contextmanager
-def stage(title: str, done: str = "", total: int | None = None) -> Iterator["Stage"]:
+def stage(
+    title: str, done: str = "", total: int | None = None, *, in_bytes: bool = False
+) -> Iterator["Stage"]:
     """Show a spinner with elapsed time, or a bar, while the block runs.
 
     Args:
         title: what is being done.
         done: said afterwards, with the seconds; "" says nothing.
         total: number of units for a bar that `Stage.advance` moves; None spins.
+        in_bytes: the units are bytes.
     """
     console = Console(stderr=True)
     columns = [SpinnerColumn(), TextColumn("{task.description}")]
     if total is not None:
-        columns += [BarColumn(), MofNCompleteColumn()]
+        columns.append(BarColumn())
+        amounts = [DownloadColumn(), TimeRemainingColumn()]
+        columns += amounts if in_bytes else [MofNCompleteColumn()]
     columns.append(TimeElapsedColumn())
     started = time.perf_counter()
     with Progress(

@@ -46,7 +46,7 @@ def load(
     """Load verifiers and their weights.
 
     A name is ``NAME[@CHECKPOINT][:MODE]``. NAME is one of `available`. CHECKPOINT is a
-    folder that tools/convert.py wrote, or "tiny" for reduced networks with random
+    folder that ``avits convert`` wrote, or "tiny" for reduced networks with random
     weights, which try out the machinery and measure nothing. MODE says how clips are
     read: "default", "bench" (as the published benchmarks do) or "its" (as the paper's
     search did, faults included).

@@ -55,7 +55,7 @@ def test_list_says_what_is_missing_and_how_to_get_it(monkeypatch, tmp_path, caps
     assert "shipped weights: present (Apache-2.0)" in printed
     assert "imagebind weights: missing (CC BY-NC-SA 4.0)" in printed
     assert printed.count("non-commercial use only") == 2
-    command = "python tools/convert.py imagebind --source FOLDER --out "
+    command = "avits convert imagebind --source FOLDER --out "
     assert printed.count(command) == 1
     assert "imagebind_huge.pth of facebookresearch/ImageBind (4.8 GB" in printed
     assert printed.count("javis_score") == 1

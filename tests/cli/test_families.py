@@ -61,7 +61,7 @@ def test_its_options_are_listed_and_checked(toys, capsys):
     assert f"avits: error: {message}" in capsys.readouterr().err
     plain = [flag for flag in FLAGS if flag != "--random-weights"]
     assert toys("generate", "a toy", *plain) == 2
-    assert "python tools/convert.py toy" in capsys.readouterr().err
+    assert "avits convert toy" in capsys.readouterr().err
 
 
 def test_its_weights_are_counted(toys, capsys, monkeypatch):

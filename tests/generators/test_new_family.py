@@ -15,9 +15,9 @@ from safetensors.numpy import save_file
 from toy_family import MODEL, TABLE
 
 import avits_jax as avits
+from avits_jax.cli import main
 from avits_jax.parallel.sharding import param_shardings
 from avits_jax.types import Verifier
-from tools import convert
 
 
 def test_its_author_writes_less_than_eighty_lines_of_code():
@@ -47,10 +47,11 @@ def test_it_is_listed_explained_converted_loaded_and_searched(published):
         "painter/",
         "singer/",
     ]
-    with pytest.raises(ValueError, match=r"someone/toy.*tools/convert.py toy"):
+    with pytest.raises(ValueError, match=r"someone/toy.*avits convert toy"):
         avits.generators.load("toy", families=TABLE)
     out = os.environ["AVITS_CHECKPOINTS"] + "/toy"
-    assert convert.main(["toy", "--source", "downloads", "--out", out], TABLE) == 0
+    flags = ["--source", "downloads", "--out", out]
+    assert main(["convert", "toy", *flags], families=TABLE) == 0
     generator, params = avits.generators.load("toy", families=TABLE, num_steps=3)
     assert generator.num_steps == 3 and set(params) == {"painter", "singer"}
     brightness = Verifier("bright", lambda p, media, c: media.video.mean((1, 2, 3, 4)))

@@ -42,7 +42,7 @@ def test_missing_weights_are_explained(family, nothing_converted):
     with pytest.raises(ValueError) as error:
         verifiers.load([name], fps=24, sample_rate=16_000)
     text = str(error.value)
-    wanted = [f"tools/convert.py {family.checkpoint} ", "--random-weights", " GB"]
+    wanted = [f"avits convert {family.checkpoint} ", "--random-weights", " GB"]
     info = next(each for each in verifiers.available() if each.name == name)
     wanted += [each.repository for each in info.downloads]
     wanted += [each.licence for each in info.downloads]
@@ -51,7 +51,7 @@ def test_missing_weights_are_explained(family, nothing_converted):
 
 
 def test_a_missing_generator_is_explained(nothing_converted):
-    with pytest.raises(ValueError, match="tools/convert.py javisdit --source"):
+    with pytest.raises(ValueError, match="avits convert javisdit --source"):
         generators.load("javisdit-v0.1")
     assert generators.randomly_initialised("javisdit-v0.1", True) == ("javisdit-v0.1",)
     assert not generators.randomly_initialised("mini", True)

@@ -9,10 +9,10 @@ import pytest
 from goldens import golden_cases  # noqa: F401  (makes ``tools`` importable)
 from safetensors.numpy import load, save
 
+from avits_jax.converting.files import read_weights
 from avits_jax.weights import checkpoint, manifest
 from avits_jax.weights.checkpoint import CheckpointError
 from avits_jax.weights.name_map import WeightsError
-from tools.converting.files import read_weights
 
 STATE = {
     "a": np.arange(6, dtype=np.float32).reshape(2, 3),

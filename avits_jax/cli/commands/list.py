@@ -135,6 +135,6 @@ def _print_missing(infos: Sequence["Info"], console: "Console") -> None:
         for line in [*lines, info.notice] if info.notice else lines:
             console.print(Padding(line, (0, 0, 0, 4)))
         console.print(
-            f"    python tools/convert.py {name} --source FOLDER --out {info.folder}",
+            f"    avits convert {name} --source FOLDER --out {info.folder}",
             soft_wrap=True,
         )

@@ -7,7 +7,7 @@ The path of a prompt::
     generator.py  noise and priors of a candidate, guided Euler steps, both decoders
     modeling.py   the transformer (blocks.py); prior.py, video_vae.py, audio_vae.py
     given.py      frames or sound that are given
-    load.py       a checkpoint of tools/convert.py, or random weights (weights.py)
+    load.py       a checkpoint of ``avits convert``, or random weights (weights.py)
 
 Faults and oddities of the original (JavisVerse/JavisDiT at b505b37), and what is done
 with them here:

@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 from tokenizer_files import ASCII, write_pair
 
 from avits_jax.catalogue.verifiers import FAMILIES
+from avits_jax.cli import main
 from avits_jax.text import tokenizers
 from avits_jax.types import Media
 from avits_jax.verifiers.video_reward.config import TINY, VideoRewardConfig
@@ -24,7 +25,6 @@ from avits_jax.verifiers.video_reward.tokens import encode_chat, insert_video
 from avits_jax.verifiers.video_reward.verifier import make
 from avits_jax.weights.config import config_values
 from avits_jax.weights.network import Weights, as_dtype
-from tools.convert import main
 from tools.parity.video_reward import config_of
 
 NAMES = tuple(next(f for f in FAMILIES if f.module == "video_reward").outputs)
@@ -144,7 +144,7 @@ def converted(tmp_path):
     (tmp_path / "sizes.json").write_text(json.dumps(values))
     arguments = ["video-reward", "--source", source, "--out", tmp_path / "out"]
     arguments += ["--sizes", tmp_path / "sizes.json"]
-    assert main([str(each) for each in arguments]) == 0
+    assert main(["convert", *map(str, arguments)]) == 0
     return tmp_path / "out", first, case
 
 

@@ -13,6 +13,7 @@ from network_helpers import jitted, random_network, read_only
 from safetensors.numpy import save_file
 from tokenizer_files import unigram_tokenizer, write_whole
 
+from avits_jax.cli import main
 from avits_jax.text import tokenizers
 from avits_jax.types import Media
 from avits_jax.verifiers.texts import pad_end
@@ -23,7 +24,6 @@ from avits_jax.verifiers.vqa_score.parts import MODEL
 from avits_jax.verifiers.vqa_score.verifier import encode_question, make
 from avits_jax.weights.config import config_values
 from avits_jax.weights.network import Weights, as_dtype
-from tools.convert import main
 from tools.parity.vqa_score import config_of
 
 RATES = {"fps": 24.0, "sample_rate": 16_000}
@@ -145,7 +145,7 @@ def test_a_converted_checkpoint_brings_its_tokenizer(tmp_path):
     (tmp_path / "sizes.json").write_text(json.dumps(config_values(config)))
     arguments = ["vqa-score", "--source", source, "--out", out]
     arguments += ["--sizes", tmp_path / "sizes.json"]
-    assert main([str(each) for each in arguments]) == 0
+    assert main(["convert", *map(str, arguments)]) == 0
     weights = Weights(out)
     found, params = read_only(MODEL, weights)
     assert found == config

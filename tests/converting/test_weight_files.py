@@ -11,8 +11,8 @@ from goldens import golden_cases  # noqa: F401  (makes ``tools`` importable)
 from safetensors.numpy import save_file
 from torch_files import Storage, Tensor, tensors, write_legacy, write_torch
 
+from avits_jax.converting.files import read_weights, tokenizer_files
 from avits_jax.weights.name_map import WeightsError
-from tools.converting.files import read_weights, tokenizer_files
 
 RNG = np.random.default_rng(0)
 STATE = {

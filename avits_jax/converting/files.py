@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from avits_jax.converting.safetensors_file import read_safetensors
 from avits_jax.files.json_values import parse_json
 from avits_jax.weights.file_tensors import FileTensor
 from avits_jax.weights.name_map import WeightsError
 from avits_jax.weights.torch_file import read_torch
-from tools.converting.safetensors_file import read_safetensors
 
 _INDEX = ".index.json"
 _TORCH = (".bin", ".pt", ".pth", ".ckpt")
@@ -53,7 +53,7 @@ def read_weights(path: Path) -> dict[str, FileTensor]:
 
 
 def tokenizer_files(folder: Path) -> dict[str, Path]:
-    """Tokenizer files of a source folder, by the path they get in a checkpoint.
+    """Return a source folder's tokenizer files, by their paths in a checkpoint.
 
     They lie beside the weights, or in ``tokenizer/`` or ``base/`` below them.
     """
@@ -67,7 +67,7 @@ def tokenizer_files(folder: Path) -> dict[str, Path]:
 
 
 def _pick(folder: Path) -> Path:
-    """The weight file of a folder; safetensors before pickles, indices before files."""
+    """Pick a folder's weight file; safetensors before pickles, indices before files."""
     names = sorted(path for path in folder.iterdir() if path.is_file())
     groups = [
         [p for p in names if p.name.endswith(".safetensors.index.json")],

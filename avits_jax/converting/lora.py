@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from avits_jax.converting.files import read_weights
 from avits_jax.files.json_values import parse_json
 from avits_jax.verifiers.video_reward.config import LORA_SCALE
 from avits_jax.verifiers.video_reward.params import merge_lora
 from avits_jax.weights.name_map import WeightsError
-from tools.converting.files import read_weights
 
 _ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin")
 _REST = "non_lora_state_dict.pth"
@@ -42,7 +42,7 @@ def read_video_reward(path: Path) -> dict[str, Any]:
 
 
 def _separate(folder: Path, adapter: Path) -> list[Path]:
-    """Base model, changed weights and adapter; of two values the later one counts."""
+    """Return base model, changed weights and adapter; of two values the later counts."""
     places = [root / name for root in (folder, folder.parent) for name in _BASES]
     base = next((place for place in places if place.is_dir()), None)
     absent = [] if base else [f"{folder / _BASES[0]}/ (Qwen/Qwen2-VL-2B-Instruct)"]
@@ -56,7 +56,7 @@ def _separate(folder: Path, adapter: Path) -> list[Path]:
 
 
 def _scale(folder: Path) -> float:
-    """alpha over rank, as the adapter's own file states it."""
+    """Return alpha over rank, as the adapter's own file states it."""
     file = folder / "adapter_config.json"
     if not file.is_file():
         return LORA_SCALE

@@ -10,6 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from avits_jax.converting.files import tokenizer_files
+from avits_jax.converting.models import reader_of
 from avits_jax.files.folders import replacing_folder
 from avits_jax.weights import checkpoint
 from avits_jax.weights import name_map as weights
@@ -20,8 +22,6 @@ from avits_jax.weights.lazy import LazyArray
 from avits_jax.weights.model import Model, Part, Source
 from avits_jax.weights.name_map import WeightsError
 from avits_jax.weights.parts import is_in_parts, write_index
-from tools.converting.files import tokenizer_files
-from tools.converting.models import reader_of
 
 FLOAT32 = np.dtype(np.float32)
 Advance = Callable[[int], None]
@@ -49,17 +49,17 @@ class Ready:
 
     @property
     def total_bytes(self) -> int:
-        """Bytes of all leaves."""
+        """Return the bytes of all leaves."""
         return sum(leaf.nbytes for leaf in jax.tree.leaves(self.leaves))
 
     @property
     def parameters(self) -> int:
-        """Numbers in all leaves."""
+        """Return how many numbers all leaves have."""
         return sum(leaf.size for leaf in jax.tree.leaves(self.leaves))
 
     @property
     def dropped(self) -> dict[str, int]:
-        """Reason -> how many source keys are left out for it."""
+        """Return reason -> how many source keys are left out for it."""
         return dict(Counter(self.plan.ignored.values()))
 
 
@@ -222,7 +222,7 @@ def _lazy(
     dtype: str | None,
     advance: Advance,
 ) -> LazyArray:
-    """The leaf as something that is read while it is written."""
+    """Return the leaf as something that is read while it is written."""
     stacked = len(leaf.stack)
     stored = _stored_dtype(leaf, len(like.shape) - stacked, state, dtype)
 
@@ -259,6 +259,6 @@ def _write(ready: Ready, name: str, out: Path, overwrite: bool) -> None:
 
 
 def _source_files(state: Mapping[str, Any]) -> list[str]:
-    """Names of the weight files, without their folders."""
+    """Return the names of the weight files, without their folders."""
     # A merged weight names its base.
     return sorted({getattr(v, "base", v).path.name for v in state.values()})

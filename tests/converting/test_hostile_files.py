@@ -18,22 +18,23 @@ from tools.parity import clap
 
 ROOT = Path(__file__).parents[2]
 MOST_MEGABYTES = 200
-# Runs the tool on one file after the other, and says what each took.
+# Runs the command on one file after the other, and says what each took.
 PROGRAM = """
 import io, json, resource, sys
 from contextlib import redirect_stderr
-from tools.convert import main
-from tools.converting.models import find_model
+from avits_jax.cli import main
+from avits_jax.converting.models import find_model
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 find_model("clap").parts[0].build(find_model("clap").parts[0].config)
 out, sizes, *sources = sys.argv[1:]
+flags = ["--out", out, "--sizes", sizes]
 for source in sources:
     before, errors = peak(), io.StringIO()
     with redirect_stderr(errors):
-        rc = main(["clap", "--source", source, "--out", out, "--sizes", sizes])
+        rc = main(["convert", "clap", *flags, "--source", source])
     print(json.dumps([rc, errors.getvalue(), peak() - before]))
 """
 
@@ -119,6 +120,6 @@ def found(tmp_path_factory):
 def test_a_hostile_file_ends_in_one_line(found, name):
     status, message, megabytes = found[name]
     assert status == 2 and megabytes < MOST_MEGABYTES
-    assert message.startswith("error: ") and message.count("\n") == 1
+    assert message.startswith("avits: error: ") and message.count("\n") == 1
     assert message.rstrip("\n").isprintable()
     assert re.search(TABLE[name], message)

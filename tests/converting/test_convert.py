@@ -12,15 +12,15 @@ from javisdit_files import t5_state
 from safetensors.numpy import save_file
 from torch_files import tensors, write_torch
 
+from avits_jax.cli import main
+from avits_jax.converting import conversion
+from avits_jax.converting.models import find_model, reader_of
 from avits_jax.networks.t5.modeling import T5Config
 from avits_jax.weights import checkpoint
 from avits_jax.weights import name_map as weights
 from avits_jax.weights.checkpoint import CheckpointError
 from avits_jax.weights.config import config_from, config_values
 from avits_jax.weights.parts import read_index, verify_files
-from tools.convert import main
-from tools.converting import conversion
-from tools.converting.models import find_model, reader_of
 from tools.parity import clap, desync, imagebind, video_reward, vqa_score
 
 GOLDENS = {case.id: case.values[0] for case in golden_cases("verifiers")}
@@ -50,7 +50,7 @@ VERIFIERS = {
 
 
 def run(model, source, out, config, *more):
-    """Run the tool on a model of other sizes; return its exit status."""
+    """Run the command on a model of other sizes; return its exit status."""
     sizes = out.parent / "sizes.json"
     values = (
         {k: config_values(v) for k, v in config.items()}
@@ -58,8 +58,8 @@ def run(model, source, out, config, *more):
         else config_values(config)
     )
     sizes.write_text(json.dumps(values))
-    arguments = [model, "--source", source, "--out", out, "--sizes", sizes, *more]
-    return main([str(each) for each in arguments])
+    flags = ["--source", source, "--out", out, "--sizes", sizes, *more]
+    return main(["convert", model, *map(str, flags)])
 
 
 def expected(part, config, state):
@@ -224,7 +224,7 @@ def test_missing_unused_and_wrongly_shaped_keys(tmp_path, clap_case, capsys):
     save_file(state, folder / "model.safetensors")
     assert run("clap", folder, tmp_path / "out", config) == 2
     message = capsys.readouterr().err
-    assert message.startswith("error: 3 problems with the weights:")
+    assert message.startswith("avits: error: 3 problems with the weights:")
     assert "unused: extra.weight" in message
     assert "missing: nothing gives text_out.first.bias" in message
     assert "text_projection.linear2.bias (3,)" in message
@@ -302,7 +302,7 @@ def test_bad_arguments(tmp_path, clap_case, capsys):
     folder, config, _ = clap_case
     out = tmp_path / "out"
     assert run("clap", tmp_path / "none", out, config) == 2
-    assert capsys.readouterr().err == f"error: {tmp_path}/none does not exist\n"
+    assert capsys.readouterr().err == f"avits: error: {tmp_path}/none does not exist\n"
     for text, message in (
         ("{", "no readable JSON"),
         ("[]", "must be a JSON object"),
@@ -313,9 +313,15 @@ def test_bad_arguments(tmp_path, clap_case, capsys):
     ):
         sizes = tmp_path / "bad.json"
         sizes.write_text(text)
-        arguments = ["clap", "--source", folder, "--out", out, "--sizes", sizes]
-        assert main([str(each) for each in arguments]) == 2
+        flags = ["--source", folder, "--out", out, "--sizes", sizes]
+        assert main(["convert", "clap", *map(str, flags)]) == 2
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
-    with pytest.raises(SystemExit):
-        main(["clip", "--source", "x", "--out", "y"])
+    flags = ["--source", "x", "--out", "y"]
+    for words, message in (
+        (["clip", *flags], "unknown model 'clip'; did you mean 'clap'?"),
+        (["clap", *flags, "--dtype", "float16"], "unknown dtype 'float16'"),
+        (["clap", "--source", "x", "--out", ""], "--out is empty"),
+    ):
+        assert main(["convert", *words]) == 2
+        assert capsys.readouterr().err.startswith(f"avits: error: {message}")

@@ -7,9 +7,9 @@ from typing import Any
 
 from avits_jax.catalogue import verifiers
 from avits_jax.catalogue.generators import FAMILIES, Family
+from avits_jax.converting.files import read_weights
+from avits_jax.converting.lora import read_video_reward
 from avits_jax.weights.model import Model
-from tools.converting.files import read_weights
-from tools.converting.lora import read_video_reward
 
 State = Mapping[str, Any]
 

@@ -8,18 +8,16 @@ from pathlib import Path
 import pytest
 from full_size_files import DTYPES, write_random, write_random_torch
 
-ROOT = Path(__file__).resolve().parents[2]
-GOLDEN = ROOT / "tests" / "golden"
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 LIMIT = 4e9
 # One network of a model is converted as a model of its own.
 SCRIPT = """
 import resource, sys, time
 from pathlib import Path
-root, model, part, source, out, dtype = sys.argv[1:]
-sys.path.insert(0, root)
-from tools.converting.conversion import convert, prepare
+model, part, source, out, dtype = sys.argv[1:]
+from avits_jax.converting.conversion import convert, prepare
 from avits_jax.weights.model import Model, Source
-from tools.converting.models import find_model
+from avits_jax.converting.models import find_model
 start = time.perf_counter()
 model = find_model(model)
 if part:
@@ -112,7 +110,7 @@ def test_full_size_converts_in_bounded_memory(tmp_path, case):
     source, out, dtype = tmp_path / "source", tmp_path / "out", case.split("-")[-1]
     shapes = shapes()
     write(source, shapes, dtype)
-    places = [str(ROOT), model, part, str(source), str(out), dtype]
+    places = [model, part, str(source), str(out), dtype]
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, *places],
         capture_output=True,

@@ -1,1 +1,0 @@
-"""Reading published weights and writing them as checkpoints of this package."""
