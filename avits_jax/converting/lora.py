@@ -42,7 +42,7 @@ def read_video_reward(path: Path) -> dict[str, Any]:
 
 
 def _separate(folder: Path, adapter: Path) -> list[Path]:
-    """Return base model, changed weights and adapter; of two values the later counts."""
+    """Return base model, changed weights and adapter; of two values the last counts."""
     places = [root / name for root in (folder, folder.parent) for name in _BASES]
     base = next((place for place in places if place.is_dir()), None)
     absent = [] if base else [f"{folder / _BASES[0]}/ (Qwen/Qwen2-VL-2B-Instruct)"]
