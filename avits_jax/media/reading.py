@@ -31,8 +31,10 @@ def read_clip(
     Whatever container, codec, size, rate and channels FFmpeg decodes are accepted; of
     several tracks the one marked as the default is read, else the first. Time zero is
     the first picture: sound that starts earlier is cut there, and silence fills what is
-    missing before it or in it. Pictures at a variable rate are made constant, see
-    `schedule`. Turned or mirrored pictures are set upright and pixels made square.
+    missing before it or in it; of MP3 in AVI, which states no padding, the customary
+    1105 samples are taken off (`padding`). Pictures at a variable rate are made
+    constant, see `schedule`. Turned or mirrored pictures are set upright and pixels
+    made square.
 
     Pictures are decoded twice: for their times, and to be scaled and thinned one at a
     time. So memory holds ``max_bytes`` of pictures, 12 MB of sound a second at most
@@ -76,7 +78,7 @@ def _read(path: Path, limit: float, needs_sound: bool, max_bytes: int) -> Clip:
     kept = thinned(plan, max_bytes // (width * height * 3))
     shape = seen.shape.scaled(max_bytes / 3 / len(kept.picks))
     strip = Strip(shape, kept.picks)
-    line = SoundLine(seen.start, seen.start + limit)
+    line = SoundLine(seen.sound_start, seen.sound_start + limit)
     damaged = _decode(path, needs_sound, strip, line)
     samples, sound_notes = _sound(line, seen)
     if needs_sound and not len(samples):
@@ -85,7 +87,7 @@ def _read(path: Path, limit: float, needs_sound: bool, max_bytes: int) -> Clip:
     if damaged or seen.damaged:
         notes.append("damaged parts of the file were skipped")
     sound_seconds = samples.shape[1] / max(line.rate, 1)
-    cut = line.cut and seen.sound_end > seen.start + limit
+    cut = line.cut and seen.sound_end > seen.sound_start + limit
     notes += _length_notes(seen, plan, limit, sound_seconds, cut) + sound_notes
     rate, layout = (line.rate, line.layout) if len(samples) else (0, "")
     return Clip(strip.pictures(), samples, kept.fps, rate, tuple(notes), layout)
@@ -116,15 +118,15 @@ def _sound(line: SoundLine, seen: Survey) -> tuple[np.ndarray, list[str]]:
     samples = line.samples()
     if not len(samples):
         return samples, ["no sound"]
-    ends = min(line.end, seen.sound_end) - seen.start
+    ends = min(line.end, seen.sound_end) - seen.sound_start
     samples = samples[:, : max(1, round(ends * line.rate))]
     if not np.isfinite(samples).all():
         raise ValueError("has sound that is not a number")
-    notes = []
-    if line.offset > _NOTED_OFFSET:
-        notes = [f"sound starts {line.offset:.2f} s after the picture: silence added"]
-    elif line.offset < -_NOTED_OFFSET:
-        notes = [f"sound starts {-line.offset:.2f} s before the picture: cut"]
+    notes, offset = [], line.offset + seen.padding
+    if offset > _NOTED_OFFSET:
+        notes = [f"sound starts {offset:.2f} s after the picture: silence added"]
+    elif offset < -_NOTED_OFFSET:
+        notes = [f"sound starts {-offset:.2f} s before the picture: cut"]
     if max(samples.max(), -samples.min()) > _NOTED_PEAK:
         notes.append("sound above full scale clipped")
     return np.clip(samples, -1, 1), notes

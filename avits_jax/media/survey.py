@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from avits_jax.media.decoding import frames_of, packets_of, tracks_of
+from avits_jax.media.padding import unstated_padding, without_gap
 from avits_jax.media.pictures import Shape, shape_of
 
 _REORDERED = 32  # pictures; no codec lets more wait
@@ -26,6 +27,7 @@ class Survey(NamedTuple):
         declared: length of the track of pictures in seconds; 0 if it is not declared.
         whole: length of the file where that of the track is not declared; else 0.
         sound_end: declared end of the sound, on the clock of ``start``; else infinite.
+        padding: seconds by which the sound is late, see `padding`.
     """
 
     start: float
@@ -37,6 +39,12 @@ class Survey(NamedTuple):
     declared: float
     whole: float
     sound_end: float
+    padding: float
+
+    @property
+    def sound_start(self) -> float:
+        """Return the time of the sound that is heard with the first picture."""
+        return self.start + self.padding
 
 
 def survey(path: Path, limit: float, needs_sound: bool) -> Survey:
@@ -66,7 +74,7 @@ def survey(path: Path, limit: float, needs_sound: bool) -> Survey:
         if watch.shape is None:
             raise ValueError("has no frames that can be decoded")
         declared, whole = _lengths(file, video)
-        times = np.sort(watch.times)
+        times = without_gap(np.sort(watch.times), file, video, audio)
         start, times = float(times[0]), times - times[0]
         wanted = times[times < limit]
         end = float(wanted[-1]) + watch.duration
@@ -83,6 +91,7 @@ def survey(path: Path, limit: float, needs_sound: bool) -> Survey:
             declared,
             whole,
             _declared_end(audio),
+            unstated_padding(file, audio),
         )
 
 

@@ -50,6 +50,46 @@ def test_every_picture_once_in_order_with_its_sound(tmp_path, name, reordered, c
     assert abs(lag) < 0.008
 
 
+@pytest.mark.parametrize("rate", [16_000, 24_000, 32_000, 44_100, 48_000])
+@pytest.mark.parametrize("fps", [8, 24, 25, 30, 50])
+def test_avi_states_no_padding_of_mp3(tmp_path, fps, rate):
+    path = with_mp3(tmp_path / "a.avi", fps, rate)
+    assert abs(places_and_lag(path, 20)[1]) < 0.008
+    assert not read_clip(path).notes
+
+
+@pytest.mark.parametrize("name, rate", [("a.flv", 44_100), ("a.ts", 48_000)])
+def test_timestamps_hold_the_padding_of_mp3(tmp_path, name, rate):
+    path = with_mp3(tmp_path / name, 25, rate)
+    assert abs(places_and_lag(path, 20)[1]) < 0.008
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "a.mov"])
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_padding_of_mp3_that_is_stated_is_taken_off_once(tmp_path, name, rate):
+    path = with_mp3(tmp_path / name, 25, rate)
+    assert abs(places_and_lag(path, 20)[1]) < 0.008
+
+
+def with_mp3(path, fps, rate):
+    """Write 40 pictures of a bar, and a click at the one of number 20."""
+    codec = {".flv": "flv", ".ts": "libx264"}.get(path.suffix, "mpeg4")
+    times = [index / fps for index in range(40)]
+    sound = click(times[20], times[-1], rate)
+    codecs = (codec, "libmp3lame")
+    return make_file(path, bar(40), times, sound, rate=rate, codecs=codecs)
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
+@pytest.mark.parametrize("reordered", ["0", "2"])
+def test_mp3_on_a_clock_of_pictures(tmp_path, reordered, codec):
+    path, sound = tmp_path / "a.avi", click(0.8, 2, 48_000)
+    write_at_25(path, bar(50), sound, (codec, "libmp3lame"), reordered)
+    places, lag = places_and_lag(path, 20)
+    assert places == list(range(50))
+    assert abs(lag) < 0.008
+
+
 def write_at_25(path, video, audio, codecs, reordered):
     """Write with a clock of 25 ticks a second, which AVI and MPEG-2 need."""
     with av.open(path, "w") as file:
