@@ -16,10 +16,10 @@ from avits_jax.files.folders import replacing_folder
 from avits_jax.weights import checkpoint
 from avits_jax.weights import name_map as weights
 from avits_jax.weights.checkpoint import CheckpointError
-from avits_jax.weights.config import config_from, config_values
+from avits_jax.weights.config import config_values
 from avits_jax.weights.file_tensors import BFLOAT16
 from avits_jax.weights.lazy import LazyArray
-from avits_jax.weights.model import Model, Part, Source
+from avits_jax.weights.model import Model, Part, Source, sizes_of
 from avits_jax.weights.name_map import WeightsError
 from avits_jax.weights.parts import is_in_parts, write_index
 
@@ -96,7 +96,7 @@ def prepare(
     ready, problems = {}, []
     for name, part in parts.items():
         own = (sizes or {}).get(name, {}) if name else sizes or {}
-        config = config_from(type(part.config), {**config_values(part.config), **own})
+        config = sizes_of(part, {**config_values(part.config), **own})
         try:
             ready[name] = _prepare(
                 part, config, _read(model, places[name]), dtype, advance

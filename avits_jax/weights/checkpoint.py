@@ -69,7 +69,8 @@ def save(
         Path of the folder.
 
     Raises:
-        CheckpointError: ``folder`` exists and may not be replaced.
+        CheckpointError: ``folder`` exists and may not be replaced, or the tree takes
+            over 64 MiB and is nearly all zeros, as no weights are.
         TypeError: a leaf is no numeric array, or metadata is not JSON.
         ValueError: metadata has no model name, or uses a name of the manifest's own.
 
@@ -88,6 +89,7 @@ def save(
             shutil.copyfile(file, new / path)
         _write_arrays(new / _ARRAYS, leaves)
         write_sealed(new / MANIFEST, _manifest(new, leaves, metadata))
+        read_manifest(new)  # what could not be read again is not kept
     return folder
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -23,7 +24,11 @@ from avits_jax.files.json_values import (
 FORMAT = 2
 MANIFEST = "manifest.json"
 OWN_KEYS = {"format", "digest", "leaves", "files", "total_bytes"}
-_MOST_AXES = 64
+_MOST_AXES, _MOST_NUMBERS = 64, 2**48  # of an array
+_MOST_BYTES = 2**24  # of a manifest: room for 50,000 arrays, or files
+# Numbers take at most so many times the bytes of their files: zeros pack into nothing,
+# weights do not.
+_DENSEST, _SMALL = 16, 2**26
 
 
 def _is_inside(path: Any) -> bool:
@@ -54,7 +59,9 @@ def _is_keys(keys: Any) -> bool:
 
 
 def _is_shape(shape: Any) -> bool:
-    return list_of(whole()).accepts(shape) and len(shape) <= _MOST_AXES
+    if not list_of(whole()).accepts(shape) or len(shape) > _MOST_AXES:
+        return False
+    return math.prod(max(size, 1) for size in shape) <= _MOST_NUMBERS
 
 
 INSIDE = Kind("a path inside the folder", _is_inside)
@@ -62,7 +69,9 @@ _ENTRIES = {
     "leaves": {
         "path": INSIDE,
         "keys": Kind(f"at most {_MOST_AXES} names and numbers", _is_keys),
-        "shape": Kind(f"at most {_MOST_AXES} sizes", _is_shape),
+        "shape": Kind(
+            f"at most {_MOST_AXES} sizes of at most {_MOST_NUMBERS} numbers", _is_shape
+        ),
         "dtype": Kind("the name of a dtype of numbers", _is_dtype),
     },
     "files": {"path": INSIDE, "size": whole(), "sha256": TEXT},
@@ -98,12 +107,9 @@ def read_sealed(file: Path, keys: Iterable[str]) -> dict[str, Any]:
     Raises:
         CheckpointError: it is missing, damaged, changed, or of another format.
     """
+    data = _read_bounded(file)
     try:
-        content = parse_json(file.read_bytes())
-    except OSError:
-        raise CheckpointError(
-            f"{file.parent} is no whole checkpoint: no {file.name}"
-        ) from None
+        content = parse_json(data)
     except ValueError as error:
         raise CheckpointError(f"{file} is damaged: not JSON ({error})") from None
     found = content.get("format") if isinstance(content, dict) else None
@@ -120,6 +126,21 @@ def read_sealed(file: Path, keys: Iterable[str]) -> dict[str, Any]:
     known = {"config": None, **content}
     check_content(file, known, {"model": TEXT, "config": optional(OBJECT)})
     return content
+
+
+def _read_bounded(file: Path) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(_MOST_BYTES + 1)
+    except OSError:
+        raise CheckpointError(
+            f"{file.parent} is no whole checkpoint: no {file.name}"
+        ) from None
+    if len(data) > _MOST_BYTES:
+        raise CheckpointError(
+            f"{file} is no manifest: it has more than {_MOST_BYTES // 2**20} MiB"
+        )
+    return data
 
 
 def check_content(
@@ -170,7 +191,30 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
                     f"{file} is damaged: no {missing[0]!r} in {name!r}"
                 )
             check_content(file, entry, fields, f"{name}: ")
+    _check_bytes(file, manifest)
     return manifest
+
+
+def num_bytes(leaf: Mapping[str, Any]) -> int:
+    """Return the bytes of an array in memory, as a manifest describes it."""
+    return math.prod(leaf["shape"]) * np.dtype(leaf["dtype"]).itemsize
+
+
+def _check_bytes(file: Path, manifest: Mapping[str, Any]) -> None:
+    """Refuse arrays that take far more memory than their files."""
+    total = sum(map(num_bytes, manifest["leaves"]))
+    if manifest["total_bytes"] != total:
+        raise CheckpointError(
+            f"{file} is damaged: its arrays take {total} bytes, it says "
+            f"{manifest['total_bytes']!r:.40}"
+        )
+    stored = sum(entry["size"] for entry in manifest["files"])
+    if total > _DENSEST * stored + _SMALL:
+        raise CheckpointError(
+            f"{file} states arrays of {total / 1e9:.3g} GB in files of "
+            f"{stored / 1e9:.3g} GB: at most {_DENSEST} times the files and "
+            f"{_SMALL // 2**20} MiB are read"
+        )
 
 
 def describe_files(folder: Path) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from avits_jax.parallel.sharding import Rules, param_shardings
 from avits_jax.types import PyTree
 from avits_jax.weights import checkpoint
-from avits_jax.weights.config import config_from
+from avits_jax.weights.config import check_sizes, config_from
 from avits_jax.weights.name_map import Rule
 from avits_jax.weights.network import Weights, as_dtype, check_dtype, random_weights
 from avits_jax.weights.parts import read_index
@@ -125,8 +125,8 @@ def read_configs(model: Model, weights: Weights, *, reduced: bool = False) -> Co
 
     Raises:
         CheckpointError: the checkpoint is missing or damaged, is half a conversion,
-            lacks a part, or is of another model.
-        ValueError: its sizes do not fit the networks.
+            lacks a part, is of another model, or its sizes make no network, or one that
+            is far larger than the published one.
     """
     published = {part.name: part.config for part in model.parts}
     if weights.folder is None:
@@ -144,10 +144,37 @@ def read_configs(model: Model, weights: Weights, *, reduced: bool = False) -> Co
         raise checkpoint.CheckpointError(
             f"{weights.folder} is a checkpoint of {found!r}, not {model.name!r}"
         )
-    return {
-        name: config_from(type(config), own) if (own := sizes.get(name)) else config
-        for name, config in published.items()
-    }
+    try:
+        return {part.name: sizes_of(part, sizes.get(part.name)) for part in model.parts}
+    except ValueError as error:
+        raise checkpoint.CheckpointError(
+            f"checkpoint {weights.folder} cannot be used: {error}"
+        ) from None
+
+
+def sizes_of(part: Part, stated: Any) -> Any:
+    """Return a network's sizes, of which a network can be built.
+
+    Args:
+        part: the network.
+        stated: JSON values by field; without any, it has the published sizes.
+
+    Raises:
+        ValueError: they are of wrong kinds, out of range, or fit together to nothing;
+            one line that names them.
+    """
+    if not stated:
+        return part.config
+    config = config_from(type(part.config), stated)
+    check_sizes(config, part.config)
+    try:
+        part.build(config)
+    except Exception as error:  # of any kind: sizes that do not go together
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            f"the sizes in {type(config).__name__} fit no network: {reason}"
+        ) from error
+    return config
 
 
 def shapes(model: Model, configs: Configs, dtype: str | None = None) -> PyTree:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from avits_jax.weights.config import check_divides
+
 
 @dataclass(frozen=True)
 class TransformerConfig:
@@ -39,6 +41,10 @@ class TransformerConfig:
     spatial_tokens: int = 32
     temporal_tokens: int = 32
     base_size: int = 512
+
+    def __post_init__(self) -> None:
+        """Refuse heads that do not divide what they share."""
+        check_divides(self, "heads", "width")
 
     @property
     def head_width(self) -> int:

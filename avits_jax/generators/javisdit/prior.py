@@ -20,6 +20,7 @@ from avits_jax.networks.imagebind.modeling import TextEncoder
 from avits_jax.nn.attention import attend
 from avits_jax.nn.gaussian import Gaussian, split_moments
 from avits_jax.nn.stacking import scan_layers, stack_layers
+from avits_jax.weights.config import check_divides
 
 Sequence = Float[Array, "B L D"]
 Memory = Float[Array, "B K D"]
@@ -50,6 +51,11 @@ class PriorConfig:
     heads: int = 4
     encoder_layers: int = 4
     decoder_layers: int = 4
+
+    def __post_init__(self) -> None:
+        """Refuse heads that do not divide what they share."""
+        check_divides(self, "heads", "width")
+
     mlp_ratio: int = 4
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from avits_jax.weights.config import check_divides
+
 
 @dataclass(frozen=True)
 class MiniConfig:
@@ -29,3 +31,7 @@ class MiniConfig:
     audio_channels: int = 48
     vocab_size: int = 128
     max_words: int = 24
+
+    def __post_init__(self) -> None:
+        """Refuse heads that do not divide what they share."""
+        check_divides(self, "heads", "width")

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from avits_jax.weights.config import check_divides
+
 
 @dataclass(frozen=True)
 class EncoderConfig:
@@ -17,6 +19,11 @@ class EncoderConfig:
     width: int
     depth: int
     heads: int
+
+    def __post_init__(self) -> None:
+        """Refuse heads that do not divide what they share."""
+        check_divides(self, "heads", "width")
+
     extra_key: bool = False
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from avits_jax.weights.config import check_divides
+
 
 @dataclass(frozen=True)
 class TextConfig:
@@ -21,6 +23,11 @@ class TextConfig:
     heads: int = 12
     hidden: int = 3072
     max_positions: int = 514
+
+    def __post_init__(self) -> None:
+        """Refuse heads that do not divide what they share."""
+        check_divides(self, "heads", "width")
+
     pad_id: int = 1
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from avits_jax.weights.config import check_divides
+
 FPS = 25
 SAMPLE_RATE = 16_000
 MAX_OFFSET = 2.0
@@ -55,6 +57,12 @@ class SynchformerConfig:
     head_hidden: int = 3072
     num_segments: int = 14
     num_classes: int = 21
+
+    def __post_init__(self) -> None:
+        """Refuse heads that do not divide what they share."""
+        check_divides(self, "video_heads", "width")
+        check_divides(self, "audio_heads", "width")
+        check_divides(self, "head_heads", "width")
 
     @property
     def patches(self) -> int:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from avits_jax.weights.config import check_divides
+
 DIMENSIONS = ("VQ", "MQ", "TA")
 """Visual quality, motion quality, text alignment: the order of the reward tokens."""
 
@@ -37,6 +39,10 @@ class VisionConfig:
     merge_size: int = 2
     rope_theta: float = 10_000.0
     epsilon: float = 1e-6
+
+    def __post_init__(self) -> None:
+        """Refuse heads that do not divide what they share."""
+        check_divides(self, "num_heads", "width")
 
     @property
     def patch_values(self) -> int:
@@ -78,6 +84,11 @@ class VideoRewardConfig:
     epsilon: float = 1e-6
     video_token: int = 151_656
     reward_tokens: tuple[int, int, int] = (151_657, 151_658, 151_659)
+
+    def __post_init__(self) -> None:
+        """Refuse heads that do not divide what they share."""
+        check_divides(self, "num_attention_heads", "hidden_size")
+        check_divides(self, "num_key_value_heads", "num_attention_heads")
 
 
 TINY = VideoRewardConfig(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from avits_jax.networks.t5.modeling import T5Config
+from avits_jax.weights.config import check_divides
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,10 @@ class ClipVisionConfig:
     num_attention_heads: int = 16
     image_size: int = 336
     patch_size: int = 14
+
+    def __post_init__(self) -> None:
+        """Refuse heads that do not divide what they share."""
+        check_divides(self, "num_attention_heads", "hidden_size")
 
     @property
     def num_patches(self) -> int:
