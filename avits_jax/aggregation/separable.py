@@ -1,6 +1,6 @@
 """Aggregators whose score is a sum of one contribution per verifier."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -14,6 +14,8 @@ from avits_jax.types import Aggregator, PyTree
 # Rewards of one prompt's candidates, or of several prompts'.
 ManyRewards = Float[Array, "*P N V"]
 ManyScores = Float[Array, "*P N"]
+
+_FAR = 1024.0
 
 Calibrate = Callable[
     [Float[Array, "N V"], Bool[Array, " N"], PyTree], Float[Array, "N V"]
@@ -89,6 +91,33 @@ def preferences(
     terms = contributions(aggregator, rewards, state)
     most = jnp.max(terms, axis=0, keepdims=True)
     return jnp.sum(terms - jnp.where(jnp.isfinite(most), most, 0.0), axis=1)
+
+
+def near_zero(
+    aggregator: Aggregator, rewards: Sequence[Float[Array, "N V"]], state: PyTree
+) -> Float[Array, "T N"]:
+    """Return the scores of several populations, far offsets taken off all alike.
+
+    What a verifier adds is measured from the most that it adds to any candidate of any
+    population, where that is more than 1024 from zero: below it float32 keeps scores to
+    6e-5, and they stay as they are.
+
+    Args:
+        aggregator: any.
+        rewards: T times ``[N, V]`` raw rewards.
+        state: the aggregator's state.
+
+    Returns:
+        ``[T, N]`` float32, of which differences are those of scores; -inf for failed
+        candidates. Scores themselves, if those of the aggregator are no sums over
+        verifiers.
+    """
+    if not isinstance(aggregator.score, SeparableScore):
+        return jnp.stack([aggregator.score(each, state) for each in rewards])
+    terms = jnp.stack([contributions(aggregator, each, state) for each in rewards])
+    most = jnp.max(terms, axis=(0, 1))
+    far = jnp.isfinite(most) & (jnp.abs(most) > _FAR)
+    return jnp.sum(terms - jnp.where(far, most, 0.0), axis=-1)
 
 
 def separable(

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from avits_jax.aggregation.checks import check_count
+from avits_jax.aggregation.separable import near_zero
 from avits_jax.sampling.denoise import step_keys
 from avits_jax.sampling.steps import noise_like, sde_step
 from avits_jax.search.checks import check_fraction, check_schedule
@@ -64,7 +65,7 @@ def max_potential(scores: ScoreHistory) -> LogWeights:
 
 
 def sum_potential(scores: ScoreHistory) -> LogWeights:
-    """Return the sum of all scores so far, those that are not finite left out."""
+    """Return the sum of all scores so far; those that are not finite count as 0."""
     return jnp.where(jnp.isfinite(scores), scores, 0).sum(axis=0)
 
 
@@ -74,7 +75,7 @@ class SMCOptions(MovedFields):
 
     Attributes:
         potential: `difference_potential`, `max_potential`, `sum_potential` or a
-            function of the scores so far ``[T, N]``.
+            function of the scores so far ``[T, N]``, far offsets taken off.
         strength: factor of the potential (lambda), above 0.
         resample: `systematic` or `multinomial`.
         ess_threshold: resample when the effective sample size falls below this share of
@@ -113,6 +114,9 @@ def smc(
     Steering of Diffusion Models"). Steps are `sde_step`, which has the marginals of the
     generator's ODE; the prediction of a resampling step also serves its step. Scores of
     earlier steps are computed again with the newest weights before they are compared.
+    Weights depend on differences of scores alone, so a verifier whose rewards lie far
+    from zero, where float32 has no digits for these, is measured from its best one: at
+    all steps from the same, or differences between steps would be lost.
 
     Args:
         params: `Params` or a pair of the generator's weights and one tree per verifier.
@@ -161,7 +165,7 @@ def smc(
         clean = predict_clean(problem, population, step)
         history.append(glance(problem, clean))
         _, guide = aggregator.update(history[-1], guide)
-        scores = jnp.stack([aggregator.score(rewards, guide) for rewards in history])
+        scores = near_zero(aggregator, history, guide)
         log_weights = _reweight(log_weights, scores, options)
         ancestors, log_weights = _resample(
             stream_key(key, Stream.SELECTION, round_index), log_weights, options

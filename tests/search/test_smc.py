@@ -34,18 +34,48 @@ def test_potentials(potential, wanted):
     np.testing.assert_allclose(potential(HISTORY[:1])[:2], HISTORY[0, :2])
 
 
-def _run(toy, **options):
-    search = functools.partial(
+def _search(toy, steps=(0,), num_candidates=4, **options):
+    return functools.partial(
         smc,
         generator=toy.generator,
         verifiers=toy.verifiers,
         aggregator=weighted([0.5, 0.5]),
-        num_candidates=4,
-        resample_steps=(0,),
+        num_candidates=num_candidates,
+        resample_steps=steps,
         options=SMCOptions(**options),
         keep_latents=True,
     )
-    return jax.jit(search)(toy.params, jax.random.key(0), toy.cond, None)
+
+
+def _run(toy, **options):
+    search = jax.jit(_search(toy, **options))
+    return search(toy.params, jax.random.key(0), toy.cond, None)
+
+
+@pytest.mark.parametrize(
+    "potential", [difference_potential, max_potential, sum_potential]
+)
+def test_an_offset_of_one_verifier_decides_nothing(toy, potential):
+    """Scores near 2^20 have steps of 1/8 in float32; what is between them counts."""
+    picture, sound = toy.verifiers
+
+    def rewards(offset):
+        def score(params, media, cond):
+            eighths = jnp.round(8 * picture.score(params, media, cond))
+            return offset + eighths / 8  # exact in float32
+
+        return toy._replace(verifiers=(picture._replace(score=score), sound))
+
+    options = {"potential": potential, "ess_threshold": 1.0, "strength": 20.0}
+    searches = [
+        jax.jit(_search(rewards(offset), (0, 1), 16, **options))
+        for offset in (0.0, 2.0**20)
+    ]
+    for seed in range(4):
+        key = jax.random.key(seed)
+        near, far = (search(toy.params, key, toy.cond, None) for search in searches)
+        latents = near.latents.latents["video"], far.latents.latents["video"]
+        np.testing.assert_array_equal(*latents)
 
 
 def test_copies_of_one_particle_part(toy_extra):
