@@ -1,6 +1,10 @@
-"""Whole searches at full size, by their shapes alone: no weights, nothing compiled."""
+"""Whole searches at full size as a machine with a CUDA GPU makes them, from shapes.
+
+There are no weights, nothing is compiled, and no card or CUDA package is needed.
+"""
 
 import functools
+import re
 
 import goldens  # noqa: F401  (makes tools importable)
 import jax
@@ -10,22 +14,28 @@ import pytest
 import avits_jax as avits
 from avits_jax.parallel.flops import count_flops
 from tools import full_size
+from tools.absent_gpu import absent_gpu
 
-_CHEAP = (full_size.BRIGHTNESS,)
 _JUDGES = ("javis_score", "video_reward")
 # 240p, 9:16, 4 s: frames, height, width; samples at 16 kHz.
 _VIDEO, _AUDIO = (102, 240, 424, 3), (68_000,)
 _NEEDED_STEP = 8.326e13
 
 
+@pytest.fixture(autouse=True)
+def on_a_gpu():
+    """Trace and lower as where there is a CUDA GPU: JAX checks what cuDNN is handed."""
+    with absent_gpu():
+        yield
+
+
 @pytest.fixture(scope="module")
 def model():
-    return full_size.javisdit(text_states=True)
+    return full_size.javisdit()
 
 
-def trace_search(model, names, num_candidates):
+def trace_search(model, judges, num_candidates):
     """Best-of-N with ARW, traced for one candidate of the model's full size."""
-    judges = full_size.judges(names, model.made)
     aggregator = avits.arw([1.0] * len(judges))
     search = functools.partial(
         avits.best_of_n,
@@ -42,42 +52,69 @@ def trace_search(model, names, num_candidates):
     )
 
 
-def test_best_of_n_from_text_states_to_clips_lowers_for_a_gpu(model):
-    traced = trace_search(model, _CHEAP, 5)
+def cudnn_masks(traced):
+    """The kinds of masks that are told to cuDNN in the program for a CUDA GPU."""
+    text = traced.lower(lowering_platforms=("cuda",)).as_text()
+    assert "fmhaScaleBias" not in text, "a mask is handed over as a dense bias"
+    return re.findall(r"fmhaSoftmax.*?mask_type[^A-Z]*22([A-Z_]+)", text)
+
+
+def test_from_token_ids_to_the_best_clip_as_one_program(model):
+    assert model.made.num_steps == 30
+    assert model.cond.text.shape == (300,) and model.cond.text.dtype == jnp.int32
+    traced = trace_search(model, full_size.judges(_JUDGES, model.made), 5)
     output = jax.tree.unflatten(
         jax.tree.structure(traced.out_info),
         [leaf.shape for leaf in jax.tree.leaves(traced.out_info)],
     )
     assert output.best == avits.Media(_VIDEO, _AUDIO)
-    assert output.rewards == (5, 1)
-    assert model.made.num_steps == 30
-    # All denoising steps of all candidates, and then some for decoding.
+    assert output.rewards == (5, 2)
+    # All denoising steps of all candidates, and then some for text, decoding, judging.
     assert 1.0 < count_flops(traced.jaxpr) / (5 * 30 * _NEEDED_STEP) < 1.1
-    program = traced.lower(lowering_platforms=("cuda",))
-    assert "30" in program.as_text() and "bf16" in program.as_text()
+    masks = cudnn_masks(traced)
+    assert masks.count("PADDING") >= 4, "text of both streams, in both blocks of each"
+    assert masks.count("CAUSAL") >= 2, "text of the prior; Qwen2"
+    # In a level of the transformer 4 self, 4 prior, 2 exchange; 4 in the prior's
+    # network; the vision of Qwen2 and ImageBind, and its sound.
+    assert masks.count("NO_MASK") >= 16
 
 
-def test_the_text_encoder_runs_inside_the_program_and_lowers():
-    model = full_size.javisdit(duration="2s")
-    assert model.cond.text.shape == (300,) and model.cond.text.dtype == jnp.int32
+def test_a_prompt_in_t5_states_needs_no_t5():
+    model = full_size.javisdit(text_states=True, duration="2s")
     prepare = jax.jit(model.made.prepare).trace(model.params, model.cond)
     assert jax.tree.leaves(prepare.out_info)[0].dtype == jnp.bfloat16
     prepare.lower(lowering_platforms=("cuda",))
 
 
-@pytest.mark.slow  # the whole program below lowers them as well
-def test_verifiers_on_full_size_clips_lower_for_a_gpu():
+@pytest.mark.parametrize(
+    ("name", "masks"),
+    [
+        ("javis_score", {"NO_MASK"}),
+        ("tv_ib", {"NO_MASK", "CAUSAL"}),
+        ("video_reward", {"NO_MASK", "CAUSAL"}),
+        ("clap", {"PADDING"}),
+        ("vqa_score", {"NO_MASK"}),
+        ("desync", {"NO_MASK"}),
+    ],
+)
+def test_a_verifier_of_each_network_takes_full_size_clips(name, masks):
     clips = full_size.clips()
-    traced = trace_search(clips, _JUDGES, 4)
-    assert traced.out_info.rewards.shape == (4, 2)
-    assert traced.out_info.rewards.dtype == jnp.float32
-    traced.lower(lowering_platforms=("cuda",))
+    (judge,) = full_size.judges([name], clips.made)
+    traced = jax.jit(judge.made.score).trace(judge.params, _media(clips, 2), judge.cond)
+    assert traced.out_info.shape == (2,) and traced.out_info.dtype == jnp.float32
+    assert set(cudnn_masks(traced)) == masks
 
 
-def test_generator_verifiers_and_arw_lower_as_one_program(model):
-    traced = trace_search(model, _JUDGES, 5)
-    assert traced.out_info.rewards.shape == (5, 2)
-    traced.lower(lowering_platforms=("cuda",))
+def test_mini_keeps_to_float32():
+    model = full_size.mini(2)
+    judges = full_size.judges(("mini_tv", "mini_ta", "mini_av"), model.made)
+    text = trace_search(model, judges, 4).lower(lowering_platforms=("cuda",)).as_text()
+    assert "cudnn" not in text and "bf16" not in text
+
+
+def _media(clips, count):
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), count))
+    return jax.eval_shape(lambda keys: clips.made.init((), keys, ()).latents, keys)
 
 
 @pytest.mark.slow  # traces every network of every family, some seconds each
@@ -85,8 +122,7 @@ def test_every_verifier_takes_full_size_clips():
     clips = full_size.clips()
     names = [info.name for info in avits.verifiers.available()]
     names = [name for name in names if not name.startswith("mini_")]
-    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 2))
-    media = jax.eval_shape(lambda keys: clips.made.init((), keys, ()).latents, keys)
+    media = _media(clips, 2)
     assert media.video.shape == (2, *_VIDEO) and media.audio.shape == (2, *_AUDIO)
     for each in full_size.judges(names, clips.made):
         reward = jax.eval_shape(each.made.score, each.params, media, each.cond)

@@ -3,15 +3,15 @@
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
-from avits_jax.nn.attention import attend
+from avits_jax.nn.attention import attend, count_seen
 
 
 class SelfAttention(nnx.Module):
     """Multi-head self-attention with one fused projection.
 
-    Positions where ``mask`` is False are not looked at.
+    Only the ``lengths`` leading positions are looked at, all without.
     """
 
     def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs):
@@ -20,13 +20,12 @@ class SelfAttention(nnx.Module):
         self.out = nnx.Linear(width, width, rngs=rngs)
 
     def __call__(
-        self, x: Float[Array, "B L D"], mask: Bool[Array, "B L"] | None = None
+        self, x: Float[Array, "B L D"], lengths: Int[Array, " B"] | None = None
     ) -> Float[Array, "B L D"]:
         batch, length, width = x.shape
         shape = (batch, length, 3, self.heads, width // self.heads)
         q, k, v = jnp.moveaxis(self.qkv(x).reshape(shape), 2, 0)
-        seen = None if mask is None else mask[:, None, None]
-        return self.out(attend(q, k, v, seen).reshape(x.shape))
+        return self.out(attend(q, k, v, lengths).reshape(x.shape))
 
 
 class Mlp(nnx.Module):
@@ -50,9 +49,9 @@ class Block(nnx.Module):
         self.mlp = Mlp(width, 2 * width, rngs=rngs)
 
     def __call__(
-        self, x: Float[Array, "B L D"], mask: Bool[Array, "B L"] | None = None
+        self, x: Float[Array, "B L D"], lengths: Int[Array, " B"] | None = None
     ) -> Float[Array, "B L D"]:
-        x = x + self.attention(self.norm1(x), mask)
+        x = x + self.attention(self.norm1(x), lengths)
         return x + self.mlp(self.norm2(x))
 
 
@@ -73,9 +72,10 @@ class TextEncoder(nnx.Module):
         """Encode ``words`` padded with 0; padding alone gives a zero vector."""
         mask = words > 0
         x = self.embed(words) + self.position[...]
+        # The first slot stays visible, so that padding alone has a finite softmax.
+        lengths = jnp.maximum(count_seen(mask), 1)
         for block in self.blocks:
-            # The first slot stays visible, so that padding alone has a finite softmax.
-            x = block(x, mask.at[:, 0].set(True))
+            x = block(x, lengths)
         kept = mask[..., None]
         return jnp.sum(self.norm(x) * kept, 1) / jnp.maximum(jnp.sum(kept, 1), 1)
 

@@ -73,6 +73,15 @@ def array_bytes(dtype: str, shape: Iterable[int]) -> int:
     return -(-bits // 8)
 
 
+def executions(text: str) -> dict[str, int]:
+    """Return how often each computation of a compiled program runs in one run of it.
+
+    Args:
+        text: ``jax.jit(f).lower(...).compile().as_text()``.
+    """
+    return _executions(_computations(text))
+
+
 def collectives(text: str) -> list[Collective]:
     """Return every collective of a compiled program, in the order of its text.
 

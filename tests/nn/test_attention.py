@@ -1,21 +1,51 @@
 """`attend` picks its implementation for the platform that a program is made for."""
 
+import goldens  # noqa: F401  (makes tools importable)
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from avits_jax.nn import attention
+from tools.absent_gpu import absent_gpu
 
 
-def _arrays(dtype):
-    keys = jax.random.split(jax.random.key(0), 3)
-    return [jax.random.normal(key, (2, 5, 3, 8)).astype(dtype) for key in keys]
+def _arrays(dtype, shape=(2, 5, 3, 8)):
+    draws = np.random.default_rng(0)
+    return [jnp.asarray(draws.normal(size=shape), dtype) for _ in range(3)]
+
+
+def _for_cuda(function, *arrays) -> str:
+    """Return what is lowered for a CUDA GPU where there is one."""
+    with absent_gpu():
+        program = jax.jit(function).trace(*arrays)
+        return program.lower(lowering_platforms=("cuda",)).as_text()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "head", "backend", "want"),
+    [
+        (jnp.bfloat16, 72, "gpu", "cudnn"),
+        (jnp.float16, 128, "gpu", "cudnn"),
+        (jnp.bfloat16, 72, "tpu", "xla"),
+        (jnp.bfloat16, 72, "cpu", "xla"),
+        (jnp.float32, 72, "gpu", "xla"),
+        (jnp.bfloat16, 12, "gpu", "xla"),
+        (jnp.bfloat16, 136, "gpu", "xla"),
+    ],
+)
+def test_cudnn_is_taken_for_what_it_takes(dtype, head, backend, want):
+    assert attention.implementation(jnp.dtype(dtype), head, backend) == want
+    query = jnp.ones((1, 4, 2, head), dtype)
+    if backend == "gpu":
+        text = _for_cuda(attention.attend, query, query, query)
+        assert ("__cudnn$fmhaSoftmax" in text) is (want == "cudnn")
 
 
 def test_where_there_is_a_gpu_only_programs_for_it_are_fused(monkeypatch):
     asked = []
 
-    def stand_in(query, key, value, *, mask, implementation):
+    def stand_in(query, key, value, *, implementation, **rest):
         asked.append(implementation)
         return query * 0 if implementation == "cudnn" else query + value
 
@@ -30,30 +60,77 @@ def test_where_there_is_a_gpu_only_programs_for_it_are_fused(monkeypatch):
         for name in ("cuda", "cpu")
     )
     assert "multiply" in fused and "multiply" not in plain
-    asked.clear()
-    attention.attend(*_arrays(jnp.float32))
-    assert asked == ["xla"]
 
 
-def test_a_mask_hides_keys():
+def test_lengths_hide_the_keys_behind():
     query, key, value = _arrays(jnp.float32)
-    seen = jnp.arange(5) < 3
-    masked = attention.attend(query, key, value, seen[None, None, None])
-    short = attention.attend(query, key[:, :3], value[:, :3])
-    np.testing.assert_allclose(masked, short, rtol=1e-5, atol=1e-6)
+    run = jax.jit(attention.attend)
+    masked = run(query, key, value, jnp.array([3, 5]))
+    short = run(query, key[:, :3], value[:, :3])
+    np.testing.assert_allclose(masked[0], short[0], rtol=1e-5, atol=1e-6)
+    whole = run(query, key, value)
+    np.testing.assert_allclose(masked[1], whole[1], rtol=1e-5, atol=1e-6)
 
 
-def test_cudnn_takes_masks_that_leave_queries_alone(monkeypatch):
+def test_a_causal_query_sees_no_later_key():
+    query, key, value = _arrays(jnp.float32)
+    run = jax.jit(attention.attend, static_argnames="causal")
+    whole = run(query, key, value, causal=True)
+    np.testing.assert_allclose(whole[:, 0], value[:, 0], rtol=1e-5, atol=1e-6)
+    last = run(query, key, value)[:, -1]
+    np.testing.assert_allclose(whole[:, -1], last, rtol=1e-5, atol=1e-6)
+    changed = run(query, key.at[:, 3:].set(9), value.at[:, 3:].set(9), causal=True)
+    np.testing.assert_array_equal(changed[:, :3], whole[:, :3])
+
+
+def test_masks_of_leading_keys_become_lengths():
+    mask = jnp.array([[True, True, False], [True, True, True]])
+    lengths = attention.count_seen(mask)
+    assert lengths.dtype == jnp.int32 and lengths.tolist() == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "causal", "want"),
+    [
+        (None, False, "NO_MASK"),
+        ([4, 5], False, "PADDING"),
+        (None, True, "CAUSAL"),
+        ([4, 5], True, "PADDING_CAUSAL"),
+    ],
+)
+def test_cudnn_is_told_what_is_hidden_without_a_bias(lengths, causal, want):
     """Traced as where there is a GPU: jax checks what it hands to cuDNN."""
-    kernels = "jax._src.cudnn.fused_attention_stablehlo"
+    lengths = None if lengths is None else jnp.array(lengths, jnp.int32)
+
+    def call(*arrays):
+        return attention.attend(*arrays, lengths, causal=causal)
+
+    text = _for_cuda(call, *_arrays(jnp.bfloat16))
+    assert f"22{want}\\22" in text and "fmhaScaleBias" not in text
+    # Prompts by vmap make the batch longer; queries, keys and values need not all vary.
+    query, key, value = _arrays(jnp.bfloat16, (2, 5, 3, 8))
+    queries = jnp.stack([query] * 4, 2)
+    text = _for_cuda(jax.vmap(call, (2, None, None)), queries, key, value)
+    assert "tensor<8x5x3x8xbf16>" in text and f"22{want}\\22" in text
+
+
+def test_the_batch_that_vmap_makes_is_in_order(monkeypatch):
+    real = jax.nn.dot_product_attention
+
+    def as_xla(*arrays, implementation, **rest):
+        return real(*arrays, implementation="xla", **rest)
+
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    monkeypatch.setattr(f"{kernels}.check_cudnn_version", lambda: 91_000)
-    monkeypatch.setattr(f"{kernels}.check_compute_capability", lambda wanted: True)
+    monkeypatch.setattr(jax.nn, "dot_product_attention", as_xla)
     monkeypatch.setattr(
-        f"{kernels}.is_cuda_compute_capability_equal", lambda wanted: False
+        jax.lax, "platform_dependent", lambda *a, cuda, default: cuda(*a)
     )
-    query, key, value = _arrays(jnp.bfloat16)
-    seen = jnp.asarray([[True] * 4 + [False], [True] * 5])[:, None, None]
-    program = jax.make_jaxpr(attention.attend)(query, key, value, seen)
-    assert "dot_product_attention" in str(program)
-    assert program.out_avals[0].shape == query.shape
+    queries, keys, values = _arrays(jnp.bfloat16, (2, 2, 5, 3, 8))
+    lengths = jnp.array([3, 5])
+    run = jax.jit(lambda *arrays: attention.attend(*arrays, lengths))
+    mapped = jax.jit(
+        jax.vmap(lambda *arrays: attention.attend(*arrays, lengths), (0, 0, None))
+    )
+    together = mapped(queries, keys, values[0])
+    for query, key, out in zip(queries, keys, together, strict=True):
+        np.testing.assert_array_equal(out, run(query, key, values[0]))

@@ -19,7 +19,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float
 
 from avits_jax.generators.javisdit.config import TransformerConfig
-from avits_jax.nn.attention import attend
+from avits_jax.nn.attention import attend, count_seen
 from avits_jax.nn.positions import rotate_pairs
 
 Tokens = Float[Array, "B T S D"]
@@ -69,7 +69,8 @@ def cross_attend(
 ) -> Float[Array, "B Q H D"]:
     """Attend to a context of R rows, which may be fewer than the samples.
 
-    Sample b looks at row ``b % R``.
+    Sample b looks at row ``b % R``. Of a row only the tokens in ``mask`` are looked at,
+    which lead it.
 
     Raises:
         ValueError: R does not divide the number of samples.
@@ -79,13 +80,12 @@ def cross_attend(
         raise ValueError(
             f"context has {rows} rows, which do not divide {batch} samples"
         )
-    if mask is not None:
-        mask = mask[:, None, None]
+    lengths = None if mask is None else count_seen(mask)
     if rows < batch:
         again = batch // rows
         context = jax.tree.map(lambda a: jnp.tile(a, (again, 1, 1, 1)), context)
-        mask = None if mask is None else jnp.tile(mask, (again, 1, 1, 1))
-    return attend(query, *context, mask)
+        lengths = None if lengths is None else jnp.tile(lengths, again)
+    return attend(query, *context, lengths)
 
 
 def shared_attend(

@@ -22,7 +22,8 @@ class EncodedPrompt(NamedTuple):
     Attributes:
         text: T5 token ids ``[L]``, or states ``[L, E]`` made before by `text_states`;
             T5's weights are not needed then.
-        text_mask: ``[L]`` True for tokens of the prompt, its end token among them.
+        text_mask: ``[L]`` True for tokens of the prompt, its end token among them;
+            they stand in front, padding behind them.
         prior_ids: ImageBind token ids ``[K]``: start, words, end, zeros.
         given: frames or sound that are given, or None.
     """

@@ -64,7 +64,8 @@ class Context(NamedTuple):
 
     Attributes:
         text: of every text attention.
-        text_mask: ``[R, L]`` True for tokens that are looked at, or None for all.
+        text_mask: ``[R, L]`` True for tokens that are looked at, which lead their row,
+            or None for all.
         priors: of every prior attention.
     """
 
@@ -278,7 +279,8 @@ class Transformer(nnx.Module):
         Args:
             text: states of the text encoder. R rows serve B samples: sample b looks at
                 row ``b % R``.
-            text_mask: True for tokens that are looked at; None for all.
+            text_mask: True for tokens that are looked at, which lead their row; None
+                for all.
             spatial_prior: spatial prior tokens.
             temporal_prior: temporal prior tokens.
             prior_scope: see `couple_rows`.

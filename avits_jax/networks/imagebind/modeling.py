@@ -60,8 +60,7 @@ class Attention(nnx.Module):
         q, k, v = (
             a.reshape(batch, -1, self.heads, width // self.heads) for a in (q, k, v)
         )
-        mask = jnp.tri(length, dtype=bool)[None, None] if causal else None
-        mixed = attend(q, k, v, mask)
+        mixed = attend(q, k, v, causal=causal)
         return self.out(mixed.reshape(batch, length, width))
 
 

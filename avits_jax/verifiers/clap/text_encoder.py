@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from avits_jax.nn.attention import attend
+from avits_jax.nn.attention import attend, count_seen
 from avits_jax.nn.embedding import Embedding
 from avits_jax.nn.stacking import scan_layers, stack_layers
 from avits_jax.verifiers.clap.config import TextConfig
@@ -35,11 +35,11 @@ class TextBlock(nnx.Module):
         self.norm2 = _norm(width, rngs)
 
     def __call__(
-        self, x: Float[Array, "B L D"], mask: Bool[Array, "B 1 1 L"]
+        self, x: Float[Array, "B L D"], lengths: Int[Array, " B"]
     ) -> Float[Array, "B L D"]:
         shape = (*x.shape[:2], self.heads, -1)
         q, k, v = (f(x).reshape(shape) for f in (self.query, self.key, self.value))
-        mixed = attend(q, k, v, mask)
+        mixed = attend(q, k, v, lengths)
         x = self.norm1(x + self.out(mixed.reshape(x.shape)))
         return self.norm2(x + self.down(jax.nn.gelu(self.up(x), approximate=False)))
 
@@ -61,13 +61,16 @@ class TextEncoder(nnx.Module):
     def hidden(
         self, ids: Int[Array, "B L"], mask: Bool[Array, "B L"]
     ) -> Float[Array, "B L D"]:
-        """Return tokens after the last block; none looks where ``mask`` is False."""
+        """Return tokens after the last block; none looks where ``mask`` is False.
+
+        ``mask`` is False on padding, which is at the end.
+        """
         kept = ids != self.pad_id
         position = self.pad_id + jnp.cumsum(kept, 1) * kept
         x = self.words(ids) + self.positions(position) + self.kinds(jnp.zeros_like(ids))
-        seen = mask[:, None, None]
+        lengths = count_seen(mask)
         return scan_layers(
-            self.blocks, self.norm(x), call=lambda block, x: block(x, seen)
+            self.blocks, self.norm(x), call=lambda block, x: block(x, lengths)
         )
 
     def pool(self, hidden: Float[Array, "B L D"]) -> Float[Array, "B D"]:

@@ -131,12 +131,11 @@ class LanguageLayer(nnx.Module):
         self, x: Float[Array, "B L D"], angles: Float[np.ndarray, "L d"]
     ) -> Float[Array, "B L D"]:
         """Let each position look back, then apply the MLP."""
-        causal = jnp.tril(jnp.ones((1, 1, x.shape[1], x.shape[1]), bool))
         y = self.norm1(x)
         shape = (*x.shape[:2], -1, self.size)
         query, key, value = (f(y).reshape(shape) for f in (self.q, self.k, self.v))
         query, key = rotate(query, angles), rotate(key, angles)
-        out = attend(query, key, value, causal)
+        out = attend(query, key, value, causal=True)
         x = x + self.o(out.reshape(x.shape))
         y = self.norm2(x)
         return x + self.down(jax.nn.silu(self.gate(y)) * self.up(y))
