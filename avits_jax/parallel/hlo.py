@@ -6,6 +6,7 @@ multiply.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -83,14 +84,18 @@ def collectives(text: str) -> list[Collective]:
     times = _executions(blocks)
     found: dict[object, Collective] = {}
     for name, lines in blocks.items():
+        numbers: Counter[object] = Counter()
         for line in lines:
             if match := _OPERATION.search(line):
+                each = _collective(line, match, times[name])
                 channel = _CHANNEL.search(line)
                 # TPUs work on a collective while others compute: its start, its end and
                 # every part between, inside loops even, bear the same number. It is
-                # executed as often as the rarest of them.
-                identity = int(channel[1]) if channel else ("unnumbered", len(found))
-                each = _collective(line, match, times[name])
+                # executed as often as the rarest of them. On CPUs the collectives of
+                # `shard_map` all bear the same, several in one computation.
+                number = (channel[1], each.shapes) if channel else len(found)
+                numbers[number] += 1
+                identity = number, numbers[number]
                 before = found.get(identity, each)
                 found[identity] = min(before, each, key=lambda c: c.times)
     return list(found.values())
