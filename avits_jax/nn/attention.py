@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from avits_jax.nn.attention_tpu import flash_attend, long_enough
+
 
 def _fused_fits(query: Array) -> bool:
     """Tell whether there is cuDNN, and its fused attention takes these arrays."""
@@ -21,7 +23,8 @@ def attend(
     """Apply softmax attention at scale 1/sqrt(D), the softmax in float32.
 
     cuDNN's fused kernel is used for half-precision arrays of a shape that it takes, in
-    programs for a CUDA GPU that are made where there is one; XLA's own elsewhere.
+    programs for a CUDA GPU that are made where there is one; a flash kernel for long
+    queries in bfloat16, in programs for a TPU; XLA's own elsewhere.
 
     Args:
         query: ``[B, Q, H, D]``.
@@ -46,9 +49,10 @@ def attend(
             query, key, value, mask=mask, implementation="cudnn"
         )
 
-    if not _fused_fits(query):
+    special = {"cuda": fused} if _fused_fits(query) else {}
+    if long_enough(query, key, value, mask):
+        special["tpu"] = flash_attend
+    if not special:
         return plain(query, key, value, mask)
-    # A machine with a GPU makes programs for its CPU as well, and of many platforms.
-    return jax.lax.platform_dependent(
-        query, key, value, mask, cuda=fused, default=plain
-    )
+    # A machine makes programs for its CPU as well, and for platforms that it lacks.
+    return jax.lax.platform_dependent(query, key, value, mask, **special, default=plain)
