@@ -149,22 +149,27 @@ def shard_search(
     edge = Edge(mesh, population)
     none = Params(None, (None,) * len(verifiers))
 
-    def bind(generator: Generator, splits: Params) -> Callable[..., SearchOutput]:
+    def bind(splits: Params, *, ready: bool = False) -> Callable[..., SearchOutput]:
+        def spread(each: Generator) -> Generator:
+            if ready and each.prepare is generator.prepare:
+                each = each._replace(prepare=None)
+            return spread_generator(each, edge, splits.generator)
+
         drafts = {
-            name: spread_generator(each, edge, splits.generator)
+            name: spread(each)
             for name, each in settings.items()
             if isinstance(each, Generator)
         }
         return functools.partial(
             search,
-            generator=spread_generator(generator, edge, splits.generator),
+            generator=spread(generator),
             verifiers=spread_verifiers(verifiers, edge, splits.verifiers),
             **settings | drafts,
         )
 
     def run(params: Params, key: Any, cond: Any, state: PyTree = None) -> SearchOutput:
         if not edge.shares:
-            return _lay_out(bind(generator, none)(params, key, cond, state), edge)
+            return _lay_out(bind(none)(params, key, cond, state), edge)
         params, cond = check_problem(params, cond, generator, verifiers)
         parts: dict[str, Any] = {"generator": generator, "verifiers": verifiers}
         laid = layout or search_shardings(jax.eval_shape(lambda: params), mesh, **parts)
@@ -174,8 +179,8 @@ def shard_search(
         params, splits = share_weights(
             params, cond, laid, choice, edge, stays=stays, **parts
         )
-        ready = generator._replace(prepare=None)
-        return _lay_out(bind(ready, splits)(params, key, cond, state), edge)
+        found = bind(splits, ready=True)(params, key, cond, state)
+        return _lay_out(found, edge)
 
     return run
 

@@ -337,6 +337,17 @@ def test_split_weights_change_nothing(toy_extra, population, gather, shape, time
     assert_same(output, on_one_device(toy, best_of_n, num_candidates=8))
 
 
+def test_a_draft_shares_the_prepared_prompt(toy):
+    layers = with_layers(toy)
+    mesh = make_mesh(model=4)
+    settings = settings_of(layers, num_candidates=8) | {"num_kept": 2}
+    run, params = jit_search(
+        draft_best_of_n, layers.params, mesh, RULES, draft=layers.generator, **settings
+    )
+    output = jax.eval_shape(run.jitted, params, KEY, layers.cond, STATE)
+    assert output.scores.shape == (2,)
+
+
 def test_an_unknown_way_to_gather_is_refused(toy):
     with pytest.raises(ValueError, match=r"gather is 'never'; accepted are .*'block'"):
         shard_search(
