@@ -5,10 +5,12 @@
         --model-axis 8 --verifiers javis_score video_reward
 
 Prints, for each topology, memory per chip and whether the chip has it, estimated
-operations, and every collective with its bytes. Exit status 1 where a program does not
-fit. JavisDiT and the large verifiers are compiled with bfloat16 weights of full size,
-of which only the shapes exist. The model "clips" stands for clips of JavisDiT's size
-from nowhere: verifiers alone. The verifier "brightness" costs nothing.
+operations, bytes to and from main memory counted from the compiled program, every
+collective with its bytes, and the seconds that each of the three would take at the
+chip's published peak. Exit status 1 where a program does not fit. JavisDiT and the
+large verifiers are compiled with bfloat16 weights of full size, of which only the
+shapes exist. The model "clips" stands for clips of JavisDiT's size from nowhere:
+verifiers alone. The verifier "brightness" costs nothing.
 
 Needs the compiler of the `tpu` extra (pip install "avits_jax[tpu]") and no TPU; N grows
 with the number of chips. On a real pod the two commands are, each sent to all hosts at
@@ -24,7 +26,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 # The CPU runs; the TPU compiler alone is asked for. No TPU host is looked for.
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -38,12 +40,37 @@ from jax.experimental import topologies  # noqa: E402
 import avits_jax as avits  # noqa: E402
 from avits_jax.parallel import jit_search, make_mesh  # noqa: E402
 from avits_jax.parallel.flops import count_flops  # noqa: E402
+from avits_jax.parallel.hbm import hbm_bytes  # noqa: E402
 from avits_jax.parallel.hlo import Collective, collectives  # noqa: E402
+from avits_jax.parallel.memory import GatherChoice  # noqa: E402
 from tools import full_size  # noqa: E402
 
 GIB = 2**30
-# Bytes of a chip's memory, by the kind that begins a topology's name.
-CHIP_MEMORY = {"v4": 32e9, "v5e": 16e9, "v5p": 95e9, "v6e": 32e9}
+
+
+class Chip(NamedTuple):
+    """Published peaks of one chip (cloud.google.com/tpu/docs/system-architecture).
+
+    Attributes:
+        memory: bytes.
+        matrix: bfloat16 operations a second.
+        hbm: bytes a second to and from main memory.
+        network: bytes a second over all of its links to other chips.
+    """
+
+    memory: float
+    matrix: float
+    hbm: float
+    network: float
+
+
+# By the kind that begins a topology's name.
+CHIPS = {
+    "v4": Chip(32e9, 275e12, 1228e9, 300e9),
+    "v5e": Chip(16e9, 197e12, 819e9, 200e9),
+    "v5p": Chip(95e9, 459e12, 2765e9, 600e9),
+    "v6e": Chip(32e9, 918e12, 1640e9, 448e9),
+}
 _MINI_JUDGES = ("mini_tv", "mini_ta", "mini_av")
 _MODELS = ("mini", full_size.JAVISDIT, "javisdit-tiny", full_size.CLIPS)
 _MOST_LISTED = 20
@@ -69,6 +96,7 @@ class Compiled(NamedTuple):
     flops: float
     found: list[Collective]
     seconds: float
+    hbm_bytes: int
 
     @property
     def network_bytes(self) -> int:
@@ -83,7 +111,24 @@ class Compiled(NamedTuple):
     @property
     def room(self) -> float | None:
         """Bytes of the chip's memory; None where it is not known here."""
-        return CHIP_MEMORY.get(self.topology.partition(":")[0])
+        chip = self.chip
+        return chip and chip.memory
+
+    @property
+    def chip(self) -> Chip | None:
+        """Peaks of the chip; None where they are not known here."""
+        return CHIPS.get(self.topology.partition(":")[0])
+
+    @property
+    def predicted(self) -> dict[str, float]:
+        """Seconds a search takes at each peak, if nothing else held it up."""
+        if self.chip is None:
+            return {}
+        return {
+            "matrix units": self.flops / self.chip.matrix,
+            "main memory": self.hbm_bytes / self.chip.hbm,
+            "network": self.network_bytes / self.chip.network,
+        }
 
     @property
     def fits(self) -> bool:
@@ -149,6 +194,7 @@ def compile_for(options: argparse.Namespace, plan: Plan, topology: str) -> Compi
         mesh,
         num_candidates=num_candidates,
         candidate_batch=batch and batch * len(devices),
+        gather=options.gather,
         **plan.settings,
     )
     started = time.perf_counter()
@@ -170,6 +216,7 @@ def compile_for(options: argparse.Namespace, plan: Plan, topology: str) -> Compi
         count_flops(traced.jaxpr) / len(devices),
         collectives(text),
         seconds,
+        hbm_bytes(text),
     )
 
 
@@ -183,7 +230,9 @@ def describe(result: Compiled) -> str:
         f"  memory per chip, GiB: {memory}; together {_verdict(result)}",
         f"  operations per chip: {result.flops:.3e} (matrix products, Fourier "
         "transforms; loops counted in full)",
+        f"  bytes per chip to and from its main memory: {result.hbm_bytes:,}",
         f"  bytes per chip across the network: {result.network_bytes:,}",
+        f"  seconds per candidate at the chip's peaks: {_predicted(result)}",
         f"  traced and compiled in {result.seconds:.0f} s",
         f"  {len(listed)} collectives (bytes of one execution x executions):",
     ]
@@ -202,6 +251,13 @@ def _verdict(result: Compiled) -> str:
     return f"{gigabytes}, {verb} {result.room / 1e9:.0f} GB"
 
 
+def _predicted(result: Compiled) -> str:
+    # All chips work at once, each on as many candidates one after the other.
+    share = result.chips / result.num_candidates
+    parts = [f"{part} {s * share:.3g}" for part, s in result.predicted.items()]
+    return ", ".join(parts) or "not known"
+
+
 def _collective(each: Collective) -> str:
     arrays = ", ".join(f"{dtype}{list(shape)}" for dtype, shape in each.shapes)
     return f"{each.kind} {each.bytes:,} x {each.times}: {arrays}  {each.scope}"
@@ -211,9 +267,9 @@ def table(results: list[Compiled]) -> str:
     """Return the results as a Markdown table."""
     lines = [
         "| topology | chips | hosts | N | weights | memory per chip (MiB) | fits "
-        "| GFLOP per chip | collectives | bytes per chip across the network "
-        "| seconds |",
-        "| --- | --: | --: | --: | --- | --: | --- | --: | --: | --: | --: |",
+        "| GFLOP per chip | main memory (GB) | collectives "
+        "| bytes per chip across the network | seconds |",
+        "| --- | --: | --: | --: | --- | --: | --- | --: | --: | --: | --: | --: |",
     ]
     for each in results:
         size = each.memory_bytes / 2**20
@@ -221,7 +277,8 @@ def table(results: list[Compiled]) -> str:
         lines.append(
             f"| {each.topology} | {each.chips} | {each.hosts} | {each.num_candidates} "
             f"| {each.weights} | {size:.1f} | {'yes' if each.fits else 'no'}, {room} "
-            f"| {each.flops / 1e9:.1f} | {sum(c.times for c in each.found)} "
+            f"| {each.flops / 1e9:.1f} | {each.hbm_bytes / 1e9:.4g} "
+            f"| {sum(c.times for c in each.found)} "
             f"| {each.network_bytes:,} | {each.seconds:.0f} |"
         )
     return "\n".join(lines)
@@ -247,6 +304,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         type=int,
         default=1,
         help="chips that share one copy of the weights; 1 copies them to every chip",
+    )
+    add(
+        "--gather",
+        default="auto",
+        choices=get_args(GatherChoice),
+        help="when split weights are gathered; auto: as they fit",
     )
     add("--steps", type=int, help="denoising steps; the model's own")
     add("--resolution", help="240p and others; 240p")

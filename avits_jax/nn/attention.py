@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from avits_jax.nn.attention_tpu import flash_attend, long_enough
+
 _WIDEST_HEAD = 128  # that cuDNN takes on every card with bfloat16
 
 
@@ -49,9 +51,10 @@ def attend(
     """Apply softmax attention at scale 1/sqrt(D), the softmax in float32.
 
     cuDNN's fused kernel is used for half-precision arrays of a shape that it takes, in
-    programs for a CUDA GPU that are made where there is one; XLA's own elsewhere. What
-    is hidden is told as lengths and not as a mask, of which cuDNN would need all
-    ``[B, H, Q, K]`` numbers.
+    programs for a CUDA GPU that are made where there is one; a flash kernel for long
+    queries in bfloat16, in programs for a TPU; XLA's own elsewhere. What is hidden is
+    told as lengths and not as a mask, of which cuDNN would need all ``[B, H, Q, K]``
+    numbers.
 
     Args:
         query: ``[B, Q, H, D]``.
@@ -66,13 +69,16 @@ def attend(
     """
     plain = _attention("xla", causal)
     backend = jax.default_backend()
-    if implementation(query.dtype, query.shape[-1], backend) == "xla":
-        return plain(query, key, value, lengths)
-    # A machine with a GPU makes programs for its CPU as well, and of many platforms.
-    fused = _in_one_batch(_attention("cudnn", causal))
-    return jax.lax.platform_dependent(
-        query, key, value, lengths, cuda=fused, default=plain
-    )
+    special: dict[str, Callable[..., Array]] = {}
+    if implementation(query.dtype, query.shape[-1], backend) == "cudnn":
+        special["cuda"] = _in_one_batch(_attention("cudnn", causal))
+    if not causal and long_enough(query, key, value):
+        special["tpu"] = flash_attend
+    arrays = query, key, value, lengths
+    if not special:
+        return plain(*arrays)
+    # A machine makes programs for its CPU as well, and for platforms that it lacks.
+    return jax.lax.platform_dependent(*arrays, **special, default=plain)
 
 
 def _attention(name: Literal["cudnn", "xla"], causal: bool) -> Callable[..., Array]:

@@ -85,8 +85,9 @@ def rotate_pairs(
     """
     position = jnp.arange(x.shape[-3], dtype=jnp.float32)
     angle = position[:, None, None] * frequency.astype(jnp.float32)
-    cos, sin = jnp.cos(angle), jnp.sin(angle)
-    pairs = x.astype(jnp.float32).reshape(*x.shape[:-1], -1, 2)
-    first, second = pairs[..., 0], pairs[..., 1]
-    turned = (first * cos - second * sin, second * cos + first * sin)
-    return jnp.stack(turned, -1).reshape(x.shape).astype(x.dtype)
+    cos, sin = (jnp.repeat(wave(angle), 2, axis=-1) for wave in (jnp.cos, jnp.sin))
+    wide = x.astype(jnp.float32)
+    # An axis of two would fill a TPU's memory tiles with padding.
+    even = jnp.arange(x.shape[-1]) % 2 == 0
+    other = jnp.where(even, -jnp.roll(wide, -1, axis=-1), jnp.roll(wide, 1, axis=-1))
+    return (wide * cos + other * sin).astype(x.dtype)

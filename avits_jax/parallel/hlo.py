@@ -6,6 +6,7 @@ multiply.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ _KINDS = (
     "reduce-scatter",
 )
 _COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) \(.*\{$")
-_INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?[\w.\-]+ = (.*)$")
+_INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = (.*)$")
 _OPERATION = re.compile(rf" ({'|'.join(_KINDS)})(-start)?\(")
 _ARRAY = re.compile(r"\b([a-z]+\d*\w*)\[([\d,]*)\]")
 _CALLED = re.compile(
@@ -73,33 +74,28 @@ def array_bytes(dtype: str, shape: Iterable[int]) -> int:
     return -(-bits // 8)
 
 
-def executions(text: str) -> dict[str, int]:
-    """Return how often each computation of a compiled program runs in one run of it.
-
-    Args:
-        text: ``jax.jit(f).lower(...).compile().as_text()``.
-    """
-    return _executions(_computations(text))
-
-
 def collectives(text: str) -> list[Collective]:
     """Return every collective of a compiled program, in the order of its text.
 
     Args:
         text: ``jax.jit(f).lower(...).compile().as_text()``.
     """
-    blocks = _computations(text)
-    times = _executions(blocks)
+    blocks = computations(text)
+    times = executions(blocks)
     found: dict[object, Collective] = {}
     for name, lines in blocks.items():
-        for line in lines:
+        numbers: Counter[object] = Counter()
+        for line in lines.values():
             if match := _OPERATION.search(line):
+                each = _collective(line, match, times[name])
                 channel = _CHANNEL.search(line)
                 # TPUs work on a collective while others compute: its start, its end and
                 # every part between, inside loops even, bear the same number. It is
-                # executed as often as the rarest of them.
-                identity = int(channel[1]) if channel else ("unnumbered", len(found))
-                each = _collective(line, match, times[name])
+                # executed as often as the rarest of them. On CPUs the collectives of
+                # `shard_map` all bear the same, several in one computation.
+                number = (channel[1], each.shapes) if channel else len(found)
+                numbers[number] += 1
+                identity = number, numbers[number]
                 before = found.get(identity, each)
                 found[identity] = min(before, each, key=lambda c: c.times)
     return list(found.values())
@@ -112,24 +108,28 @@ def _collective(line: str, match: re.Match[str], times: int) -> Collective:
     return Collective(kind, results, times, scope[1] if scope else "")
 
 
-def _computations(text: str) -> dict[str, list[str]]:
-    """Return the instructions of each computation."""
-    blocks: dict[str, list[str]] = {}
-    lines: list[str] = []
+# Instructions of each computation, by their names.
+Computations = dict[str, dict[str, str]]
+
+
+def computations(text: str) -> Computations:
+    """Return the instructions of each computation, what is right of "=" by name."""
+    blocks: Computations = {}
+    lines: dict[str, str] = {}
     for line in text.splitlines():
         head = _COMPUTATION.match(line)
         if head:
-            lines = blocks.setdefault(head[1], [])
+            lines = blocks.setdefault(head[1], {})
         elif instruction := _INSTRUCTION.match(line):
-            lines.append(instruction[1])
+            lines[instruction[1]] = instruction[2]
     return blocks
 
 
-def _executions(blocks: dict[str, list[str]]) -> dict[str, int]:
+def executions(blocks: Computations) -> dict[str, int]:
     """Return how often each computation runs in one run of the program."""
     callers: dict[str, list[tuple[str, int]]] = {name: [] for name in blocks}
     for name, lines in blocks.items():
-        for line in lines:
+        for line in lines.values():
             turns = _turns(line, blocks)
             for single, several in _CALLED.findall(line):
                 for called in (single, *several.replace("%", "").split(", ")):
@@ -146,14 +146,14 @@ def _executions(blocks: dict[str, list[str]]) -> dict[str, int]:
     return {name: count(name) for name in blocks}
 
 
-def _turns(line: str, blocks: dict[str, list[str]]) -> int:
+def _turns(line: str, blocks: Computations) -> int:
     """Return the turns of a loop: as XLA states them, or the bound of a scan."""
     if known := _TURNS.search(line):
         return int(known[1])
     condition = _CONDITION.search(line)
     if not condition:
         return 1
-    test = blocks.get(condition[1], [])
+    test = list(blocks.get(condition[1], {}).values())
     limits = [int(found[1]) for each in test if (found := _LIMIT.match(each))]
     counts_up = any("direction=LT" in each for each in test)
     return limits[0] if counts_up and len(limits) == 1 else 1

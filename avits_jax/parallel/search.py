@@ -12,24 +12,26 @@ of those chosen, never clips.
 """
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
+from avits_jax.parallel.edge import (
+    Edge,
+    constrain,
+    spread_generator,
+    spread_verifiers,
+)
+from avits_jax.parallel.memory import check_gather
 from avits_jax.parallel.mesh import CANDIDATE, MODEL
 from avits_jax.parallel.place import place_params, replicate
-from avits_jax.types import (
-    Generator,
-    Params,
-    PyTree,
-    SearchOutput,
-    SharedPass,
-    Verifier,
-)
+from avits_jax.parallel.sharding import search_shardings
+from avits_jax.parallel.sharing import prepare_prompt, share_weights
+from avits_jax.search.best_of_n import best_of_n
+from avits_jax.search.checks import check_problem
+from avits_jax.types import Generator, Params, PyTree, SearchOutput, Verifier
 
 POPULATION = (CANDIDATE, MODEL)
 
@@ -82,7 +84,7 @@ def jit_search(
         generator: the generator.
         verifiers: the verifiers.
         **settings: the search's other keyword arguments, `aggregator` among them, and
-            `population`, see `shard_search`.
+            `population` and `gather`, see `shard_search`.
 
     Returns:
         The search, and the placed weights to call it with.
@@ -99,7 +101,8 @@ def jit_search(
     """
     parts: dict[str, Any] = {"generator": generator, "verifiers": verifiers}
     placed = place_params(params, mesh, rules, **parts)
-    spread = shard_search(search, mesh, **parts, **settings)
+    layout = jax.tree.map(lambda leaf: leaf.sharding, placed)
+    spread = shard_search(search, mesh, **parts, layout=layout, **settings)
     return ShardedSearch(jax.jit(spread), mesh), placed
 
 
@@ -110,6 +113,8 @@ def shard_search(
     generator: Generator,
     verifiers: Sequence[Verifier],
     population: tuple[str, ...] = POPULATION,
+    gather: str = "auto",
+    layout: Params | None = None,
     **settings: Any,
 ) -> Callable[..., SearchOutput]:
     """Return a search, to be jitted, that spreads its candidates over a mesh.
@@ -120,175 +125,75 @@ def shard_search(
         generator: the generator.
         verifiers: the verifiers.
         population: mesh axes that candidates are spread over. With both (the default)
-            every device has candidates of its own, and split weights are gathered
-            where a network is entered. With ``("candidate",)`` the devices of a model
-            group work on the same candidates, each with its part of the weights, and
-            exchange activations as XLA sees fit: for weights that no device can hold.
+            every device has candidates of its own, and gathers split weights. With
+            ``("candidate",)`` the devices of a model group work on the same candidates,
+            each with its part of the weights, and exchange activations as XLA sees fit.
+        gather: when split weights are gathered. "once": before the search's loops, to
+            stay. "entry": each time that a network is entered. "block": one layer at a
+            time, inside the scan over stacked layers, for networks that no device can
+            hold. "auto": as they fit, see `parallel.memory`. The results are the same.
+        layout: how the weights lie, from `search_shardings`; None: as the rules of the
+            generator and the verifiers say.
         **settings: the search's other keyword arguments; a generator among them, a
             draft, is spread likewise.
+
+    Raises:
+        ValueError: `gather` is unknown.
 
     Returns:
         ``(params, key, cond, state) -> SearchOutput``; may be vmapped over prompts.
         `best`, the state and the counts are copied to all devices; arrays with a
         candidate axis stay spread where the devices divide it.
     """
-    edge = _Edge(mesh, population)
-    settings["generator"] = generator
-    bound = functools.partial(
-        search,
-        verifiers=_spread_verifiers(verifiers, edge),
-        **{
-            name: _spread_generator(each, edge) if isinstance(each, Generator) else each
+    choice = check_gather(gather)
+    edge = Edge(mesh, population)
+    none = Params(None, (None,) * len(verifiers))
+
+    def bind(splits: Params, *, ready: bool = False) -> Callable[..., SearchOutput]:
+        def spread(each: Generator) -> Generator:
+            if ready and each.prepare is generator.prepare:
+                each = each._replace(prepare=None)
+            return spread_generator(each, edge, splits.generator)
+
+        drafts = {
+            name: spread(each)
             for name, each in settings.items()
-        },
-    )
+            if isinstance(each, Generator)
+        }
+        return functools.partial(
+            search,
+            generator=spread(generator),
+            verifiers=spread_verifiers(verifiers, edge, splits.verifiers),
+            **settings | drafts,
+        )
 
     def run(params: Params, key: Any, cond: Any, state: PyTree = None) -> SearchOutput:
-        return _lay_out(bound(params, key, cond, state), edge)
+        if not edge.shares:
+            return _lay_out(bind(none)(params, key, cond, state), edge)
+        params, cond = check_problem(params, cond, generator, verifiers)
+        parts: dict[str, Any] = {"generator": generator, "verifiers": verifiers}
+        laid = layout or search_shardings(jax.eval_shape(lambda: params), mesh, **parts)
+        # A prompt is prepared here, before weights are gathered for what follows.
+        cond = prepare_prompt(params, cond, generator)
+        stays = search is not best_of_n or settings.get("candidate_batch") is not None
+        params, splits = share_weights(
+            params, cond, laid, choice, edge, stays=stays, **parts
+        )
+        found = bind(splits, ready=True)(params, key, cond, state)
+        return _lay_out(found, edge)
 
     return run
 
 
-class _Edge(NamedTuple):
-    """Runs networks on every device's own candidates."""
-
-    mesh: Mesh
-    population: tuple[str, ...]
-
-    @property
-    def whole(self) -> NamedSharding:
-        """Return the sharding of a copy on every device."""
-        return NamedSharding(self.mesh, PartitionSpec())
-
-    @property
-    def parts(self) -> NamedSharding:
-        """Return the sharding of a leading axis spread over devices."""
-        return NamedSharding(self.mesh, PartitionSpec(self.population))
-
-    @property
-    def num_parts(self) -> int:
-        """Return into how many parts a population is cut."""
-        return math.prod(self.mesh.shape[axis] for axis in self.population)
-
-    def run(
-        self, function: Callable, params: PyTree, trees: tuple, *shared: PyTree
-    ) -> PyTree:
-        """Return ``function(params, *trees, *shared)``, computed part by part.
-
-        Args:
-            function: works candidate by candidate.
-            params: weights.
-            trees: trees of ``[N, ...]`` arrays.
-            *shared: what all candidates share.
-
-        Returns:
-            A tree of ``[N, ...]`` arrays.
-        """
-        num = jax.tree.leaves(trees)[0].shape[0]
-        # A single candidate (the winner, decoded again) is worked on everywhere: its
-        # clip then needs no sending.
-        spec, missing = PartitionSpec(), 0
-        if num > 1:
-            spec, missing = self.parts.spec, -num % self.num_parts
-        local = jax.shard_map(
-            lambda params, trees, shared: function(params, *trees, *shared),
-            mesh=self.mesh,
-            in_specs=(PartitionSpec(), spec, PartitionSpec()),
-            out_specs=spec,
-            axis_names=set(self.population),
-            check_vma=False,
-        )
-        result = local(params, _pad(trees, missing), shared)
-        if not missing:
-            return result
-        return _constrain(jax.tree.map(lambda leaf: leaf[:num], result), self.parts)
-
-
-def _pad(tree: PyTree, missing: int) -> PyTree:
-    """Add so many candidates of zeros, which no device has to be sent."""
-    if not missing:
-        return tree
-
-    def one(leaf):
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            data = one(jax.random.key_data(leaf))
-            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
-        return jnp.pad(leaf, [(0, missing), *[(0, 0)] * (leaf.ndim - 1)])
-
-    return jax.tree.map(one, tree)
-
-
-def _spread_generator(generator: Generator, edge: _Edge) -> Generator:
-    def init(params, keys, cond):
-        return edge.run(generator.init, params, (keys,), cond)
-
-    def step(params, keys, candidates, i, cond):
-        return edge.run(generator.step, params, (keys, candidates), i, cond)
-
-    def predict(params, candidates, i, cond):
-        return edge.run(generator.predict, params, (candidates,), i, cond)
-
-    def decode(params, candidates):
-        return edge.run(generator.decode, params, (candidates,))
-
-    return generator._replace(init=init, step=step, predict=predict, decode=decode)
-
-
-def _spread_verifiers(
-    verifiers: Sequence[Verifier], edge: _Edge
-) -> tuple[Verifier, ...]:
-    """Return the verifiers on a mesh; those that share a pass still do."""
-    passes = {
-        each.shared_pass: _spread_pass(each.shared_pass, edge) for each in verifiers
-    }
-    return tuple(
-        _spread_verifier(each, edge)._replace(shared_pass=passes[each.shared_pass])
-        for each in verifiers
-    )
-
-
-def _spread_pass(each: SharedPass | None, edge: _Edge) -> SharedPass | None:
-    if each is None:
-        return None
-
-    def rewards(params, media, cond):
-        return edge.run(each.rewards, params, (media,), cond)
-
-    return each._replace(rewards=rewards)
-
-
-def _spread_verifier(verifier: Verifier, edge: _Edge) -> Verifier:
-    def part(params, media, cond):
-        rewards = jnp.asarray(verifier.score(params, media, cond))
-        wanted = media.video.shape[:1]
-        if rewards.shape != wanted:
-            raise ValueError(
-                f"verifier {verifier.name!r} must return one reward per candidate, "
-                f"shape {wanted}, got {rewards.shape}"
-            )
-        return rewards
-
-    def score(params, media, cond):
-        return edge.run(part, params, (media,), cond)
-
-    return verifier._replace(score=score)
-
-
-def _lay_out(output: SearchOutput, edge: _Edge) -> SearchOutput:
+def _lay_out(output: SearchOutput, edge: Edge) -> SearchOutput:
     """Spread what has a candidate axis, where that comes out even; copy the rest."""
 
     def per_candidate(leaf):
         even = leaf.shape[0] % edge.num_parts == 0
-        return _constrain(leaf, edge.parts if even else edge.whole)
+        return constrain(leaf, edge.parts if even else edge.whole)
 
     names = ("scores", "rewards", "failed", "valid", "latents", "media")
     kept = {name: getattr(output, name) for name in names}
     without: dict[str, Any] = dict.fromkeys(names)
     rest = output._replace(**without)
-    return _constrain(rest, edge.whole)._replace(**jax.tree.map(per_candidate, kept))
-
-
-def _constrain(tree: PyTree, sharding: NamedSharding) -> PyTree:
-    return jax.tree.map(
-        lambda leaf: jax.lax.with_sharding_constraint(leaf, sharding), tree
-    )
+    return constrain(rest, edge.whole)._replace(**jax.tree.map(per_candidate, kept))

@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from avits_jax.parallel.hlo import Shape, array_bytes, executions
+from avits_jax.parallel import hlo
+from avits_jax.parallel.hlo import Shape, array_bytes
 
 _HEAD = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) \(.*\{$")
 _INSTRUCTION = re.compile(
@@ -123,7 +124,8 @@ def kernels(text: str) -> list[Kernel]:
     Args:
         text: ``jax.jit(f).lower(...).compile().as_text()``.
     """
-    blocks, times = computations(text), executions(text)
+    blocks = computations(text)
+    times = hlo.executions(hlo.computations(text))
     found = []
     for name in _kernel_blocks(blocks):
         sizes = {each.name: each for each in blocks[name]}

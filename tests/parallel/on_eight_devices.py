@@ -256,33 +256,59 @@ def test_guidance_pairs_stay_on_their_device(toy_extra):
     assert not scan
 
 
-def with_matrices(toy):
-    """The toy with two matrices that a model axis can split."""
+def with_layers(toy, depth=3):
+    """The toy with stacked layers that a model axis can split, scanned in a map."""
     generator, weights = toy.generator, toy.params.generator
     rng = np.random.default_rng(0)
-    up = jnp.asarray(rng.normal(size=(3, 16)), jnp.float32)
+    up = jnp.asarray(rng.normal(size=(depth, 3, 16)), jnp.float32)
+
+    @jax.jit
+    def mixed(params, row):
+        def layer(x, one):
+            return jnp.tanh(x @ one["up"]["kernel"]) @ one["down"]["kernel"], None
+
+        return jax.lax.scan(layer, row, params["layers"])[0] @ params["last"]["kernel"]
 
     def step(params, keys, candidates, i, cond):
         video = candidates.latents["video"]
-        mixed = jnp.tanh(video @ params["up"]["kernel"]) @ params["down"]["kernel"]
-        latents = candidates.latents | {"video": video + 0.1 * mixed}
+        again = jax.lax.map(lambda row: mixed(params, row), video)
+        latents = candidates.latents | {"video": video + 0.1 * again}
         return generator.step(
             params, keys, candidates._replace(latents=latents), i, cond
         )
 
-    weights = weights | {"up": {"kernel": up}, "down": {"kernel": up.T}}
+    layers = {"up": {"kernel": up}, "down": {"kernel": jnp.swapaxes(up, 1, 2)}}
+    last = {"kernel": jnp.eye(3, 4)[:, :3]}
+    wide = {"kernel": jnp.ones((4, 8))}  # for the text alone: no step reads it
+    weights = weights | {"layers": layers, "last": last, "text": wide}
+
+    def prepare(params, cond):
+        factor = (jnp.ones(4) @ params["text"]["kernel"]).mean() / 4
+        return jax.tree.map(lambda target: factor * target, cond)
+
     return toy._replace(
-        generator=generator._replace(step=step),
+        generator=generator._replace(step=step, prepare=prepare),
         params=Params(weights, toy.params.verifiers),
     )
 
 
-RULES = Params(((r"up/.*", -1), (r"down/.*", 0)), ((), ()))
+RULES = Params(
+    ((r"layers/up/.*", -1), (r"layers/down/.*", -2), (r"text/.*", -1)), ((), ())
+)
+STEPS, DEPTH = 6, 3
 
 
-@pytest.mark.parametrize("population", [("candidate", "model"), ("candidate",)])
-def test_split_weights_change_nothing(toy_extra, population):
-    toy = with_matrices(toy_extra)
+@pytest.mark.parametrize(
+    ("population", "gather", "shape", "times"),
+    [
+        (("candidate", "model"), "once", (DEPTH, 3, 16), 1),
+        (("candidate", "model"), "block", (3, 16), STEPS * DEPTH),
+        (("candidate",), "auto", None, 0),
+    ],
+)
+def test_split_weights_change_nothing(toy_extra, population, gather, shape, times):
+    """They are gathered when they should be, and no activation crosses for them."""
+    toy = with_layers(toy_extra)
     mesh = make_mesh(model=4)
     run, params = jit_search(
         best_of_n,
@@ -290,22 +316,46 @@ def test_split_weights_change_nothing(toy_extra, population):
         mesh,
         RULES,
         population=population,
+        gather=gather,
         **settings_of(toy, num_candidates=8),
     )
-    up = params.generator["up"]["kernel"]
-    assert up.addressable_shards[0].data.shape == (3, 4)
-    traced = run.trace(params, KEY, toy.cond, STATE)
-    found = collectives(traced.lower().compile().as_text())
-    weights = {(3, 16), (16, 3)}
-    sizes = {shape for each in found for _, shape in each.shapes}
-    if population == ("candidate",):
-        assert not sizes & weights
+    up = params.generator["layers"]["up"]["kernel"]
+    assert up.addressable_shards[0].data.shape == (3, 3, 4)
+    compiled = run.trace(params, KEY, toy.cond, STATE).lower().compile()
+    found = collectives(compiled.as_text())
+    large = [e for e in found if e.kind != "all-reduce" and e.bytes > 8 * 4]
+    if shape is None:
+        assert not [e for e in large if e.kind == "all-gather" and e.bytes > 96], large
     else:
-        assert weights <= sizes
-        stray = [e for e in found if e.kind != "all-reduce" and e.bytes > 8 * 4]
-        assert all(shape in weights for each in stray for _, shape in each.shapes)
-    output = to_host(run(params, KEY, toy.cond, STATE))
+        # Two matrices of the same size; XLA may turn them.
+        sent = [(tuple(sorted(s)), e.times) for e in large for _, s in e.shapes]
+        layers = [times for sizes, times in sent if sizes == shape]
+        assert layers == [times] * 2, large
+        assert {sizes for sizes, _ in sent} <= {shape, (4, 8)}, large
+    arguments = params, *replicate((KEY, toy.cond, STATE), mesh)
+    output = to_host(compiled(*arguments))
     assert_same(output, on_one_device(toy, best_of_n, num_candidates=8))
+
+
+def test_a_draft_shares_the_prepared_prompt(toy):
+    layers = with_layers(toy)
+    mesh = make_mesh(model=4)
+    settings = settings_of(layers, num_candidates=8) | {"num_kept": 2}
+    run, params = jit_search(
+        draft_best_of_n, layers.params, mesh, RULES, draft=layers.generator, **settings
+    )
+    output = jax.eval_shape(run.jitted, params, KEY, layers.cond, STATE)
+    assert output.scores.shape == (2,)
+
+
+def test_an_unknown_way_to_gather_is_refused(toy):
+    with pytest.raises(ValueError, match=r"gather is 'never'; accepted are .*'block'"):
+        shard_search(
+            best_of_n,
+            make_mesh(),
+            gather="never",
+            **settings_of(toy, num_candidates=8),
+        )
 
 
 def test_mini_sends_sums_its_winner_and_split_weights():
@@ -441,28 +491,28 @@ def test_a_mesh_that_cannot_be_is_refused(options, message):
     ("rules", "message"),
     [
         (
-            ((r"up/kernel", 0),),
-            r"model axis \(4 devices\) must divide dimension 0 of up",
+            ((r"layers/up/kernel", 1),),
+            r"model axis \(4 devices\) must divide dimension 1 of layers/up",
         ),
-        (((r"up/kernel", 2),), r"names dimension 2, but its shape is \(3, 16\)"),
-        (((r"upp/kernel", 1),), "no parameter matches.*upp"),
+        (((r"last/kernel", 2),), r"names dimension 2, but its shape is \(3, 3\)"),
+        (((r"layers/upp/kernel", 1),), "no parameter matches.*upp"),
     ],
 )
 def test_a_rule_that_does_not_fit_is_refused(toy, rules, message):
-    matrices = with_matrices(toy)
+    layers = with_layers(toy)
     with pytest.raises(ValueError, match=message):
         jit_search(
             best_of_n,
-            matrices.params,
+            layers.params,
             make_mesh(model=4),
             Params(rules, ((), ())),
-            **settings_of(matrices, num_candidates=8),
+            **settings_of(layers, num_candidates=8),
         )
     with pytest.raises(ValueError, match="one entry per verifier"):
         jit_search(
             best_of_n,
-            matrices.params,
+            layers.params,
             make_mesh(),
             Params((), ()),
-            **settings_of(matrices, num_candidates=8),
+            **settings_of(layers, num_candidates=8),
         )

@@ -64,7 +64,7 @@ def _compiled(topology: str, temporaries: int) -> compile_tpu.Compiled:
     gathered = Collective("all-gather", (("bf16", (4, 8)),), 30, "step")
     memory = {"argument": 10**9, "temp": temporaries}
     return compile_tpu.Compiled(
-        topology, 64, 16, 64, "split over 8", memory, 3e15, [gathered], 60.0
+        topology, 64, 16, 64, "split over 8", memory, 3e15, [gathered], 60.0, 10**13
     )
 
 
@@ -80,9 +80,17 @@ def test_memory_is_held_against_the_chips(topology, gigabytes, fits):
     assert ("| yes, " if fits else "| no, ") in compile_tpu.table([result])
 
 
+def test_seconds_are_those_of_the_chips_peaks():
+    told = compile_tpu.describe(_compiled("v5e:8x8", 10**9))
+    assert "main memory: 10,000,000,000,000\n" in told
+    assert "peaks: matrix units 15.2, main memory 12.2, network 9.6e-09\n" in told
+    twice = _compiled("v5e:8x8", 10**9)._replace(num_candidates=128)
+    assert "matrix units 7.61, main memory 6.11" in compile_tpu.describe(twice)
+
+
 def test_of_an_unknown_chip_only_the_bytes_are_told():
     result = _compiled("v9:2x2", 10**12)
-    assert result.room is None and result.fits
+    assert result.room is None and result.fits and not result.predicted
     assert "together 1001.00 GB\n" in compile_tpu.describe(result)
     assert "across the network: 1,920" in compile_tpu.describe(result)
 
