@@ -9,7 +9,7 @@ from flax import nnx
 from avits_jax.types import PyTree
 
 
-class _OneKey(nnx.Rngs):
+class OneKey(nnx.Rngs):
     """Random streams of a network whose numbers nobody sees: one key for all.
 
     While a network is traced, the counters of `nnx.Rngs` cost time that grows with the
@@ -17,11 +17,12 @@ class _OneKey(nnx.Rngs):
     """
 
     def __init__(self) -> None:
-        """Have no streams, hence no counters."""
+        """Have one key and no streams, hence no counters."""
+        self.key = jax.random.key(0)
 
     def params(self) -> Any:
         """Return the only key."""
-        return jax.random.key(0)
+        return self.key
 
 
 def abstract(make: Callable[[nnx.Rngs], nnx.Module]) -> tuple[nnx.GraphDef, PyTree]:
@@ -34,6 +35,6 @@ def abstract(make: Callable[[nnx.Rngs], nnx.Module]) -> tuple[nnx.GraphDef, PyTr
         Its static graph, and its parameters as nested dicts of `jax.ShapeDtypeStruct`;
         ``nnx.merge(graph, params)`` of a tree like that is the network.
     """
-    network = nnx.eval_shape(lambda: make(_OneKey()))
+    network = nnx.eval_shape(lambda: make(OneKey()))
     graph, state = nnx.split(network)
     return graph, nnx.to_pure_dict(state)

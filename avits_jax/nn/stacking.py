@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 import jax
 from flax import nnx
 
+from avits_jax.nn.abstract import OneKey
+
 Layer = TypeVar("Layer", bound=nnx.Module)
 
 
@@ -27,7 +29,7 @@ def stack_layers(
 
     @nnx.vmap
     def build(keys):
-        return make(nnx.Rngs(keys))
+        return make(rngs if isinstance(rngs, OneKey) else nnx.Rngs(keys))
 
     return build(jax.random.split(rngs.params(), depth))
 

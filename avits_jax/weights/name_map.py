@@ -11,7 +11,7 @@ an array only when its leaf is built. Shapes alone are enough to check a manifes
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 import jax
@@ -112,7 +112,7 @@ class Rule:
         """Return the patterns of all source keys."""
         return (self.source,) if isinstance(self.source, str) else self.source
 
-    @property
+    @cached_property
     def stacked(self) -> tuple[str, ...]:
         """Return the captures that number stacked axes, outermost first."""
         kept = re.findall(r"{(\w+)}", self.target)
@@ -249,10 +249,6 @@ def _compiled(pattern: str, stacked: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile(text)
 
 
-def _match(pattern: str, key: str, stacked: tuple[str, ...] = ()):
-    return _compiled(pattern, stacked).fullmatch(key)
-
-
 def _add_rule(
     rule: Rule,
     keys: Mapping[str, Any],
@@ -262,10 +258,11 @@ def _add_rule(
 ) -> set[str]:
     """Add every leaf that ``rule`` gives, and return the keys it knows."""
     first, *others = rule.sources
+    matching = _compiled(first, rule.stacked)
     used: set[str] = set()
     made: dict[str, Leaf] = {}
     for key in keys:
-        found = _match(first, key, rule.stacked)
+        found = matching.fullmatch(key)
         if not found:
             continue
         names = found.groupdict()
@@ -354,7 +351,7 @@ def make_plan(
         key: why
         for key in source
         for pattern, why in (ignore or {}).items()
-        if _match(pattern, key)
+        if _compiled(pattern, ()).fullmatch(key)
     }
     open_keys = {key: None for key in source if key not in ignored}
     used: set[str] = set()

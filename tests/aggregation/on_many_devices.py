@@ -13,8 +13,6 @@ from jax.sharding import PartitionSpec as P
 
 from avits_jax import aggregation
 
-jax.config.update("jax_disable_most_optimizations", True)
-
 AXES = ("prompt", "candidate")
 REWARDS = random_rewards(0, 8, 6).at[3, 2, 1].set(jnp.nan)
 # Two shards of three candidates for each prompt, that learn alone.

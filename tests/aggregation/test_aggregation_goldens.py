@@ -52,7 +52,7 @@ def test_zscore_history():
 
 
 @pytest.mark.parametrize("case", arw_cases(), ids=lambda case: case["name"])
-def test_arw(case):
+def test_arw(case, optimized):
     """Log variances after every call, each call's scores, and the rescored history.
 
     The tolerance is relative beyond 1: in its last call the original's L-BFGS stops

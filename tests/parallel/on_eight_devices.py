@@ -41,8 +41,6 @@ KEY = jax.random.key(3)
 AGGREGATOR = arw([0.7, 0.3])
 STATE = AGGREGATOR.init(2)
 
-jax.config.update("jax_disable_most_optimizations", True)
-
 
 def settings_of(toy, **settings):
     return settings | {

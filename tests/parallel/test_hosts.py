@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from many_devices import flags
 
 from avits_jax import parallel
 
@@ -24,7 +25,7 @@ def start(host: int, num_hosts: int, port: int, out: Path, devices: int):
     environment = {
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": flags(devices),
     }
     arguments = [str(host), str(num_hosts), str(port), str(out)]
     return subprocess.Popen(

@@ -22,8 +22,6 @@ from avits_jax.types import Params
 KEY = jax.random.key(0)
 JUDGES = ("desync@tiny", "desync_smooth@tiny")
 
-jax.config.update("jax_disable_most_optimizations", True)
-
 
 def loaded(mesh=None):
     generator, weights = avits.generators.load("javisdit-tiny", num_steps=2, mesh=mesh)

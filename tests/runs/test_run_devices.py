@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import many_devices
 import numpy as np
 import pytest
 import toy_command
@@ -26,11 +27,11 @@ def start(tmp_path, monkeypatch):
     path = f"{Path(avits_jax.__file__).parents[1]}:{HERE}"
 
     def run(out, *flags, devices=1):
-        count = f"--xla_force_host_platform_device_count={devices}"
         arguments = ["run", "prompts.txt", "--out", out, *toy_command.FLAGS, *flags]
         return subprocess.Popen(
             [sys.executable, str(HERE / "toy_command.py"), *arguments],
-            env=os.environ | {"PYTHONPATH": path, "XLA_FLAGS": count},
+            env=os.environ
+            | {"PYTHONPATH": path, "XLA_FLAGS": many_devices.flags(devices)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

@@ -56,10 +56,10 @@ def test_another_prompts_file_is_refused(texts, message):
         resume(prompts(*texts), records("a", "b"), "p.txt")
 
 
-def test_a_million_rows_are_streamed(tmp_path):
+def test_many_rows_are_streamed(tmp_path):
     path = tmp_path / "prompts.txt"
     line = b"a red circle bounces three times with a bell\n"
-    path.write_bytes(line * 1_000_000 + b"\xff\n")
+    path.write_bytes(line * 50_000 + b"\xff\n")
     stream = shard_prompts(path, shard=Shard(2, 4))
     # The last row is not UTF-8: whoever reads ahead stumbles over it.
     first = list(itertools.islice(stream, 1000))

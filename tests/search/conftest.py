@@ -63,12 +63,3 @@ def compiled(toy_extra, caches):
 def aggregator():
     """The aggregator of the compiled searches."""
     return AGGREGATOR
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quick_compilation():
-    """Spend less time on compiling programs that run for microseconds."""
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)

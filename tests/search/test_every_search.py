@@ -36,12 +36,6 @@ def test_chunks_change_nothing(case, compiled, toy_extra, counter):
     _check_cost(case, toy_extra, counter, chunked)
 
 
-def test_predicted_cost_is_what_is_spent(case, toy, counter):
-    search = jax.jit(case.bind(counter.toy(toy)))
-    output = search(toy.params, jax.random.key(0), toy.cond, None)
-    _check_cost(case, toy, counter, output)
-
-
 def test_steps_may_cost_differently(case, toy, counter):
     """Guidance is off at some steps; operations follow the evaluations."""
     generator = toy.generator._replace(

@@ -1,8 +1,5 @@
 """Every search, and every aggregator in one, under every transform of JAX."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import chex
@@ -10,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from many_devices import pass_on_eight
 from search_cases import SMALL, SUBJECTS, assert_same
 
-HERE = Path(__file__).parent
 KEYS = jax.random.split(jax.random.key(2), 2)
 
 
@@ -131,23 +128,4 @@ def test_gradients_of_scores(small_toy):
 
 def test_on_a_mesh():
     """Runs protocol_on_a_mesh.py where there are eight devices."""
-    flags = "--xla_force_host_platform_device_count=8"
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-n",
-        "0",
-        "-p",
-        "no:cacheprovider",
-    ]
-    done = subprocess.run(
-        [*command, str(HERE / "protocol_on_a_mesh.py")],
-        env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
-        cwd=HERE.parents[1],
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    pass_on_eight(Path(__file__).with_name("protocol_on_a_mesh.py"))
