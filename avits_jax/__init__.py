@@ -1,126 +1,110 @@
 """Inference-time scaling for joint audio-video generation, in JAX.
 
 Pure functions for sampling, verification, reward weighting and search; see README.md.
+Everything is imported when it is first used, so that this import is quick. Type
+checkers read __init__.pyi.
 """
 
-from avits_jax import generators, sampling, verifiers
-from avits_jax.aggregation import (
-    ArwState,
-    arw,
-    arw_merge,
-    contributions,
-    minmax,
-    rank,
-    sigmas,
-    weighted,
-    zscore,
-    zscore_candidate,
-    zscore_history,
-)
-from avits_jax.sampling import from_edm, from_epsilon, from_velocity
-from avits_jax.search import (
-    BeamOptions,
-    Cost,
-    EvoOptions,
-    PrunedOptions,
-    SMCOptions,
-    ZeroOrderOptions,
-    beam_cost,
-    beam_search,
-    best_of_n,
-    best_of_n_candidates,
-    best_of_n_cost,
-    difference_potential,
-    draft_best_of_n,
-    draft_best_of_n_cost,
-    evosearch,
-    evosearch_cost,
-    evosearch_within,
-    largest_within,
-    level_mutation,
-    max_potential,
-    multinomial,
-    pruned_best_of_n,
-    pruned_cost,
-    reference_mutation,
-    smc,
-    smc_cost,
-    sum_potential,
-    systematic,
-    zero_order,
-    zero_order_cost,
-)
-from avits_jax.text.prompt import encode_prompt
-from avits_jax.types import (
-    Aggregator,
-    Candidates,
-    Cond,
-    Generator,
-    Media,
-    Params,
-    SearchOutput,
-    SharedPass,
-    Verifier,
-)
-from avits_jax.version import __version__
+from importlib import import_module
+from typing import Any
 
-__all__ = [
-    "Aggregator",
-    "ArwState",
-    "BeamOptions",
-    "Candidates",
-    "Cond",
-    "Cost",
-    "EvoOptions",
-    "Generator",
-    "Media",
-    "Params",
-    "PrunedOptions",
-    "SMCOptions",
-    "SearchOutput",
-    "SharedPass",
-    "Verifier",
-    "ZeroOrderOptions",
-    "__version__",
-    "arw",
-    "arw_merge",
-    "beam_cost",
-    "beam_search",
-    "best_of_n",
-    "best_of_n_candidates",
-    "best_of_n_cost",
-    "contributions",
-    "difference_potential",
-    "draft_best_of_n",
-    "draft_best_of_n_cost",
-    "encode_prompt",
-    "evosearch",
-    "evosearch_cost",
-    "evosearch_within",
-    "from_edm",
-    "from_epsilon",
-    "from_velocity",
+from avits_jax.version import __version__ as __version__
+
+_NAMES = {
+    "aggregation": (
+        "ArwState",
+        "arw",
+        "arw_merge",
+        "contributions",
+        "minmax",
+        "rank",
+        "sigmas",
+        "weighted",
+        "zscore",
+        "zscore_candidate",
+        "zscore_history",
+    ),
+    "sampling": (
+        "from_edm",
+        "from_epsilon",
+        "from_velocity",
+    ),
+    "search": (
+        "BeamOptions",
+        "Cost",
+        "EvoOptions",
+        "PrunedOptions",
+        "SMCOptions",
+        "ZeroOrderOptions",
+        "beam_cost",
+        "beam_search",
+        "best_of_n",
+        "best_of_n_candidates",
+        "best_of_n_cost",
+        "difference_potential",
+        "draft_best_of_n",
+        "draft_best_of_n_cost",
+        "evosearch",
+        "evosearch_cost",
+        "evosearch_within",
+        "largest_within",
+        "level_mutation",
+        "max_potential",
+        "multinomial",
+        "pruned_best_of_n",
+        "pruned_cost",
+        "reference_mutation",
+        "smc",
+        "smc_cost",
+        "sum_potential",
+        "systematic",
+        "zero_order",
+        "zero_order_cost",
+    ),
+    "text.prompt": ("encode_prompt",),
+    "types": (
+        "Aggregator",
+        "Candidates",
+        "Cond",
+        "Generator",
+        "Media",
+        "Params",
+        "SearchOutput",
+        "SharedPass",
+        "Verifier",
+    ),
+}
+_PACKAGES = (
+    "aggregation",
     "generators",
-    "largest_within",
-    "level_mutation",
-    "max_potential",
-    "minmax",
-    "multinomial",
-    "pruned_best_of_n",
-    "pruned_cost",
-    "rank",
-    "reference_mutation",
+    "media",
+    "parallel",
+    "report",
+    "runs",
     "sampling",
-    "sigmas",
-    "smc",
-    "smc_cost",
-    "sum_potential",
-    "systematic",
+    "search",
+    "text",
+    "types",
     "verifiers",
-    "weighted",
-    "zero_order",
-    "zero_order_cost",
-    "zscore",
-    "zscore_candidate",
-    "zscore_history",
-]
+    "weights",
+)
+_PLACES = {name: place for place, names in _NAMES.items() for name in names}
+
+__all__ = sorted([*_PLACES, "__version__", "generators", "sampling", "verifiers"])
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, once."""
+    if name in _PLACES:
+        value = getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+    elif name in _PACKAGES:
+        value = import_module(f"{__name__}.{name}")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List what is there and what can be imported."""
+    return sorted({*globals(), *__all__, *_PACKAGES})

@@ -1,7 +1,9 @@
 """Aggregators by name, with the flags that each of them takes."""
 
+import functools
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -101,5 +103,6 @@ def learned_sigmas(chosen: Chosen, state: PyTree) -> list[float | None]:
 
 def calibrated_rewards(chosen: Chosen, rewards: Any, state: PyTree) -> np.ndarray:
     """Return rewards ``[N, V]`` on the aggregator's common scale, before weighting."""
-    rewards = jnp.asarray(rewards)
-    return np.asarray(aggregation.contributions(chosen.unweighted, rewards, state))
+    # One small program: step by step it would be a dozen.
+    calibrate = jax.jit(functools.partial(aggregation.contributions, chosen.unweighted))
+    return np.asarray(calibrate(jnp.asarray(rewards), state))

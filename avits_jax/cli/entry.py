@@ -18,7 +18,6 @@ from avits_jax.cli.errors import (
     check_known,
     printable,
 )
-from avits_jax.cli.parsing import parse
 from avits_jax.version import __version__
 
 _USAGE = """\
@@ -86,6 +85,9 @@ def _dispatch(arguments: list[str], families: Sequence[Family]) -> int:
         return 0
     name, *rest = arguments
     check_known("command", name, command_names())
+    # Tyro is not needed to name the commands.
+    from avits_jax.cli.parsing import parse
+
     command = _command(name)
     # They take seconds to put together.
     noted = hasattr(command, "notes") and {"-h", "--help"} & {*rest}

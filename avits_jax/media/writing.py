@@ -126,7 +126,8 @@ def _add_video(
     file: "OutputContainer", pictures: np.ndarray, rate: Fraction, factor: int
 ) -> Any:
     # Without B-frames, players that ignore edit lists show the first picture in time.
-    options = {"crf": "16", "preset": "medium", "bf": "0"}
+    # The quality is crf's; a slower preset takes twice the time for 7% of the size.
+    options = {"crf": "16", "preset": "veryfast", "bf": "0"}
     stream = file.add_stream("libx264", rate=rate * _repeats(rate), options=options)
     height, width = (side * factor for side in pictures.shape[1:3])
     stream.height, stream.width = height + height % 2, width + width % 2

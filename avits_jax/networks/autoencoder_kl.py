@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 from avits_jax.nn.attention import attend
 from avits_jax.nn.convolution import upsample_nearest
 from avits_jax.nn.gaussian import Gaussian, split_moments
+from avits_jax.nn.group_norm import GroupNorm
 
 Image = Float[Array, "B H W C"]
 Changed = Float[Array, "B h w c"]  # of other sizes than the input
@@ -46,11 +47,9 @@ class AutoencoderKLConfig:
 
 def group_norm(
     channels: int, groups: int, rngs: nnx.Rngs, epsilon: float = _EPSILON
-) -> nnx.GroupNorm:
-    """Make a GroupNorm with its statistics in float32, by the two-pass formula."""
-    return nnx.GroupNorm(
-        channels, groups, epsilon=epsilon, use_fast_variance=False, rngs=rngs
-    )
+) -> GroupNorm:
+    """Make a GroupNorm with the epsilon of this network."""
+    return GroupNorm(channels, groups, epsilon, rngs=rngs)
 
 
 def _conv(inward: int, outward: int, rngs: nnx.Rngs, size: int = 3) -> nnx.Conv:

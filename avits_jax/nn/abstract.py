@@ -35,6 +35,19 @@ def abstract(make: Callable[[nnx.Rngs], nnx.Module]) -> tuple[nnx.GraphDef, PyTr
         Its static graph, and its parameters as nested dicts of `jax.ShapeDtypeStruct`;
         ``nnx.merge(graph, params)`` of a tree like that is the network.
     """
-    network = nnx.eval_shape(lambda: make(OneKey()))
-    graph, state = nnx.split(network)
+    graph, state = abstract_state(make)
     return graph, nnx.to_pure_dict(state)
+
+
+def abstract_state(
+    make: Callable[[nnx.Rngs], nnx.Module],
+) -> tuple[nnx.GraphDef, nnx.State]:
+    """Build a network as `abstract` does, its parameters as Flax keeps them.
+
+    Args:
+        make: builds the network from its random streams, of which it uses ``params``.
+
+    Returns:
+        Its static graph, and its state, with shapes for arrays.
+    """
+    return nnx.split(nnx.eval_shape(lambda: make(OneKey())))

@@ -6,7 +6,10 @@ from avits_jax.types import Candidates, Cond, Media, Params, SearchOutput
 
 
 def register_contracts() -> None:
-    """Register the NamedTuples of `avits_jax.types`; once, at import."""
+    """Register the NamedTuples of `avits_jax.types`; once, at import.
+
+    A program that reads an exported search imports `avits_jax.search` first.
+    """
     for kind in (Candidates, Cond, Media, Params, SearchOutput):
         name = f"avits_jax.{kind.__name__}"
         register_namedtuple_serialization(kind, serialized_name=name)

@@ -15,10 +15,10 @@ from avits_jax.cli.checks import (
 from avits_jax.cli.model_options import STEPS, read_assignments
 from avits_jax.cli.options import GenerateOptions as Options
 from avits_jax.cli.policy_flags import check_policy
-from avits_jax.types import Media
 
 if TYPE_CHECKING:
     from avits_jax.cli.backend import Backend
+    from avits_jax.types import Media
 
 EXAMPLE = (
     'avits generate "a red circle bounces three times with a bell" --out runs/first'
@@ -69,7 +69,7 @@ def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
                 made,
                 resolved,
                 outcome.found.output.best,
-                cast(Media, outcome.found.output.media),  # kept: one prompt
+                cast("Media", outcome.found.output.media),  # kept: one prompt
                 keep_candidates=options.keep_candidates,
             )
     table.print_candidates(made)

@@ -3,8 +3,8 @@
 from functools import cache
 from typing import Any
 
+import jax
 import jax.numpy as jnp
-from flax import nnx
 
 from avits_jax.generators.mini.config import MiniConfig
 from avits_jax.generators.mini.modeling import (
@@ -13,6 +13,7 @@ from avits_jax.generators.mini.modeling import (
     VideoAutoencoder,
 )
 from avits_jax.generators.mini.sharding import RULES
+from avits_jax.nn.abstract import abstract_state
 from avits_jax.types import PyTree
 from avits_jax.weights.model import Model, Part
 
@@ -30,21 +31,18 @@ def build(config: MiniConfig) -> tuple[dict[str, Any], PyTree]:
     Beside the networks' weights there are statistics of their latents, ``stats``.
     """
     made = {
-        name: nnx.split(nnx.eval_shape(lambda b=make: b(config, rngs=nnx.Rngs(0))))
+        name: abstract_state(lambda rngs, make=make: make(config, rngs=rngs))
         for name, make in _BUILDS.items()
     }
     graphs = {name: graph for name, (graph, _) in made.items()}
-    return graphs, nnx.eval_shape(lambda: _with_statistics(config, made))
-
-
-def _with_statistics(config: MiniConfig, made: dict[str, Any]) -> PyTree:
     sizes = {"video": config.video_latent, "audio": config.audio_latent}
     statistics = {
-        f"{name}_{part}": jnp.zeros(size)
+        f"{name}_{part}": jax.ShapeDtypeStruct((size,), jnp.float32)
         for name, size in sizes.items()
         for part in ("mean", "std")
     }
-    return {**{name: state for name, (_, state) in made.items()}, "stats": statistics}
+    states = {name: state for name, (_, state) in made.items()}
+    return graphs, {**states, "stats": statistics}
 
 
 MODEL = Model(

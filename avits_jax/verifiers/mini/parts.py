@@ -4,8 +4,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
-from flax import nnx
-
+from avits_jax.nn.abstract import abstract_state
 from avits_jax.types import PyTree
 from avits_jax.verifiers.mini.modeling import (
     AudioEncoder,
@@ -26,7 +25,7 @@ BUILDS: dict[str, Callable[..., Any]] = {
 @cache
 def build(name: str) -> tuple[Any, PyTree]:
     """Return a network's static graph and the shapes of its weights."""
-    return nnx.split(nnx.eval_shape(lambda: BUILDS[name](rngs=nnx.Rngs(0))))
+    return abstract_state(lambda rngs: BUILDS[name](rngs=rngs))
 
 
 def _model(name: str) -> Model:
