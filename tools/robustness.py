@@ -6,8 +6,8 @@ Each of them is a subcommand, and says how many of its trials held::
     python tools/robustness.py storms --count 1000    # NaN, infinities, outliers
     python tools/robustness.py soak --prompts 300     # memory of a long run
 
-Broken files are tests (``pytest -m slow -k mutants``). Exit status: 0 if all held, 1
-otherwise.
+Broken files are tests (``pytest -m slow``, see RESULTS.md). Exit status: 0 if all held,
+1 otherwise.
 """
 
 import platform
