@@ -40,9 +40,9 @@ from jax.experimental import topologies  # noqa: E402
 import avits_jax as avits  # noqa: E402
 from avits_jax.parallel import jit_search, make_mesh  # noqa: E402
 from avits_jax.parallel.flops import count_flops  # noqa: E402
-from avits_jax.parallel.hbm import hbm_bytes  # noqa: E402
 from avits_jax.parallel.hlo import Collective, collectives  # noqa: E402
 from avits_jax.parallel.memory import GatherChoice  # noqa: E402
+from avits_jax.parallel.traffic import moved_bytes  # noqa: E402
 from tools import full_size  # noqa: E402
 
 GIB = 2**30
@@ -216,7 +216,7 @@ def compile_for(options: argparse.Namespace, plan: Plan, topology: str) -> Compi
         count_flops(traced.jaxpr) / len(devices),
         collectives(text),
         seconds,
-        hbm_bytes(text),
+        moved_bytes(text),
     )
 
 

@@ -4,11 +4,14 @@ XLA runs an optimised program as a row of kernels: fusions, library calls, copie
 reads its operands from memory and writes its results there, whatever happens inside;
 of an operand that is only sliced it reads the slice, and an array that is updated in
 place is written where the update lies. Caches are left out: small arrays that stay in
-one are counted as if they did not. Loops with a known number of turns multiply.
+one are counted as if they did not. What a TPU keeps on the chip (memory space 1 and up)
+moves nothing, and its arrays count in the tiles that they lie in. Loops with a known
+number of turns multiply.
 """
 
+import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from avits_jax.parallel import hlo
@@ -18,7 +21,10 @@ _HEAD = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) \(.*\{$")
 _INSTRUCTION = re.compile(
     r"^\s+(ROOT )?%?([\w.\-]+) = (\([^=]*?\)|\S+) ([\w\-]+)\((.*)$"
 )
-_ARRAY = re.compile(r"\b([a-z]+\d*\w*)\[([\d,]*)\]")
+_ARRAY = re.compile(r"\b([a-z]+\d*\w*)\[([\d,]*)\](?:\{([^}]*)\})?")
+_TILE = re.compile(r"T\(([\d,]+)\)")
+_ON_CHIP = re.compile(r"S\([1-9]\d*\)")
+_NUMBER = re.compile(r"(\d+)\)")
 _COMMENT = re.compile(r"/\*.*?\*/")
 _TARGET = re.compile(r'custom_call_target="([^"]*)"')
 _SCOPE = re.compile(r'op_name="([^"]*)"')
@@ -30,9 +36,10 @@ _CALLED = re.compile(
 _FREE = {
     "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all",
     "while", "conditional", "call", "opt-barrier", "partition-id", "replica-id",
-    "async-done", "async-update", "copy-done", "domain",
+    "async-start", "domain",
 }  # fmt: skip
 _RUNS = {"while", "conditional", "call", "async-start"}
+_ENDS = ("-done", "-update")  # of what a start has counted
 _SLICES = {"slice", "dynamic-slice", "gather"}
 _SCRATCH = ("s8", "u8")  # of a library call: its workspace
 
@@ -43,6 +50,7 @@ class Instruction(NamedTuple):
     Attributes:
         name: unique in its program.
         shapes: arrays of its result.
+        layouts: how each of them lies in memory, as HLO spells it.
         opcode: "fusion", "custom-call", "copy", ...
         operands: names of what it reads.
         root: is the result of its computation.
@@ -51,6 +59,7 @@ class Instruction(NamedTuple):
 
     name: str
     shapes: tuple[Shape, ...]
+    layouts: tuple[str, ...]
     opcode: str
     operands: tuple[str, ...]
     root: bool
@@ -70,11 +79,46 @@ class Instruction(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        """Return the bytes of its results; a library call's workspace is left out."""
-        shapes = self.shapes
-        if self.opcode == "custom-call" and len(shapes) > 1:
-            shapes = tuple(shape for shape in shapes if shape[0] not in _SCRATCH)
-        return sum(array_bytes(*shape) for shape in shapes)
+        """Return the bytes of its results in main memory.
+
+        A library call's workspace is left out.
+        """
+        return self._bytes(everywhere=False)
+
+    @property
+    def bytes_anywhere(self) -> int:
+        """Return the same wherever they lie: inside a fusion no layout tells."""
+        return self._bytes(everywhere=True)
+
+    def _bytes(self, everywhere: bool) -> int:
+        call = self.opcode == "custom-call" and len(self.shapes) > 1
+        return sum(
+            _stored(shape, layout)
+            for shape, layout in zip(self.shapes, self.layouts, strict=True)
+            if not (call and shape[0] in _SCRATCH)
+            and (everywhere or not _ON_CHIP.search(layout))
+        )
+
+    @property
+    def moves(self) -> bool:
+        """Tell whether it is a kernel, or the start of one."""
+        return self.opcode not in _FREE and not self.opcode.endswith(_ENDS)
+
+
+def _stored(shape: Shape, layout: str) -> int:
+    """Return the bytes of an array in whole tiles."""
+    dtype, sizes = shape[0], list(shape[1])
+    order, _, rest = layout.partition(":")
+    tile = _TILE.search(rest)
+    if tile and sizes:
+        minor = [int(axis) for axis in order.split(",") if axis]
+        edges = [int(edge) for edge in tile[1].split(",")]
+        for axis, edge in zip(minor, reversed(edges), strict=False):
+            sizes[axis] = -(-sizes[axis] // edge) * edge
+    return array_bytes(dtype, (math.prod(sizes),))
+
+
+Blocks = dict[str, list[Instruction]]
 
 
 class Kernel(NamedTuple):
@@ -98,13 +142,13 @@ class Kernel(NamedTuple):
         return (self.read + self.written) * self.times
 
 
-def computations(text: str) -> dict[str, list[Instruction]]:
+def computations(text: str) -> Blocks:
     """Return the instructions of each computation, that of the entry last.
 
     Args:
         text: ``jax.jit(f).lower(...).compile().as_text()``.
     """
-    blocks: dict[str, list[Instruction]] = {}
+    blocks: Blocks = {}
     lines: list[Instruction] = []
     entry = ""
     for line in text.splitlines():
@@ -130,22 +174,33 @@ def kernels(text: str) -> list[Kernel]:
     for name in _kernel_blocks(blocks):
         sizes = {each.name: each for each in blocks[name]}
         for each in blocks[name]:
-            if each.opcode not in _FREE:
+            if each.moves:
                 operands = [sizes[o].bytes for o in each.operands if o in sizes]
                 moved = _moved(each, operands, blocks)
                 found.append(Kernel(each, *moved, times[name]))
     return found
 
 
+def moved_bytes(text: str) -> int:
+    """Return the bytes that one run moves, on one device.
+
+    Args:
+        text: ``jax.jit(f).lower(...).compile().as_text()``.
+    """
+    return sum(kernel.total_bytes for kernel in kernels(text))
+
+
 def _instruction(found: re.Match[str]) -> Instruction:
     root, name, result, opcode, rest = found.groups()
+    arrays = _ARRAY.findall(result)
     shapes = tuple(
         (dtype, tuple(int(n) for n in sizes.split(",") if n))
-        for dtype, sizes in _ARRAY.findall(result)
+        for dtype, sizes, _ in arrays
     )
+    layouts = tuple(layout for *_, layout in arrays)
     inside = rest[: _closing(rest)]
     operands = tuple(re.findall(r"%([\w.\-]+)", inside))
-    return Instruction(name, shapes, opcode, operands, bool(root), rest)
+    return Instruction(name, shapes, layouts, opcode, operands, bool(root), rest)
 
 
 def _closing(rest: str) -> int:
@@ -163,7 +218,7 @@ def _called(each: Instruction) -> Iterator[str]:
         yield from (single, *several.replace("%", "").split(", "))
 
 
-def _kernel_blocks(blocks: dict[str, list[Instruction]]) -> list[str]:
+def _kernel_blocks(blocks: Blocks) -> list[str]:
     """Return the computations that run as rows of kernels, the entry first."""
     waiting, found = list(blocks)[-1:], []
     while waiting:
@@ -177,15 +232,17 @@ def _kernel_blocks(blocks: dict[str, list[Instruction]]) -> list[str]:
     return found
 
 
-def _moved(
-    each: Instruction,
-    operands: list[int],
-    blocks: dict[str, list[Instruction]],
-) -> tuple[int, int]:
+def _moved(each: Instruction, operands: list[int], blocks: Blocks) -> tuple[int, int]:
     """Return bytes that one execution reads and writes."""
     if each.opcode == "fusion":
-        inside = blocks[next(name for name in _called(each) if name in blocks)]
-        return _fusion_reads(inside), _fusion_writes(inside)
+        inside = _inside(each, blocks)
+        reads = _fusion_reads(inside, operands, blocks)
+        return reads, min(_fusion_writes(inside), each.bytes)
+    if each.opcode == "slice-start":  # (whole array, slice, ...)
+        slices = each._replace(shapes=each.shapes[1:2], layouts=each.layouts[1:2])
+        return slices.bytes_anywhere, slices.bytes
+    if each.opcode.endswith("-start"):  # its results carry its operands along
+        return 0, each.bytes
     if each.opcode in _SLICES:
         return each.bytes, each.bytes
     if each.opcode == "dynamic-update-slice":
@@ -193,33 +250,48 @@ def _moved(
     return sum(operands), each.bytes
 
 
-def _fusion_reads(inside: list[Instruction]) -> int:
-    users: dict[str, list[Instruction]] = {}
-    for each in inside:
-        for operand in each.operands:
-            users.setdefault(operand, []).append(each)
-    parameters = (each for each in inside if each.opcode == "parameter")
-    return sum(_read_of(each, users.get) for each in parameters)
+def _inside(each: Instruction, blocks: Blocks) -> list[Instruction]:
+    return blocks[next(name for name in _called(each) if name in blocks)]
 
 
-def _read_of(array: Instruction, users: Callable[..., list[Instruction] | None]) -> int:
-    """Return how much of an array a fusion reads: less than all if it slices it."""
+def _fusion_reads(inside: list[Instruction], sizes: list[int], blocks: Blocks) -> int:
+    """Return the bytes that a fusion reads of operands of so many bytes."""
+    return sum(
+        min(size, _read_of(number, inside, blocks)) for number, size in enumerate(sizes)
+    )
+
+
+def _read_of(number: int, inside: list[Instruction], blocks: Blocks) -> int:
+    """Return the most that a fusion reads of one operand: less than all if sliced."""
+    waiting = [each for each in inside if _parameter_number(each) == number]
     total = 0
-    for user in users(array.name) or ():
-        if user.opcode == "bitcast":
-            total += _read_of(user, users)
-        elif user.opcode in _SLICES and user.operands[0] == array.name:
-            total += user.bytes
-        elif not _updates(user, array.name):
-            return array.bytes
-    return min(total, array.bytes)
+    while waiting:
+        array = waiting.pop()
+        for user in inside:
+            if array.name not in user.operands:
+                continue
+            first = user.operands[0] == array.name
+            if user.opcode == "bitcast":
+                waiting.append(user)
+            elif user.opcode in _SLICES and first:
+                total += user.bytes_anywhere
+            elif user.opcode == "dynamic-update-slice" and first:
+                continue
+            elif user.opcode == "fusion":
+                place = user.operands.index(array.name)
+                total += _read_of(place, _inside(user, blocks), blocks)
+            else:
+                return array.bytes_anywhere
+    return total
 
 
-def _updates(user: Instruction, name: str) -> bool:
-    return user.opcode == "dynamic-update-slice" and user.operands[0] == name
+def _parameter_number(each: Instruction) -> int | None:
+    found = _NUMBER.match(each.rest) if each.opcode == "parameter" else None
+    return int(found[1]) if found else None
 
 
 def _fusion_writes(inside: list[Instruction]) -> int:
+    """Return the most bytes that a fusion writes: of updates in place, the slices."""
     known = {each.name: each for each in inside}
 
     def written(each: Instruction) -> int:
@@ -228,7 +300,7 @@ def _fusion_writes(inside: list[Instruction]) -> int:
         if each.opcode == "bitcast":
             return written(known[each.operands[0]])
         if each.opcode == "dynamic-update-slice":
-            return known[each.operands[1]].bytes
-        return each.bytes
+            return known[each.operands[1]].bytes_anywhere
+        return each.bytes_anywhere
 
     return sum(written(each) for each in inside if each.root)

@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 
 from avits_jax.parallel.flops import count_flops
-from avits_jax.parallel.hbm import hbm_bytes
 from avits_jax.parallel.hlo import array_bytes, collectives
 
 PROGRAM = """\
@@ -103,63 +102,3 @@ def test_operations_of_convolutions_and_fourier_transforms():
     assert count_flops(traced.jaxpr) == 2 * (3 * 3 * 3) * (2 * 7 * 7 * 5)
     fourier = jax.jit(jnp.fft.fft).trace(jnp.ones((3, 16), jnp.complex64))
     assert count_flops(fourier.jaxpr) == 5 * 48 * 4
-
-
-MOVES = """\
-HloModule moves
-
-%slice_and_add (a: bf16[4,256], i: s32[], b: bf16[256]) -> bf16[256] {
-  %a = bf16[4,256]{1,0:T(8,128)(2,1)} parameter(0)
-  %i = s32[] parameter(1)
-  %row = bf16[1,256]{1,0:T(8,128)(2,1)S(1)} dynamic-slice(%a, %i), \
-dynamic_slice_sizes={1,256}
-  %flat = bf16[256]{0:T(256)} bitcast(%row)
-  %b = bf16[256]{0:T(256)} parameter(2)
-  ROOT %sum = bf16[256]{0:T(256)} add(%flat, %b)
-}
-
-%store (c: f32[4,128], d: f32[1,128], j: s32[]) -> f32[4,128] {
-  %c = f32[4,128]{1,0} parameter(0)
-  %d = f32[1,128]{1,0} parameter(1)
-  %j = s32[] parameter(2)
-  ROOT %put = f32[4,128]{1,0} dynamic-update-slice(%c, %d, %j)
-}
-
-%more (p: (s32[], bf16[256])) -> pred[] {
-  %limit = s32[]{:S(4)} constant(3)
-  %p = (s32[]{:S(4)}, bf16[256]) parameter(0)
-  %n = s32[]{:S(4)} get-tuple-element(%p), index=0
-  ROOT %less = pred[]{:S(4)} compare(%n, %limit), direction=LT
-}
-
-%turn (p: (s32[], bf16[256])) -> (s32[], bf16[256]) {
-  %p = (s32[]{:S(4)}, bf16[256]{0:T(256)}) parameter(0)
-  %n = s32[]{:S(4)} get-tuple-element(%p), index=0
-  %x = bf16[256]{0:T(256)} get-tuple-element(%p), index=1
-  %w = bf16[4,256]{1,0:T(8,128)(2,1)} constant({...})
-  %y = bf16[256]{0:T(256)} fusion(%w, %n, %x), kind=kLoop, calls=%slice_and_add
-  ROOT %out = (s32[]{:S(4)}, bf16[256]{0:T(256)}) tuple(%n, %y)
-}
-
-ENTRY %main (x: bf16[256], c: f32[4,128], d: f32[1,128]) -> f32[4,128] {
-  %x = bf16[256]{0:T(256)} parameter(0)
-  %c = f32[4,128]{1,0} parameter(1)
-  %d = f32[1,128]{1,0} parameter(2)
-  %zero = s32[]{:S(4)} constant(0)
-  %begin = (s32[]{:S(4)}, bf16[256]{0:T(256)}) tuple(%zero, %x)
-  %loop = (s32[]{:S(4)}, bf16[256]{0:T(256)}) while(%begin), condition=%more, \
-body=%turn
-  %near = f32[5,100]{1,0:T(8,128)S(1)} custom-call(%x), custom_call_target="k"
-  %far = f32[5,100]{1,0:T(8,128)} negate(%near)
-  ROOT %kept = f32[4,128]{1,0} fusion(%c, %d, %zero), kind=kLoop, calls=%store
-}
-"""
-
-
-def test_bytes_of_main_memory_are_those_of_slices_tiles_and_turns():
-    # A turn reads one row in its tile of 8 rows, and 256 numbers; it writes these.
-    turn = 8 * 256 * 2 + 2 * 256 * 2
-    kernel = 256 * 2  # writes to the chip's own memory
-    negation = 8 * 128 * 4  # reads from there, writes whole tiles
-    update = 2 * 128 * 4  # one row in, one row out
-    assert hbm_bytes(MOVES) == 3 * turn + kernel + negation + update
