@@ -99,6 +99,9 @@ def _moved(line: str, lines: dict[str, str], blocks: Computations) -> int:
         return 0
     operands = [name for name in _operands(line) if name in lines]
     sizes = [_size(lines[name]) for name in operands]
+    if opcode == "slice-start":  # its results are ((whole array), slice, handle)
+        part = line.partition("), ")[2].partition("}, ")[0] + "}"
+        return _size(part, everywhere=True) + _size(part)
     if opcode.endswith("-start"):  # its results carry its operands along
         return _size(line)
     if opcode in _SLICES:

@@ -151,6 +151,8 @@ ENTRY %main (x: bf16[256], c: f32[4,128], d: f32[1,128]) -> f32[4,128] {
 body=%turn
   %near = f32[5,100]{1,0:T(8,128)S(1)} custom-call(%x), custom_call_target="k"
   %far = f32[5,100]{1,0:T(8,128)} negate(%near)
+  %go = ((f32[4,128]{1,0}), f32[2,128]{1,0:S(1)}, s32[]{:S(2)}) slice-start(%c), \
+slice={[0:2], [0:128]}
   ROOT %kept = f32[4,128]{1,0} fusion(%c, %d, %zero), kind=kLoop, calls=%store
 }
 """
@@ -162,4 +164,5 @@ def test_bytes_of_main_memory_are_those_of_slices_tiles_and_turns():
     kernel = 256 * 2  # writes to the chip's own memory
     negation = 8 * 128 * 4  # reads from there, writes whole tiles
     update = 2 * 128 * 4  # one row in, one row out
-    assert hbm_bytes(MOVES) == 3 * turn + kernel + negation + update
+    ahead = 2 * 128 * 4  # two of four rows, fetched while others compute
+    assert hbm_bytes(MOVES) == 3 * turn + kernel + negation + update + ahead
