@@ -13,8 +13,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 _LANES = 128
-# Queries from which logits outweigh what the kernel needs beside them.
-_LONG = 256
+# Queries and keys from which logits outweigh the copies that the kernel needs, of
+# arrays with heads first.
+_LONG, _MANY = 256, 128
 _QUERY_BLOCK = 512
 # Keys up to which one block holds all of them.
 _KEY_BLOCK = 1024
@@ -25,16 +26,13 @@ _UNSEEN = -1e6
 def long_enough(query: Array, key: Array, value: Array) -> bool:
     """Tell whether the kernel takes these arrays, and has something to gain.
 
-    It takes long queries in bfloat16, as many heads of keys as of queries, and heads
-    that leave a lane free for what is hidden.
+    It takes long queries and many keys in bfloat16, as many heads of keys as of
+    queries, and heads that leave a lane free for what is hidden.
     """
     heads = query.shape[2] == key.shape[2] and key.shape == value.shape
     half = query.dtype == key.dtype == value.dtype == jnp.bfloat16
-    return half and heads and query.shape[1] >= _LONG and _free(query) > 0
-
-
-def _free(query: Array) -> int:
-    return -query.shape[3] % _LANES
+    long = query.shape[1] >= _LONG and key.shape[1] >= _MANY
+    return half and heads and long and query.shape[3] % _LANES > 0
 
 
 @jax.custom_vjp
@@ -64,12 +62,15 @@ def flash_attend(
     width, length = query.shape[3], key.shape[1]
     block = length if length <= _KEY_BLOCK else _QUERY_BLOCK
     behind = -length % block
-    ends = jnp.asarray([length]) if lengths is None else lengths
-    seen = jnp.arange(length + behind) < ends[:, None]
-    unseen = jnp.where(seen, 0, _UNSEEN).astype(key.dtype)
-    key, value = (_tiled(each, behind) for each in (key, value))
-    key = key.at[..., width].set(unseen[:, None])
-    query = _tiled(query, 0).at[..., width].set(1)
+    query, key, value = (jnp.moveaxis(x, 2, 1) for x in (query, key, value))
+    if lengths is not None or behind:
+        ends = jnp.asarray([length]) if lengths is None else lengths
+        seen = jnp.arange(length) < ends[:, None]
+        unseen = jnp.where(seen, 0, _UNSEEN).astype(key.dtype)[:, None, :, None]
+        unseen = jnp.broadcast_to(unseen, (*key.shape[:3], 1))
+        key = _behind(jnp.concatenate([key, unseen], -1), behind, _UNSEEN)
+        value = _behind(jnp.pad(value, _lane(1)), behind, 0)
+        query = jnp.pad(query, _lane(1), constant_values=1)
     sizes = kernel.BlockSizes(
         block_q=min(query.shape[2], _QUERY_BLOCK),
         block_k_major=block,
@@ -82,10 +83,17 @@ def flash_attend(
     return jnp.moveaxis(mixed[..., :width], 1, 2)
 
 
-def _tiled(x: Float[Array, "B L H D"], behind: int) -> Float[Array, "B H L2 D2"]:
-    """Put heads first, so many zeros behind the tokens, and fill the lanes."""
-    margins = ((0, 0), (0, 0), (0, behind), (0, _free(x)))
-    return jnp.pad(jnp.moveaxis(x, 2, 1), margins)
+def _behind(x: Array, rows: int, last_lane: float) -> Array:
+    """Put so many rows of zeros behind the tokens, apart from their last lane."""
+    if not rows:
+        return x
+    row = jnp.zeros(x.shape[-1], x.dtype).at[-1].set(last_lane)
+    more = jnp.broadcast_to(row, (*x.shape[:2], rows, x.shape[-1]))
+    return jnp.concatenate([x, more], axis=2)
+
+
+def _lane(count: int) -> tuple[tuple[int, int], ...]:
+    return ((0, 0), (0, 0), (0, 0), (0, count))
 
 
 def _forward(query, key, value, lengths):
