@@ -1,10 +1,12 @@
 """Mini's networks as one record: they are trained, shipped and read together."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 
 from avits_jax.generators.mini.config import MiniConfig
 from avits_jax.generators.mini.modeling import (
@@ -30,10 +32,11 @@ def build(config: MiniConfig) -> tuple[dict[str, Any], PyTree]:
 
     Beside the networks' weights there are statistics of their latents, ``stats``.
     """
-    made = {
-        name: abstract_state(lambda rngs, make=make: make(config, rngs=rngs))
-        for name, make in _BUILDS.items()
-    }
+
+    def shapes(make: Callable[..., nnx.Module]) -> tuple[nnx.GraphDef, nnx.State]:
+        return abstract_state(lambda rngs: make(config, rngs=rngs))
+
+    made = {name: shapes(make) for name, make in _BUILDS.items()}
     graphs = {name: graph for name, (graph, _) in made.items()}
     sizes = {"video": config.video_latent, "audio": config.audio_latent}
     statistics = {
