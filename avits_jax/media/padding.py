@@ -1,18 +1,41 @@
-"""MP3 in AVI: a delay that the container does not state.
+"""Compressed sound in AVI: a delay that the container does not state.
 
 A decoder of MP3 gives 529 samples before the first one (528 of its filters, ISO/IEC
-11172-3, and one), and encoders put 576 before them, as LAME and FFmpeg do. Matroska,
-mp4 and a LAME tag state the sum, and FFmpeg leaves it out; where a transport stream or
-FLV says nothing, its timestamps begin earlier. AVI has neither: its sound begins at 0.
+11172-3, and one), and encoders put 576 before them, as LAME and FFmpeg do. With MP2 it
+is the 481 of its filters, with AAC and AC-3 the half of a window that the first block
+overlaps. Matroska, mp4 and a LAME tag state the sum, and FFmpeg leaves it out; where a
+transport stream or FLV says nothing, its timestamps begin earlier. AVI has neither: its
+sound begins at 0.
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-MP3_PADDING = 576 + 528 + 1  # samples
-_MOVED = 1152  # samples: MP3_PADDING in whole blocks, of 576 or of 1152
+
+class _Padding(NamedTuple):
+    """What FFmpeg's AVI writer does with a codec's delay.
+
+    Attributes:
+        samples: of the delay.
+        moved: by how many the sound begins earlier: the same in whole blocks.
+    """
+
+    samples: int
+    moved: int
+
+
+_MP3, _MP2 = _Padding(576 + 528 + 1, 1152), _Padding(481, 0)
+_KNOWN = {
+    "mp3": _MP3,
+    "mp3float": _MP3,
+    "mp2": _MP2,
+    "mp2float": _MP2,
+    "aac": _Padding(1024, 1024),
+    "ac3": _Padding(256, 0),
+    "eac3": _Padding(256, 0),
+}
 
 
 def unstated_padding(file: Any, audio: Any) -> float:
@@ -22,9 +45,8 @@ def unstated_padding(file: Any, audio: Any) -> float:
         file: an open container.
         audio: its track of sound, or None.
     """
-    if not _is_padded(file, audio):
-        return 0.0
-    return MP3_PADDING / audio.codec_context.sample_rate
+    padding = _padding(file, audio)
+    return padding.samples / audio.codec_context.sample_rate if padding else 0.0
 
 
 def without_gap(times: np.ndarray, file: Any, video: Any, audio: Any) -> np.ndarray:
@@ -40,10 +62,11 @@ def without_gap(times: np.ndarray, file: Any, video: Any, audio: Any) -> np.ndar
         video: its track of pictures.
         audio: its track of sound, or None.
     """
-    if not _is_padded(file, audio) or len(times) < 3:
+    padding = _padding(file, audio)
+    if padding is None or not padding.moved or len(times) < 3:
         return times
     tick = float(video.time_base)
-    moved = math.ceil(_MOVED / audio.codec_context.sample_rate / tick) * tick
+    moved = math.ceil(padding.moved / audio.codec_context.sample_rate / tick) * tick
     first, second = np.diff(times[:3])
     # On a fine clock steps are rounded, too.
     if abs(first - second - moved) > (1.6 if second > 4 * tick else 0.6) * tick:
@@ -51,8 +74,8 @@ def without_gap(times: np.ndarray, file: Any, video: Any, audio: Any) -> np.ndar
     return np.concatenate([times[:1], times[1:] - (first - second)])
 
 
-def _is_padded(file: Any, audio: Any) -> bool:
+def _padding(file: Any, audio: Any) -> _Padding | None:
     if audio is None or file.format.name != "avi":
-        return False
+        return None
     context = audio.codec_context
-    return context.name in ("mp3", "mp3float") and context.sample_rate > 0
+    return _KNOWN.get(context.name) if context.sample_rate > 0 else None

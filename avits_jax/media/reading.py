@@ -31,8 +31,8 @@ def read_clip(
     Whatever container, codec, size, rate and channels FFmpeg decodes are accepted; of
     several tracks the one marked as the default is read, else the first. Time zero is
     the first picture: sound that starts earlier is cut there, and silence fills what is
-    missing before it or in it; of MP3 in AVI, which states no padding, the customary
-    1105 samples are taken off (`padding`). Pictures at a variable rate are made
+    missing before it or in it; in AVI, which states no padding, that of MP3 (1105
+    samples), MP2, AAC and AC-3 is taken off (`padding`). Pictures at a variable rate are made
     constant, see `schedule`. Turned or mirrored pictures are set upright and pixels
     made square.
 

@@ -59,6 +59,14 @@ def test_avi_states_no_padding_of_mp3(tmp_path, fps, rate):
     assert not read_clip(path).notes
 
 
+@pytest.mark.parametrize("rate", [32_000, 48_000])
+@pytest.mark.parametrize("codec", ["aac", "mp2", "ac3"])
+def test_avi_states_no_padding_of_any_codec(tmp_path, codec, rate):
+    path = with_sound(tmp_path / "a.avi", 25, rate, codec)
+    assert abs(places_and_lag(path, 20)[1]) < 0.001
+    assert not read_clip(path).notes
+
+
 @pytest.mark.parametrize("name, rate", [("a.flv", 44_100), ("a.ts", 48_000)])
 def test_timestamps_hold_the_padding_of_mp3(tmp_path, name, rate):
     path = with_mp3(tmp_path / name, 25, rate)
@@ -74,10 +82,15 @@ def test_padding_of_mp3_that_is_stated_is_taken_off_once(tmp_path, name, rate):
 
 def with_mp3(path, fps, rate):
     """Write 40 pictures of a bar, and a click at the one of number 20."""
+    return with_sound(path, fps, rate, "libmp3lame")
+
+
+def with_sound(path, fps, rate, sound_codec):
+    """Write the same with sound of any codec."""
     codec = {".flv": "flv", ".ts": "libx264"}.get(path.suffix, "mpeg4")
     times = [index / fps for index in range(40)]
     sound = click(times[20], times[-1], rate)
-    codecs = (codec, "libmp3lame")
+    codecs = (codec, sound_codec)
     return make_file(path, bar(40), times, sound, rate=rate, codecs=codecs)
 
 
