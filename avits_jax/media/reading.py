@@ -32,9 +32,9 @@ def read_clip(
     several tracks the one marked as the default is read, else the first. Time zero is
     the first picture: sound that starts earlier is cut there, and silence fills what is
     missing before it or in it; in AVI, which states no padding, that of MP3 (1105
-    samples), MP2, AAC and AC-3 is taken off (`padding`). Pictures at a variable rate are made
-    constant, see `schedule`. Turned or mirrored pictures are set upright and pixels
-    made square.
+    samples), MP2, AAC and AC-3 is taken off (`padding`). Pictures at a variable rate
+    are made constant, see `schedule`. Turned or mirrored pictures are set upright and
+    pixels made square.
 
     Pictures are decoded twice: for their times, and to be scaled and thinned one at a
     time. So memory holds ``max_bytes`` of pictures, 12 MB of sound a second at most
