@@ -18,16 +18,16 @@ _VERBS = set(
     Add Append Apply Ask Assign Attend Average Begin Bound Break Bring Build Cast Centre
     Change Check Choose Clip Close Collect Compare Compile Complete Compress Convert
     Convolve Copy Correlate Count Crop Cut Decode Delete Denoise Describe Divert Divide
-    Double Draft Draw Embed Encode End Evolve Expand Fill Find Fit Flatten Free Generate
-    Give Go Group Have Hold Import Improve Integrate Interpolate Invert Join Keep Lay
-    Learn Leave Lengthen Let List Load Lock Look Make Map Mark Measure Mend Merge Mix
-    Move Multiply Name Normalise Note Open Pack Pad Parse Part Pass Pick Place Plan
-    Predict Prepare Print Project Put Raise Read Recover Reduce Refuse Register Remember
-    Remove Render Repeat Replace Resample Resize Resume Return Rotate Round Run Sample
-    Save Say Scale Score Search See Send Separate Set Shape Share Show Shrink Smooth
-    Solve Sort Space Split Spread Squash Stack Start Steer Stop Store Stretch Sum Take
-    Tell Tile Tokenize Trade Train Try Turn Undo Unpack Update Use Wait Warn Warp Watch
-    Work Wrap Write Yield
+    Double Draft Draw Embed Encode End Evolve Expand Fill Find Fit Flatten Free Gather
+    Generate Give Go Group Have Hold Import Improve Integrate Interpolate Invert Join
+    Keep Lay Learn Leave Lengthen Let List Load Lock Look Make Map Mark Measure Mend
+    Merge Mix Move Multiply Name Normalise Note Open Pack Pad Parse Part Pass Pick Place
+    Plan Predict Prepare Print Project Put Raise Read Recover Reduce Refuse Register
+    Remember Remove Render Repeat Replace Resample Resize Resume Return Rotate Round Run
+    Sample Save Say Scale Score Search See Send Separate Set Shape Share Show Shrink
+    Smooth Solve Sort Space Split Spread Squash Stack Start Steer Stop Store Stretch Sum
+    Take Tell Tile Tokenize Trade Train Try Turn Undo Unpack Update Use Wait Warn Warp
+    Watch Work Wrap Write Yield
     """.split()
 )
 _MOST_PARAMETERS = 10
