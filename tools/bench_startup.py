@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class Meter:
     """Splits this process's CPU seconds: imports apart, the rest by stage."""
 
     def __init__(self) -> None:
-        self.spent: Counter[str] = Counter()
+        self.spent: defaultdict[str, float] = defaultdict(float)
         self._part, self._since, self._depth = "other", 0.0, 0
         self._import = builtins.__import__
         builtins.__import__ = self._measured_import
@@ -93,8 +93,11 @@ def child(arguments: list[str]) -> None:
     plain = progress.stage
 
     @contextmanager
-    def measured(title: str, *rest: Any) -> Iterator[progress.Stage]:
-        with meter.within(title.split()[0].lower()), plain(title, *rest) as current:
+    def measured(
+        title: str, done: str = "", total: int | None = None
+    ) -> Iterator[progress.Stage]:
+        part = title.split()[0].lower()
+        with meter.within(part), plain(title, done, total) as current:
             yield current
 
     progress.stage = measured

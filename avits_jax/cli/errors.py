@@ -49,7 +49,17 @@ def status_of(total: int, failed: int) -> int:
 
 
 class TooLargeError(CliError):
-    """What is asked for does not fit into memory."""
+    """What is asked for does not fit into memory.
+
+    Attributes:
+        share: how much of what it works in would fit, as far as that is known.
+    """
+
+    def __init__(
+        self, message: str, status: int = BAD_INPUT, share: float = 1.0
+    ) -> None:
+        super().__init__(message, status)
+        self.share = share
 
 
 def check_known(kind: str, name: str, accepted: Iterable[str]) -> None:

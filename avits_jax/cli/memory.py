@@ -85,9 +85,11 @@ def check_program(
         total += need.arguments
         parts += f", beside {_gb(need.arguments)} of weights and inputs"
     if total > memory.num_bytes:
+        room = memory.num_bytes - (total - need.temporaries)
         raise TooLargeError(
             f"this needs about {_gb(total)} of memory ({parts}), and "
-            f"{_gb(memory.num_bytes)} are available; lower it with {settings}"
+            f"{_gb(memory.num_bytes)} are available; lower it with {settings}",
+            share=max(room, 0) / max(need.temporaries, 1),
         )
 
 

@@ -99,8 +99,8 @@ class SearchOptions(ModelOptions):
 
     num_candidates: int = 16
     """Clips to generate and choose from."""
-    candidate_batch: Annotated[int | None, _one(int, "INT", "all")] = None
-    """Most clips worked on at once; fewer take less memory."""
+    candidate_batch: Annotated[int | None, _one(int, "INT", "what suits")] = None
+    """Most clips worked on at once; by default 16 on a CPU, else what memory takes."""
     verifiers: Names = DEFAULT_VERIFIERS
     """Verifiers that judge the clips: NAME, or NAME[@CHECKPOINT][:MODE]."""
     judge: MoreNames = None

@@ -21,11 +21,13 @@ class Policy(NamedTuple):
             bounds and keeps it in memory.
         cost: what it spends on a prompt.
         plan: its sizes, as JSON values.
+        largest: candidates of its largest population.
     """
 
     search: Callable[..., SearchOutput]
     cost: Cost
     plan: dict[str, Any]
+    largest: int
 
 
 class _Plan(NamedTuple):
@@ -66,7 +68,16 @@ def choose_policy(
             num = search.largest_within(options.max_nfe, cost)
         plan = _plan(options, generator, num)
         bound = functools.partial(plan.function, **plan.arguments())
-        return Policy(bound, cost(num), plan.sizes)
+        return Policy(bound, cost(num), plan.sizes, _largest(plan.sizes))
+
+
+def _largest(sizes: dict[str, Any]) -> int:
+    """Return how many candidates a search of these sizes has at the most."""
+    if "population_sizes" in sizes:
+        return max(sizes["population_sizes"])
+    if "num_beams" in sizes:
+        return sizes["num_beams"] * sizes["num_children"]
+    return sizes["num_candidates"]
 
 
 def _plan(options: PolicyOptions, generator: Generator, num_candidates: int) -> _Plan:

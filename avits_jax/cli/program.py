@@ -1,5 +1,6 @@
 """The one search program, with what a person at the keyboard needs beside it."""
 
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +15,11 @@ from avits_jax.cli.backend import Backend, encode
 from avits_jax.cli.checks import check_prompt
 from avits_jax.cli.compiled import Checked
 from avits_jax.cli.errors import CliError, TooLargeError
+from avits_jax.cli.fitting import fitted_work
 from avits_jax.cli.options import SearchOptions
 from avits_jax.cli.policies import Policy
 from avits_jax.cli.progress import stage
+from avits_jax.cli.run_progress import note
 from avits_jax.types import Cond, Generator, PyTree
 
 
@@ -80,7 +83,8 @@ def make_work(
         keep_media: return every candidate's clip.
     """
     count = len(options.verifiers)
-    work = runs.make_work(
+    make = functools.partial(
+        runs.make_work,
         policy.search,
         loaded.params,
         jax.random.key(options.seed),
@@ -88,10 +92,15 @@ def make_work(
         verifiers=loaded.verifiers[:count],
         judges=loaded.verifiers[count:],
         aggregator=chosen.aggregator,
-        candidate_batch=options.candidate_batch,
         keep_media=keep_media,
         devices=devices._replace(compiled=Checked),
     )
+    if options.candidate_batch is None:
+        work = fitted_work(
+            lambda batch: make(candidate_batch=batch), policy.largest, note
+        )
+    else:
+        work = make(candidate_batch=options.candidate_batch)
 
     def encode_checked(prompt: str) -> Cond:
         try:

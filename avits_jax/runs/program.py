@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
 from avits_jax.runs import states
+from avits_jax.runs.batches import default_batch
 from avits_jax.runs.devices import ONE_DEVICE, Devices
 from avits_jax.runs.learned import learned_sigmas
 from avits_jax.runs.text import text_apart
@@ -112,7 +113,8 @@ def make_work(
         aggregator: turns their rewards into scores; learns from prompt to prompt.
         judges: verifiers that only watch: they neither guide nor cost, and cannot fail
             a candidate.
-        candidate_batch: most candidates worked on at once; None for all.
+        candidate_batch: most candidates worked on at once; None for all on
+            accelerators and 16 on a CPU, which is faster there.
         keep_media: return every candidate's clip.
         devices: what the search is laid over.
 
@@ -126,6 +128,8 @@ def make_work(
         ...     generator=generator, verifiers=verifiers[:2], judges=verifiers[2:],
         ...     aggregator=avits.arw([0.5, 0.5]))
     """
+    if candidate_batch is None:
+        candidate_batch = default_batch()
     generator, rest = text_apart(generator, params.generator, devices)
     everyone = (*verifiers, *judges)
     watchers = (*(each._replace(guides=False) for each in judges), FINITE)

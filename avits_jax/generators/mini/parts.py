@@ -1,5 +1,6 @@
 """Mini's networks as one record: they are trained, shipped and read together."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -30,10 +31,11 @@ def build(config: MiniConfig) -> tuple[dict[str, Any], PyTree]:
 
     Beside the networks' weights there are statistics of their latents, ``stats``.
     """
-    made = {
-        name: abstract_state(lambda rngs, make=make: make(config, rngs=rngs))
-        for name, make in _BUILDS.items()
-    }
+
+    def shapes(make: Callable[..., Any]) -> tuple[Any, PyTree]:
+        return abstract_state(lambda rngs: make(config, rngs=rngs))
+
+    made = {name: shapes(make) for name, make in _BUILDS.items()}
     graphs = {name: graph for name, (graph, _) in made.items()}
     sizes = {"video": config.video_latent, "audio": config.audio_latent}
     statistics = {
