@@ -93,8 +93,11 @@ def child(arguments: list[str]) -> None:
     plain = progress.stage
 
     @contextmanager
-    def measured(title: str, *rest: Any) -> Iterator[progress.Stage]:
-        with meter.within(title.split()[0].lower()), plain(title, *rest) as current:
+    def measured(
+        title: str, done: str = "", total: int | None = None
+    ) -> Iterator[progress.Stage]:
+        part = title.split()[0].lower()
+        with meter.within(part), plain(title, done, total) as current:
             yield current
 
     module: Any = progress

@@ -33,15 +33,15 @@ def fitted_work(
         while not settled:
             try:
                 work.prepare(cond)
-                settled = True
             except TooLargeError as error:
                 if size == 1 or _hosts_may_differ():
                     raise
                 size = max(1, min(size // 2, int(size * error.share)))
                 work = make(size)
-                continue
-            if size < largest:
-                say(f"working on {size} of {largest} candidates at a time")
+            else:
+                settled = True
+                if size < largest:
+                    say(f"working on at most {size} of {largest} candidates at a time")
 
     def search(row: int, cond: Any, state: PyTree) -> runs.Found:
         if not settled:

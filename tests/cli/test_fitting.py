@@ -8,7 +8,7 @@ from avits_jax.cli import fitting
 from avits_jax.cli.errors import TooLargeError
 from avits_jax.runs import batches
 
-# Fakes stand in for results.
+# The fakes below are not of the types that they stand for.
 pytestmark = pytest.mark.usefixtures("unchecked")
 
 
@@ -51,7 +51,7 @@ def test_a_cpu_works_in_chunks_and_says_so():
     work.prepare("cond")
     assert work.search(0, "cond", None) == batches.CPU_BATCH == 16
     assert fake.made == fake.prepared == [16]
-    assert fake.said == ["working on 16 of 64 candidates at a time"]
+    assert fake.said == ["working on at most 16 of 64 candidates at a time"]
 
 
 def test_few_candidates_are_no_chunk(accelerator):

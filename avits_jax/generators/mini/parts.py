@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 
 from avits_jax.generators.mini.config import MiniConfig
 from avits_jax.generators.mini.modeling import (
@@ -33,7 +32,7 @@ def build(config: MiniConfig) -> tuple[dict[str, Any], PyTree]:
     Beside the networks' weights there are statistics of their latents, ``stats``.
     """
 
-    def shapes(make: Callable[..., nnx.Module]) -> tuple[nnx.GraphDef, nnx.State]:
+    def shapes(make: Callable[..., Any]) -> tuple[Any, PyTree]:
         return abstract_state(lambda rngs: make(config, rngs=rngs))
 
     made = {name: shapes(make) for name, make in _BUILDS.items()}
