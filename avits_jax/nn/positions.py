@@ -4,6 +4,7 @@ Upstream: hpcaitech/Open-Sora, opensora/models/layers/blocks.py (PositionEmbeddi
 TimestepEmbedder).
 """
 
+import jax
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
@@ -86,8 +87,10 @@ def rotate_pairs(
     position = jnp.arange(x.shape[-3], dtype=jnp.float32)
     angle = position[:, None, None] * frequency.astype(jnp.float32)
     cos, sin = (jnp.repeat(wave(angle), 2, axis=-1) for wave in (jnp.cos, jnp.sin))
-    wide = x.astype(jnp.float32)
-    # An axis of two would fill a TPU's memory tiles with padding.
-    even = jnp.arange(x.shape[-1]) % 2 == 0
-    other = jnp.where(even, -jnp.roll(wide, -1, axis=-1), jnp.roll(wide, 1, axis=-1))
+    # Neighbours change places in a matrix product: an axis of two would fill a TPU's
+    # memory tiles with padding, and shifted halves would be copies.
+    swap = np.kron(np.eye(x.shape[-1] // 2), [[0, 1], [-1, 0]])
+    exact = jax.lax.Precision.HIGHEST
+    other = jnp.matmul(x, jnp.asarray(swap, x.dtype), precision=exact)
+    wide, other = x.astype(jnp.float32), other.astype(jnp.float32)
     return (wide * cos + other * sin).astype(x.dtype)

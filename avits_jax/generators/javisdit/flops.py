@@ -32,8 +32,9 @@ def evaluation_flops(
     mlp = 2 * width * config.mlp_width
     # Of a token in a level, all in multiply-adds. Self-attention within frames and
     # along time, each with text attention and an MLP; attention to both priors with an
-    # MLP; the exchange, whose inner width is half.
+    # MLP; the exchange, whose inner width is half; queries and keys along time turned.
     matrices = 2 * (6 * width**2 + mlp) + (4 * width**2 + mlp) + 3 * width**2 // 2
+    matrices += 2 * width * config.head_width
     sizes = clip.video_tokens, clip.audio_tokens
     video, audio = (times * places for times, places in sizes)
     level = 2 * video * audio * width  # attention in the exchange
