@@ -74,7 +74,10 @@ def survey(path: Path, limit: float, needs_sound: bool) -> Survey:
         if watch.shape is None:
             raise ValueError("has no frames that can be decoded")
         declared, whole = _lengths(file, video)
-        times = without_gap(np.sort(watch.times), file, video, audio)
+        times = np.sort(watch.times)
+        if file.format.name == "avi":
+            times = _last_apart(times)
+        times = without_gap(times, file, video, audio)
         start, times = float(times[0]), times - times[0]
         wanted = times[times < limit]
         end = float(wanted[-1]) + watch.duration
@@ -148,6 +151,16 @@ def _made_up_delay(file: Any, packet: Any) -> float:
     if file.format.name != "avi" or packet is None or None in (packet.pts, packet.dts):
         return 0.0
     return float((packet.pts - packet.dts) * packet.time_base)
+
+
+def _last_apart(times: np.ndarray) -> np.ndarray:
+    """Return rising times, the last a step after the one before if it is the same.
+
+    FFmpeg makes no guess for the last picture of an AVI file: it is one step early.
+    """
+    if len(times) < 3 or times[-1] > times[-2]:
+        return times
+    return np.append(times[:-1], 2 * times[-2] - times[-3])
 
 
 def _lengths(file: Any, video: Any) -> tuple[float, float]:

@@ -67,6 +67,16 @@ def test_avi_states_no_padding_of_any_codec(tmp_path, codec, rate):
     assert not read_clip(path).notes
 
 
+@pytest.mark.parametrize("fps", [24, 25])
+@pytest.mark.parametrize("codec", ["pcm_s16le", "libmp3lame"])
+def test_avi_with_reordered_pictures_on_a_fine_clock(tmp_path, codec, fps):
+    path = with_sound(tmp_path / "a.avi", fps, 48_000, codec, pictures="libx264")
+    places, lag = places_and_lag(path, 20)
+    assert places == list(range(40))
+    assert abs(lag) < 0.001
+    assert not read_clip(path).notes
+
+
 @pytest.mark.parametrize("name, rate", [("a.flv", 44_100), ("a.ts", 48_000)])
 def test_timestamps_hold_the_padding_of_mp3(tmp_path, name, rate):
     path = with_mp3(tmp_path / name, 25, rate)
@@ -85,12 +95,12 @@ def with_mp3(path, fps, rate):
     return with_sound(path, fps, rate, "libmp3lame")
 
 
-def with_sound(path, fps, rate, sound_codec):
-    """Write the same with sound of any codec."""
-    codec = {".flv": "flv", ".ts": "libx264"}.get(path.suffix, "mpeg4")
+def with_sound(path, fps, rate, sound_codec, pictures=None):
+    """Write the same with sound, and pictures, of any codec."""
+    usual = {".flv": "flv", ".ts": "libx264"}.get(path.suffix, "mpeg4")
     times = [index / fps for index in range(40)]
     sound = click(times[20], times[-1], rate)
-    codecs = (codec, sound_codec)
+    codecs = (pictures or usual, sound_codec)
     return make_file(path, bar(40), times, sound, rate=rate, codecs=codecs)
 
 
