@@ -1,5 +1,8 @@
 """ImageBind's passes over a population: every frame and every sound once."""
 
+import functools
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -11,6 +14,9 @@ from avits_jax.verifiers.failures import broken, failed_as_nan
 from avits_jax.verifiers.imagebind.frames import global_clips
 from avits_jax.verifiers.imagebind.modes import Mode
 from avits_jax.verifiers.imagebind.scores import Windows
+
+# Frames at once on a CPU, whose caches more would leave: tools/bench_frames.py.
+CPU_FRAMES = 4
 
 
 def embed_video(
@@ -38,7 +44,8 @@ def embed_video(
         stills: frames that are embedded alone; may be empty.
         pairs: ``[P, 2]`` frames of the clips, each seen through three crops; may be
             empty.
-        frame_batch: frames, or clips, that go through the trunk at once.
+        frame_batch: frames, or clips, that go through the trunk at once on an
+            accelerator; on a CPU at most `CPU_FRAMES` do.
         candidate_batch: candidates that are worked on at once; None for as many as
             fill a batch of frames.
     """
@@ -54,8 +61,7 @@ def embed_video(
         tokens = [model.vision.tokens(x.reshape(-1, *x.shape[2:])) for x in seen]
         tokens = [x.reshape(len(video), -1, *x.shape[1:]) for x in tokens]
         flat = jnp.concatenate(tokens, 1).reshape(-1, *tokens[0].shape[2:])
-        size = even_batch(len(flat), frame_batch)
-        embedded = in_batches(model.vision.embed, flat, size)
+        embedded = _embed(model, flat, frame_batch)
         embedded = embedded.reshape(len(video), -1, embedded.shape[-1])
         return failed_as_nan(embedded, broken(video))
 
@@ -63,6 +69,23 @@ def embed_video(
         candidate_batch = max(frame_batch // max(len(stills), 1), 1)
     together = in_batches(see, video, candidate_batch)
     return together[:, : len(stills)], together[:, len(stills) :]
+
+
+def _embed(
+    model: ImageBind, tokens: Float[Array, "B L D"], frame_batch: int
+) -> Float[Array, "B E"]:
+    """Embed frames and clips, as many at once as suit the device."""
+
+    def embed(tokens: Float[Array, "B L D"], most: int) -> Float[Array, "B E"]:
+        return in_batches(model.vision.embed, tokens, even_batch(len(tokens), most))
+
+    if min(frame_batch, len(tokens)) <= CPU_FRAMES:
+        return embed(tokens, frame_batch)
+    return jax.lax.platform_dependent(
+        tokens,
+        cpu=functools.partial(embed, most=CPU_FRAMES),
+        default=functools.partial(embed, most=frame_batch),
+    )
 
 
 def embed_sound(
