@@ -7,7 +7,7 @@ multiply.
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 _BITS = {"pred": 8, "token": 0, "bf16": 16, "f8e4m3fn": 8, "f8e5m2": 8}
@@ -20,7 +20,7 @@ _KINDS = (
     "ragged-all-to-all",
     "reduce-scatter",
 )
-_COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) \(.*\{$")
+HEAD = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) \(.*\{$")
 _INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = (.*)$")
 _OPERATION = re.compile(rf" ({'|'.join(_KINDS)})(-start)?\(")
 _ARRAY = re.compile(r"\b([a-z]+\d*\w*)\[([\d,]*)\]")
@@ -32,7 +32,7 @@ _TURNS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 _CONDITION = re.compile(r"condition=%?([\w.\-]+)")
 _LIMIT = re.compile(r"^s32\[\]\S* constant\((\d+)\)")
 _CHANNEL = re.compile(r"channel_id=(\d+)")
-_SCOPE = re.compile(r'op_name="([^"]*)"')
+SCOPE = re.compile(r'op_name="([^"]*)"')
 
 
 Shape = tuple[str, tuple[int, ...]]
@@ -102,7 +102,7 @@ def collectives(text: str) -> list[Collective]:
 
 
 def _collective(line: str, match: re.Match[str], times: int) -> Collective:
-    scope = _SCOPE.search(line)
+    scope = SCOPE.search(line)
     kind, started = match[1], bool(match[2])
     results = _results(kind, line[: match.start()], started)
     return Collective(kind, results, times, scope[1] if scope else "")
@@ -117,7 +117,7 @@ def computations(text: str) -> Computations:
     blocks: Computations = {}
     lines: dict[str, str] = {}
     for line in text.splitlines():
-        head = _COMPUTATION.match(line)
+        head = HEAD.match(line)
         if head:
             lines = blocks.setdefault(head[1], {})
         elif instruction := _INSTRUCTION.match(line):
@@ -131,10 +131,9 @@ def executions(blocks: Computations) -> dict[str, int]:
     for name, lines in blocks.items():
         for line in lines.values():
             turns = _turns(line, blocks)
-            for single, several in _CALLED.findall(line):
-                for called in (single, *several.replace("%", "").split(", ")):
-                    if called in callers:
-                        callers[called].append((name, turns))
+            for called in called_by(line):
+                if called in callers:
+                    callers[called].append((name, turns))
     times: dict[str, int] = {}
 
     def count(name: str) -> int:
@@ -144,6 +143,12 @@ def executions(blocks: Computations) -> dict[str, int]:
         return times[name]
 
     return {name: count(name) for name in blocks}
+
+
+def called_by(line: str) -> Iterator[str]:
+    """Yield the names of the computations that an instruction runs."""
+    for single, several in _CALLED.findall(line):
+        yield from (single, *several.replace("%", "").split(", "))
 
 
 def _turns(line: str, blocks: Computations) -> int:

@@ -11,13 +11,11 @@ number of turns multiply.
 
 import math
 import re
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from avits_jax.parallel import hlo
-from avits_jax.parallel.hlo import Shape, array_bytes
+from avits_jax.parallel.hlo import HEAD, SCOPE, Shape, array_bytes, called_by
 
-_HEAD = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) \(.*\{$")
 _INSTRUCTION = re.compile(
     r"^\s+(ROOT )?%?([\w.\-]+) = (\([^=]*?\)|\S+) ([\w\-]+)\((.*)$"
 )
@@ -27,11 +25,6 @@ _ON_CHIP = re.compile(r"S\([1-9]\d*\)")
 _NUMBER = re.compile(r"(\d+)\)")
 _COMMENT = re.compile(r"/\*.*?\*/")
 _TARGET = re.compile(r'custom_call_target="([^"]*)"')
-_SCOPE = re.compile(r'op_name="([^"]*)"')
-_CALLED = re.compile(
-    r"(?:calls|to_apply|body|condition|true_computation|false_computation)="
-    r"%?([\w.\-]+)|branch_computations=\{([^}]*)\}"
-)
 # Instructions that are no kernels: they name arrays, or run other computations.
 _FREE = {
     "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all",
@@ -74,7 +67,7 @@ class Instruction(NamedTuple):
     @property
     def scope(self) -> str:
         """Return where in the traced program it comes from."""
-        found = _SCOPE.search(self.rest)
+        found = SCOPE.search(self.rest)
         return found[1] if found else ""
 
     @property
@@ -152,7 +145,7 @@ def computations(text: str) -> Blocks:
     lines: list[Instruction] = []
     entry = ""
     for line in text.splitlines():
-        if head := _HEAD.match(line):
+        if head := HEAD.match(line):
             lines = blocks.setdefault(head[1], [])
             entry = head[1] if line.startswith("ENTRY") else entry
         elif found := _INSTRUCTION.match(_COMMENT.sub("", line)):
@@ -213,11 +206,6 @@ def _closing(rest: str) -> int:
     return len(rest)
 
 
-def _called(each: Instruction) -> Iterator[str]:
-    for single, several in _CALLED.findall(each.rest):
-        yield from (single, *several.replace("%", "").split(", "))
-
-
 def _kernel_blocks(blocks: Blocks) -> list[str]:
     """Return the computations that run as rows of kernels, the entry first."""
     waiting, found = list(blocks)[-1:], []
@@ -228,7 +216,9 @@ def _kernel_blocks(blocks: Blocks) -> list[str]:
         found.append(name)
         for each in blocks[name]:
             if each.opcode in _RUNS:
-                waiting += [called for called in _called(each) if called in blocks]
+                waiting += [
+                    called for called in called_by(each.rest) if called in blocks
+                ]
     return found
 
 
@@ -251,7 +241,7 @@ def _moved(each: Instruction, operands: list[int], blocks: Blocks) -> tuple[int,
 
 
 def _inside(each: Instruction, blocks: Blocks) -> list[Instruction]:
-    return blocks[next(name for name in _called(each) if name in blocks)]
+    return blocks[next(name for name in called_by(each.rest) if name in blocks)]
 
 
 def _fusion_reads(inside: list[Instruction], sizes: list[int], blocks: Blocks) -> int:

@@ -51,12 +51,11 @@ class PriorConfig:
     heads: int = 4
     encoder_layers: int = 4
     decoder_layers: int = 4
+    mlp_ratio: int = 4
 
     def __post_init__(self) -> None:
         """Refuse heads that do not divide what they share."""
         check_divides(self, "heads", "width")
-
-    mlp_ratio: int = 4
 
 
 def _norm(width: int, rngs: nnx.Rngs) -> nnx.LayerNorm:

@@ -19,12 +19,11 @@ class EncoderConfig:
     width: int
     depth: int
     heads: int
+    extra_key: bool = False
 
     def __post_init__(self) -> None:
         """Refuse heads that do not divide what they share."""
         check_divides(self, "heads", "width")
-
-    extra_key: bool = False
 
 
 @dataclass(frozen=True)
