@@ -87,10 +87,19 @@ def rotate_pairs(
     position = jnp.arange(x.shape[-3], dtype=jnp.float32)
     angle = position[:, None, None] * frequency.astype(jnp.float32)
     cos, sin = (jnp.repeat(wave(angle), 2, axis=-1) for wave in (jnp.cos, jnp.sin))
-    # Neighbours change places in a matrix product: an axis of two would fill a TPU's
-    # memory tiles with padding, and shifted halves would be copies.
-    swap = np.kron(np.eye(x.shape[-1] // 2), [[0, 1], [-1, 0]])
-    exact = jax.lax.Precision.HIGHEST
-    other = jnp.matmul(x, jnp.asarray(swap, x.dtype), precision=exact)
+    other = jax.lax.platform_dependent(x, tpu=_turn_by_product, default=_turn)
     wide, other = x.astype(jnp.float32), other.astype(jnp.float32)
     return (wide * cos + other * sin).astype(x.dtype)
+
+
+def _turn(x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
+    """Turn neighbours (a, b) into (-b, a)."""
+    pairs = x.reshape(*x.shape[:-1], -1, 2)
+    return jnp.stack([-pairs[..., 1], pairs[..., 0]], -1).reshape(x.shape)
+
+
+def _turn_by_product(x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
+    """Turn them by a matrix: an axis of two fills a TPU's memory tiles with padding."""
+    turn = np.kron(np.eye(x.shape[-1] // 2), [[0, 1], [-1, 0]])
+    exact = jax.lax.Precision.HIGHEST
+    return jnp.matmul(x, jnp.asarray(turn, x.dtype), precision=exact)

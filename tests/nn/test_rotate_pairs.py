@@ -1,9 +1,10 @@
 """Rotary positions of neighbouring numbers, against complex multiplication."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from avits_jax.nn.positions import rotate_pairs
+from avits_jax.nn.positions import _turn, _turn_by_product, rotate_pairs
 
 
 def test_neighbours_turn_by_position_times_frequency():
@@ -15,3 +16,12 @@ def test_neighbours_turn_by_position_times_frequency():
     wanted = np.stack([turned.real, turned.imag], -1).reshape(x.shape)
     found = rotate_pairs(jnp.asarray(x), jnp.asarray(frequency))
     np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+def test_tpus_turn_the_same_numbers_by_a_product():
+    x = jnp.asarray(np.random.default_rng(1).normal(size=(1, 3, 2, 8)), jnp.bfloat16)
+    np.testing.assert_array_equal(_turn_by_product(x), _turn(x))
+    traced = jax.jit(rotate_pairs).trace(x, jnp.ones(4))
+    for platform, products in (("tpu", 1), ("cuda", 0)):
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        assert text.count("dot_general") == products
