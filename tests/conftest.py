@@ -9,6 +9,7 @@ import gc
 import os
 import resource
 import signal
+import threading
 from importlib.metadata import version
 from pathlib import Path
 
@@ -200,6 +201,7 @@ class Counter:
 
     def __init__(self) -> None:
         self.nfe = self.decodes = self.verifier_calls = 0
+        self._lock = threading.Lock()  # callbacks run on several threads at once
 
     def counted(self, function, field: str, population, each=lambda *args: 1):
         """Return `function` adding to `field`; ``population(*args)`` has axis N."""
@@ -208,7 +210,9 @@ class Counter:
             num = jax.tree.leaves(population(*args))[0].shape[0]
 
             def add(per_candidate) -> None:
-                setattr(self, field, getattr(self, field) + num * int(per_candidate))
+                with self._lock:
+                    count = getattr(self, field) + num * int(per_candidate)
+                    setattr(self, field, count)
 
             jax.debug.callback(add, each(*args))
             return function(*args)
