@@ -1,7 +1,8 @@
-"""Accuracy of mini's verifiers on rendered clips that no training saw.
+"""Accuracy of mini's verifiers and judges on rendered clips that no training saw.
 
-Each clip is scored with its true prompt (or its own sound) and with a wrong one; a
-verifier is right where the truth scores higher. Chance is 50%.
+Each clip is scored with its true prompt (or its own sound, or as it was rendered) and
+with a wrong one (or moved, or spoilt); a verifier is right where the truth scores
+higher. Chance is 50%.
 
     python tools/check_mini_verifiers.py
 """
@@ -12,11 +13,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
+from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
 import avits_jax as avits
 from avits_jax.mini_world import grammar, world
+from avits_jax.verifiers.mini.parts import GUIDES, JUDGES
+
+# What each text verifier can see or hear.
+_FIELDS = {
+    "mini_tv": ("color", "shape", "impacts"),
+    "mini_ta": ("sound", "impacts"),
+}
 
 
 @dataclass
@@ -70,15 +79,40 @@ def text_accuracy(verifier, params, media, attributes, field: str) -> float:
     return float(jnp.mean(scores(attributes) > scores(wrong)))
 
 
-def synchrony_accuracy(verifier, params, media, seconds: float) -> float:
-    """Share of clips that score higher than with their sound moved by ``seconds``."""
+def accuracy(verifier, params, media, *others) -> float:
+    """Share of clips that score higher than each of their spoilt versions."""
     score = jax.jit(verifier.score)
+    found = score(params, media, ())
+    wrong = [score(params, other, ()) for other in others]
+    return float(jnp.mean(found > jnp.stack(wrong)))
+
+
+def moved(media, seconds: float):
+    """The clips with their sound late, and early, by ``seconds``."""
     shift = int(seconds * world.SAMPLE_RATE)
     late = jnp.pad(media.audio, ((0, 0), (shift, 0)))[:, : world.NUM_SAMPLES]
     early = jnp.pad(media.audio, ((0, 0), (0, shift)))[:, shift:]
-    found = score(params, media, ())
-    wrong = [score(params, media._replace(audio=audio), ()) for audio in (late, early)]
-    return float(jnp.mean(found > jnp.stack(wrong)))
+    return media._replace(audio=late), media._replace(audio=early)
+
+
+def noisy(media, level: float):
+    """The clips with noise in the picture, and in the sound."""
+    seen, heard = (
+        jax.random.normal(jax.random.key(i), x.shape) for i, x in enumerate(media)
+    )
+    return (
+        media._replace(video=jnp.clip(media.video + level * seen, 0, 1)),
+        media._replace(audio=jnp.clip(media.audio + level * heard, -1, 1)),
+    )
+
+
+def stopped(media):
+    """The clips with a picture that stands still and no sound, half-way through."""
+    half = world.NUM_FRAMES // 2
+    video = media.video.at[:, half:].set(media.video[:, half : half + 1])
+    return media._replace(
+        video=video, audio=media.audio.at[:, world.NUM_SAMPLES // 2 :].set(0.0)
+    )
 
 
 def main() -> None:
@@ -87,19 +121,28 @@ def main() -> None:
     keys = jax.random.split(jax.random.key(options.seed), options.num_clips)
     scenes, media = _draw(keys)
     attributes = [_attributes(scenes, i) for i in range(options.num_clips)]
-    names = ["mini_tv", "mini_ta", "mini_av"]
+    names = [*GUIDES, *JUDGES]
     verifiers, params = avits.verifiers.load(names)
-    table = Table("verifier", "wrong", "right over wrong")
-    asked = ((0, ("color", "shape", "impacts")), (1, ("sound", "impacts")))
-    for column, fields in asked:
-        for field in fields:
-            share = text_accuracy(
-                verifiers[column], params[column], media, attributes, field
+    table = Table("verifier", "wrong", "right over wrong", box=MARKDOWN)
+    for name, verifier, weights in zip(names, verifiers, params, strict=True):
+        kind = name.removesuffix("_judge")
+        rows = {
+            field: text_accuracy(verifier, weights, media, attributes, field)
+            for field in _FIELDS.get(kind, ())
+        }
+        if kind == "mini_av":
+            for seconds in (0.125, 0.25, 0.5):
+                share = accuracy(verifier, weights, media, *moved(media, seconds))
+                rows[f"sound moved {seconds} s"] = share
+        if kind == "mini_quality":
+            rows["noise of 0.1"] = accuracy(
+                verifier, weights, media, *noisy(media, 0.1)
             )
-            table.add_row(names[column], field, f"{share:.1%}")
-    for seconds in (0.125, 0.25, 0.5):
-        share = synchrony_accuracy(verifiers[2], params[2], media, seconds)
-        table.add_row(names[2], f"sound moved {seconds} s", f"{share:.1%}")
+            calm = accuracy(verifier, weights, stopped(media), media)
+            rows["as rendered, against stopped half-way"] = calm
+        table.add_row(
+            name, ", ".join(rows), ", ".join(f"{x:.1%}" for x in rows.values())
+        )
     console = Console()
     console.print(table)
     console.print(f"{options.num_clips} clips, jax {jax.__version__}")

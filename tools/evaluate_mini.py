@@ -1,14 +1,15 @@
-"""How often mini is entirely right: one sample, best-of-N by each verifier, and by all.
+"""The paper's claims on mini: one verifier is not enough, several under ARW are.
 
-Every prompt's candidates are generated once by `best_of_n` with ARW over the three
-verifiers; other selections are made from the same rewards. Truth is measured from
-pixels and samples by the analysers, which no selection sees.
+Every prompt's candidates are generated once, and scored by all of mini's verifiers and
+judges; every selection, from the first 1, 2, 4, ... of them, is made from these
+rewards. Truth is measured from pixels and samples by the analysers, which no selection
+sees. Writes a table of selections, the claims with a verdict each, a figure of success
+against the number of candidates, and the raw numbers.
 
-    python tools/evaluate_mini.py --num-prompts 240
+    python tools/evaluate_mini.py --seed 4711 --out evidence
 """
 
 import itertools
-import json
 import platform
 import time
 from dataclasses import dataclass
@@ -16,9 +17,12 @@ from functools import partial
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import tyro
+from mini_claims import claims
+from mini_figures import plot
+from mini_selections import GUIDES, Evidence, interval, selections
+from rich.box import MARKDOWN
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -27,23 +31,24 @@ import avits_jax as avits
 from avits_jax.mini_world import grammar, truth, world
 
 VERIFIERS = ("mini_tv", "mini_ta", "mini_av")
+_BATCH = 16
 
 
 @dataclass
 class Options:
-    """Measure mini's success rates.
+    """Measure mini's success rates and judge the paper's claims by them.
 
     Attributes:
         num_prompts: random prompts, the attributes spread evenly.
-        num_candidates: N of best-of-N.
+        num_candidates: most candidates of a prompt, a power of 2.
         seed: of prompts and of noise.
         steps: denoising steps; the model's own by default.
         guidance_scale: the model's own by default.
-        out: write the table as JSON, too.
+        out: folder for tables, figure and raw numbers, which are read again if there.
     """
 
     num_prompts: int = 240
-    num_candidates: int = 16
+    num_candidates: int = 64
     seed: int = 2024
     steps: int | None = None
     guidance_scale: float | None = None
@@ -70,124 +75,87 @@ def make_prompts(num: int, seed: int) -> list[tuple[str, grammar.Attributes]]:
     return [(grammar.paraphrase(attributes, rng), attributes) for attributes in asked]
 
 
-def generate(options: Options, prompts):
-    """Rewards ``[P, N, V]``, verdicts ``[P, N, 5]`` and ARW's choices ``[P]``."""
+def generate(options: Options) -> Evidence:
+    """Rewards of all verifiers and judges, and verdicts, of every candidate."""
     generator, params = avits.generators.load(
         "mini", num_steps=options.steps, guidance_scale=options.guidance_scale
     )
-    verifiers, vparams = avits.verifiers.load(VERIFIERS)
+    names = (*GUIDES, *(f"{name}_judge" for name in GUIDES))
+    verifiers, vparams = avits.verifiers.load(names)
+    aggregator = avits.weighted([1.0] * len(names))
     search = jax.jit(
         partial(
             avits.best_of_n,
             generator=generator,
             verifiers=verifiers,
-            aggregator=avits.arw([1.0] * 3, optimizer="closed_form"),
+            aggregator=aggregator,
             num_candidates=options.num_candidates,
+            candidate_batch=_BATCH,
             keep_media=True,
         )
     )
-    weights = avits.Params(params, vparams)
-    state = avits.arw([1.0] * 3, optimizer="closed_form").init(3)
-    rewards, verdicts, chosen = [], [], []
-    key = jax.random.key(options.seed)
+    weights, key = avits.Params(params, vparams), jax.random.key(options.seed)
+    rewards, verdicts = [], []
+    prompts = make_prompts(options.num_prompts, options.seed)
     for i, (prompt, asked) in enumerate(track(prompts, description="generating")):
         cond = avits.encode_prompt(prompt, generator, verifiers)
-        output = search(weights, jax.random.fold_in(key, i), cond, state)
-        state = output.aggregator_state
+        output = search(weights, jax.random.fold_in(key, i), cond, None)
         rewards.append(np.asarray(output.rewards))
-        chosen.append(int(output.best_index))
         clips = zip(*map(np.asarray, output.media), strict=True)
         verdicts.append([truth.judge(truth.measure(*clip), asked) for clip in clips])
-    return np.array(rewards), np.array(verdicts, bool), np.array(chosen)
+    return Evidence(names, np.array(rewards), np.array(verdicts, bool))
 
 
-def choose(rewards, aggregator, columns) -> np.ndarray:
-    """Winner of each prompt under an aggregator that learns from prompt to prompt."""
-
-    def step(state, batch):
-        scores, state = aggregator.update(batch, state)
-        return state, jnp.argmax(scores)
-
-    picked = jnp.asarray(rewards[..., list(columns)])
-    init = aggregator.init(len(columns))
-    return np.asarray(jax.jit(partial(jax.lax.scan, step))(init, picked)[1])
-
-
-def interval(values: np.ndarray) -> tuple[float, float, float]:
-    """Mean and 95% bootstrap interval over prompts."""
-    rng = np.random.default_rng(0)
-    draws = rng.integers(len(values), size=(4000, len(values)))
-    low, high = np.percentile(values[draws].mean(1), [2.5, 97.5])
-    return float(values.mean()), float(low), float(high)
-
-
-def selections(rewards, chosen):
-    """Name and winners (or None for the average candidate) of every row."""
-    yield "one sample", None
-    short = [name.removeprefix("mini_") for name in VERIFIERS]
-    for size in (1, 2):
-        for columns in itertools.combinations(range(3), size):
-            name = " + ".join(short[c] for c in columns)
-            if size == 1:
-                aggregator = avits.weighted([1.0])
-            else:
-                aggregator = avits.arw([1.0] * size, optimizer="closed_form")
-                name = f"ARW {name}"
-            yield name, choose(rewards, aggregator, columns)
-    every = (0, 1, 2)
-    yield "plain sum, all three", choose(rewards, avits.weighted([1.0] * 3), every)
-    yield "rank, all three", choose(rewards, avits.rank([1.0] * 3), every)
-    yield (
-        "z-score, all three",
-        choose(rewards, avits.zscore_candidate([1.0] * 3), every),
-    )
-    adam = avits.arw([1.0] * 3)
-    yield "ARW (Adam), all three", choose(rewards, adam, every)
-    yield "ARW, all three", chosen
-
-
-def main() -> None:
-    """Generate, measure, print."""
-    options = tyro.cli(Options)
-    started = time.time()
-    prompts = make_prompts(options.num_prompts, options.seed)
-    rewards, verdicts, chosen = generate(options, prompts)
-    table = Table(title=f"best-of-{options.num_candidates}, {len(prompts)} prompts")
+def show(evidence: Evidence, num: int, console: Console) -> None:
+    """Print the rates of every selection from the first ``num`` candidates."""
+    title = f"best of {num}, {len(evidence.rewards)} prompts"
+    table = Table(title=title, box=MARKDOWN)
     for heading in ("selection", "entirely right", "95%", *truth.Verdict._fields):
         table.add_column(heading)
-    rows = []
-    for name, winners in selections(rewards, chosen):
-        if winners is None:
-            parts, right = verdicts.mean((0, 1)), verdicts.all(2).mean(1)
-        else:
-            picked = verdicts[np.arange(len(winners)), winners]
-            parts, right = picked.mean(0), picked.all(1).astype(float)
-        mean, low, high = interval(right)
-        rows.append(
-            {
-                "selection": name,
-                "right": mean,
-                "low": low,
-                "high": high,
-                **dict(zip(truth.Verdict._fields, map(float, parts), strict=True)),
-            }
-        )
+    for name, winners in selections(evidence, num).items():
+        parts = evidence.verdicts_of(winners)
+        mean, low, high = interval(evidence.right(winners))
         table.add_row(
             name,
             f"{mean:.1%}",
             f"{low:.1%} to {high:.1%}",
-            *(f"{part:.1%}" for part in parts),
+            *(f"{part:.1%}" for part in parts.mean(0)),
         )
-    any_right = verdicts.all(2).any(1).mean()
-    console = Console(width=150)
     console.print(table)
-    console.print(f"some candidate is entirely right: {any_right:.1%} of prompts")
+    some = evidence.verdicts[:, :num].all(2).any(1).mean()
+    console.print(f"some candidate is entirely right: {some:.1%} of prompts")
+
+
+def judge_claims(evidence: Evidence, console: Console) -> None:
+    """Print every claim with its verdict and the figures it rests on."""
+    table = Table("claim", "holds", "figures", box=MARKDOWN)
+    for claim in claims(evidence):
+        table.add_row(claim.text, "yes" if claim.holds else "no", claim.figures)
+    console.print(table)
+
+
+def main() -> None:
+    """Generate, measure, print, write."""
+    options = tyro.cli(Options)
+    started = time.time()
+    raw = options.out / f"mini-{options.seed}.npz" if options.out else None
+    if raw and raw.exists():
+        evidence = Evidence.read(raw)
+    else:
+        evidence = generate(options)
+    if raw:
+        raw.parent.mkdir(parents=True, exist_ok=True)
+        evidence.write(raw)
+        plot(evidence, raw.with_suffix(".png"))
+    console = Console(width=200)
+    most = evidence.rewards.shape[1]
+    for num in sorted({min(16, most), most}):
+        show(evidence, num, console)
+    judge_claims(evidence, console)
     console.print(
-        f"{platform.processor() or platform.machine()}, {jax.devices()[0]}, "
-        f"jax {jax.__version__}, {time.time() - started:.0f} s"
+        f"seed {options.seed}, {platform.processor() or platform.machine()}, "
+        f"{jax.devices()[0]}, jax {jax.__version__}, {time.time() - started:.0f} s"
     )
-    if options.out:
-        options.out.write_text(json.dumps(rows, indent=1))
 
 
 if __name__ == "__main__":

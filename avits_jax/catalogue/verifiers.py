@@ -128,16 +128,27 @@ FAMILIES = (
         "synchformer",
     ),
 )
-MINI = {
+# Means and deviations of mini's: 80 prompts of 16 samples each.
+_MINI = {
     "mini_tv": Output(
-        "text-video match of mini's clips (log-probability)", _LOG_PROBABILITY
+        "text-video match of mini's clips (cosine)", _COSINE, (0.26, 0.24)
     ),
-    "mini_ta": Output(
-        "text-audio match of mini's clips (log-probability)", _LOG_PROBABILITY
-    ),
+    "mini_ta": Output("text-audio match of mini's clips (log-odds)", _ANY, (0.2, 4.6)),
     "mini_av": Output(
-        "audio-video synchrony of mini's clips (log-probability)", _LOG_PROBABILITY
+        "audio-video synchrony of mini's clips (log-probability)",
+        _LOG_PROBABILITY,
+        (-3.3, 3.1),
     ),
+    "mini_quality": Output(
+        "picture and sound of mini's clips, without a prompt (opinion score)", (1, 5)
+    ),
+}
+MINI = {
+    **_MINI,
+    **{
+        f"{name}_judge": Output(f"{each.description}; to judge by", each.range)
+        for name, each in _MINI.items()
+    },
 }
 OUTPUTS: dict[str, Output] = {
     **MINI,

@@ -285,9 +285,9 @@ def _family_made(
 ) -> tuple[Verifier, ...]:
     first = group[0]
     if first.name in MINI:
-        from avits_jax.verifiers.mini.verifier import MAKERS
+        from avits_jax.verifiers.mini.verifier import make
 
-        return (MAKERS[first.name](),)
+        return (make(first.name, config),)
     family = family_of(first.name)
     module = importlib.import_module(f"{__name__}.{family.module}.verifier")
     extra = {key: settings[key] for key in family.settings if key in settings}

@@ -59,6 +59,33 @@ def _render(keys):
     return jax.vmap(one)(keys)
 
 
+def wrong_captions(attributes, chances, copies: int, seed: int) -> np.ndarray:
+    """Write captions in which attributes are wrong at random, as on the web.
+
+    Args:
+        attributes: ``[P, 4]`` of the clips.
+        chances: ``[4]`` how often each attribute is replaced by a different value.
+        copies: captions a clip, each wrong in its own way.
+        seed: of all choices.
+
+    Returns:
+        Word ids ``[P, copies, 24]`` int8.
+    """
+    rng = np.random.default_rng(seed)
+    sizes = np.array([len(world.COLORS), len(world.SHAPES), 4, len(world.SOUNDS)])
+    least = np.array([0, 0, 1, 0])  # impacts count from 1
+    shape = (len(attributes), copies, 4)
+    wrong = rng.random(shape) < chances
+    step = np.where(wrong, rng.integers(1, sizes, shape), 0)
+    said = (attributes[:, None] - least + step) % sizes + least
+    flat = [grammar.Attributes(*map(int, row)) for row in said.reshape(-1, 4)]
+    words = [
+        grammar.tokenize(grammar.paraphrase(each, rng))
+        for each in track(flat, description="writing captions")
+    ]
+    return np.stack(words).astype(np.int8).reshape(*shape[:2], -1)
+
+
 def render_pool(seed: int, num_clips: int, num_levels: int, cache: Path) -> Pool:
     """Render ``num_clips`` scenes; a cached pool of the same request is reused."""
     path = cache / f"pool-{seed}-{num_clips}-{num_levels}.npz"

@@ -1,4 +1,4 @@
-"""The six trainings behind mini: two autoencoders, the transformer, three verifiers."""
+"""The trainings behind mini: autoencoders, transformer, verifiers and their judges."""
 
 from functools import partial
 from typing import NamedTuple
@@ -6,12 +6,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from data import Pool, render_levels
+from data import Pool, render_levels, wrong_captions
 from flax import nnx
 from rich.progress import track
 
 from avits_jax.generators.mini.config import MiniConfig
 from avits_jax.mini_world import world
+from avits_jax.verifiers.mini.verifier import opinion
 
 CONFIG = MiniConfig()
 _CODE_NOISE = 0.2  # noise on the autoencoders' codes: robust to the sampler's errors
@@ -107,7 +108,8 @@ def flow_loss(graph, params, key, data, batch=96):
     k = jax.random.split(key, 5)
     pick = _picks(k[0], data["video"].shape[0], batch)
     clean = [data[name][pick].astype(jnp.float32) for name in ("video", "audio")]
-    words = data["words"][pick].astype(jnp.int32)
+    copy = _picks(jax.random.fold_in(key, 5), data["words"].shape[1], batch)
+    words = data["words"][pick, copy].astype(jnp.int32)
     words = jnp.where(jax.random.bernoulli(k[1], 0.1, (batch, 1)), 0, words)
     sigma = jax.nn.sigmoid(0.4 + 1.1 * jax.random.normal(k[2], (batch,)))
     mix = sigma[:, None, None]
@@ -208,13 +210,86 @@ def synchrony_loss(graph, params, key, data, batch=64):
     return -jnp.mean(jax.nn.log_sigmoid(jnp.where(fits, logits, -logits)))
 
 
+def _spoil_picture(key, video):
+    """Blur, veil, flicker and noise; returns the frames and how much is spoilt."""
+    k = jax.random.split(key, 6)
+    shape = (len(video), 1, 1, 1, 1)
+    blur, veil, flicker, noise = jax.random.uniform(k[0], (4, *shape))
+    used = jax.random.bernoulli(k[1], 0.5, (4, *shape))
+    blur, veil, flicker, noise = used * jnp.stack([blur, veil, flicker, noise]) ** 1.5
+    soft = jax.lax.reduce_window(
+        video, 0.0, jax.lax.add, (1, 1, 3, 3, 1), (1,) * 5, "SAME"
+    )
+    video = video + blur * (soft / 9 - video)
+    video = video + 0.5 * veil * (jnp.roll(video, 1, 0) - video)
+    pulse = jax.random.normal(k[2], (len(video), world.NUM_FRAMES, 1, 1, 1))
+    video = video * (1 + 0.25 * flicker * pulse)
+    video = video + 0.2 * noise * jax.random.normal(k[3], video.shape)
+    clean = (1 - blur) * (1 - veil) * (1 - flicker) * (1 - noise)
+    return video, 1 - clean.reshape(-1)
+
+
+def _spoil_sound(key, mel):
+    """Another clip's sound, a noise floor, holes; returns mel and how much."""
+    k = jax.random.split(key, 5)
+    shape = (len(mel), 1, 1)
+    other, floor, holes = jax.random.uniform(k[0], (3, *shape))
+    used = jax.random.bernoulli(k[1], 0.5, (3, *shape))
+    other, floor, holes = used * jnp.stack([other, floor, holes]) ** 1.5
+    mel = jnp.maximum(mel, jnp.roll(mel, 1, 0) * other)
+    hiss = floor * (0.3 + 0.05 * jax.random.normal(k[2], mel.shape))
+    mel = jnp.maximum(mel, hiss)
+    quiet = jax.random.bernoulli(k[3], 0.4 * holes, (len(mel), mel.shape[1], 1))
+    mel = jnp.where(quiet, 0.0, mel)
+    clean = (1 - other) * (1 - floor) * (1 - holes)
+    return mel, 1 - clean.reshape(-1)
+
+
+def _calm(key, video, mel, data):
+    """Stop some pictures and some sounds early; returns both and the impacts left."""
+    k = jax.random.split(key, 4)
+    batch, length = mel.shape[:2]
+    ends = jax.random.uniform(k[0], (2, batch), minval=0.1, maxval=2.0)
+    ends = jnp.where(jax.random.bernoulli(k[1], 0.3, (2, batch)), ends, 2.0)
+    last = jnp.clip((ends[0] * world.FPS).astype(jnp.int32), 0, world.NUM_FRAMES - 1)
+    frame = jnp.minimum(jnp.arange(world.NUM_FRAMES), last[:, None])
+    video = jnp.take_along_axis(video, frame[..., None, None, None], 1)
+    seconds = jnp.arange(length) * (world.SECONDS / length)
+    mel = jnp.where((seconds < ends[1][:, None])[..., None], mel, 0.0)
+    hits = data["timing"][:, :1] + jnp.arange(4) * data["timing"][:, 1:]
+    counted = jnp.arange(4) < data["attributes"][:, 2:3]
+    left = jnp.sum(counted & (hits < ends[:, :, None]), -1)
+    return video, mel, jnp.mean(left.astype(jnp.float32), 0)
+
+
+def quality_loss(graph, params, key, data, batch=64):
+    """Meet the opinions of simulated raters, who do not see the prompt.
+
+    A clean clip is worth 5 less 0.7 for each impact seen and heard: they like it calm.
+    What is spoilt takes up to 3.5 off; two raters differ by about 0.2.
+    """
+    k = jax.random.split(key, 5)
+    pick = _picks(k[0], len(data["words"]), batch)
+    own = {name: data[name][pick] for name in ("timing", "attributes")}
+    video, mel = _frames(data["video"][pick]), data["mel"][pick].astype(jnp.float32)
+    video, mel, busy = _calm(k[1], video, mel, own)
+    video, seen = _spoil_picture(k[2], video)
+    mel, heard = _spoil_sound(k[3], mel)
+    spoilt = 1 - (1 - seen) * (1 - heard)
+    raters = 0.2 * jax.random.normal(k[4], (batch,))
+    wanted = jnp.clip(5 - 0.7 * busy - 3.5 * spoilt + raters, 1.0, 5.0)
+    return jnp.mean((opinion(nnx.merge(graph, params)(video, mel)) - wanted) ** 2)
+
+
 LOSSES = {
     "video_autoencoder": video_autoencoder_loss,
     "audio_autoencoder": audio_autoencoder_loss,
     "mini_tv": partial(_matching_loss, modality="video", batch=64),
     "mini_ta": partial(_matching_loss, modality="audio", batch=64),
     "mini_av": synchrony_loss,
+    "mini_quality": quality_loss,
     "transformer": flow_loss,
+    "captions": flow_loss,
 }
 _COLUMNS = {
     "video_autoencoder": ("video",),
@@ -222,15 +297,23 @@ _COLUMNS = {
     "mini_tv": ("video", "mel", "attributes", "words"),
     "mini_ta": ("mel", "attributes", "words"),
     "mini_av": ("video", "mel", "attributes", "words", "timing"),
+    "mini_quality": ("video", "mel", "attributes", "words", "timing"),
 }
+# How often a caption names another colour, shape, number of impacts, sound.
+WRONG = (0.2, 0.2, 0.09, 0.2)
+_CAPTIONS, _CAPTIONS_SEED = 4, 3
 
 
 def training_data(name: str, pool: Pool, latents: Latents | None) -> dict:
     """What a stage trains on: columns of the pool, or the transformer's latents."""
-    if latents is None or name != "transformer":
-        return {column: jnp.asarray(getattr(pool, column)) for column in _COLUMNS[name]}
+    if latents is None or name not in ("transformer", "captions"):
+        columns = _COLUMNS[name.removesuffix("_judge")]
+        return {column: jnp.asarray(getattr(pool, column)) for column in columns}
+    words = pool.words[:, None]
+    if name == "captions":
+        words = wrong_captions(pool.attributes, WRONG, _CAPTIONS, _CAPTIONS_SEED)
     return {
         "video": jnp.asarray(latents.video),
         "audio": jnp.asarray(latents.audio),
-        "words": jnp.asarray(pool.words),
+        "words": jnp.asarray(words),
     }

@@ -8,13 +8,12 @@ from jaxtyping import Array, Float, Int
 from avits_jax.nn.audio import mel_filters, stft
 from avits_jax.nn.conv import Conv
 from avits_jax.nn.layers import Block, TextEncoder
+from avits_jax.verifiers.mini.config import MiniVerifierConfig
 
 N_FFT = 512
 HOP = 250
 NUM_MELS = 40
 SAMPLE_RATE = 16_000
-WIDTH = 96
-EMBED = 64
 VOCAB = 128
 MAX_WORDS = 24
 NUM_STEPS = 16
@@ -31,14 +30,17 @@ def log_mel(audio: Float[Array, "*B S"]) -> Float[Array, "*B T 40"]:
 
 
 class TimeStack(nnx.Module):
-    """Two transformer blocks over the 16 time steps of a clip."""
+    """Transformer blocks over the 16 time steps of a clip."""
 
-    def __init__(self, *, rngs: nnx.Rngs):
+    def __init__(self, config: MiniVerifierConfig, *, rngs: nnx.Rngs):
+        width = config.width
         self.position = nnx.Param(
-            0.1 * jax.random.normal(rngs.params(), (NUM_STEPS, WIDTH))
+            0.1 * jax.random.normal(rngs.params(), (NUM_STEPS, width))
         )
-        self.blocks = nnx.List([Block(WIDTH, 4, rngs=rngs) for _ in range(2)])
-        self.norm = nnx.LayerNorm(WIDTH, rngs=rngs)
+        self.blocks = nnx.List(
+            [Block(width, config.heads, rngs=rngs) for _ in range(config.depth)]
+        )
+        self.norm = nnx.LayerNorm(width, rngs=rngs)
 
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
         x = x + self.position[...]
@@ -50,12 +52,13 @@ class TimeStack(nnx.Module):
 class VideoEncoder(nnx.Module):
     """Frames to one vector each."""
 
-    def __init__(self, *, rngs: nnx.Rngs):
+    def __init__(self, config: MiniVerifierConfig, *, rngs: nnx.Rngs):
         def conv(inputs, outputs, size, stride):
             return Conv(inputs, outputs, (size, size), stride, rngs=rngs)
 
-        self.convs = nnx.List([conv(3, 48, 4, 4), conv(48, 64, 3, 2)])
-        self.out = nnx.Linear(16 * 64, WIDTH, rngs=rngs)
+        first, second = config.channels
+        self.convs = nnx.List([conv(3, first, 4, 4), conv(first, second, 3, 2)])
+        self.out = nnx.Linear(16 * second, config.width, rngs=rngs)
 
     def __call__(self, video: Float[Array, "B F 32 32 3"]) -> Float[Array, "B F D"]:
         x = 2 * video.reshape(-1, *video.shape[2:]) - 1
@@ -67,10 +70,11 @@ class VideoEncoder(nnx.Module):
 class AudioEncoder(nnx.Module):
     """Log-mel spectrogram to one vector per eighth of a second."""
 
-    def __init__(self, *, rngs: nnx.Rngs):
-        self.bands = nnx.Linear(NUM_MELS, 48, rngs=rngs)
-        self.convs = nnx.List([Conv(48, 48, (5,), 2, rngs=rngs) for _ in range(2)])
-        self.out = nnx.Linear(2 * 48, WIDTH, rngs=rngs)
+    def __init__(self, config: MiniVerifierConfig, *, rngs: nnx.Rngs):
+        size = config.channels[0]
+        self.bands = nnx.Linear(NUM_MELS, size, rngs=rngs)
+        self.convs = nnx.List([Conv(size, size, (5,), 2, rngs=rngs) for _ in range(2)])
+        self.out = nnx.Linear(2 * size, config.width, rngs=rngs)
 
     def __call__(self, mel: Float[Array, "B T 40"]) -> Float[Array, "B 16 D"]:
         x = jax.nn.gelu(self.bands(mel))
@@ -88,13 +92,17 @@ class TextMatcher(nnx.Module):
     """
 
     def __init__(
-        self, tower: type[VideoEncoder] | type[AudioEncoder], *, rngs: nnx.Rngs
+        self,
+        tower: type[VideoEncoder] | type[AudioEncoder],
+        config: MiniVerifierConfig,
+        *,
+        rngs: nnx.Rngs,
     ):
-        self.tower = tower(rngs=rngs)
-        self.time = TimeStack(rngs=rngs)
-        self.media_out = nnx.Linear(WIDTH, EMBED, rngs=rngs)
-        self.text = TextEncoder(VOCAB, MAX_WORDS, 64, 1, rngs=rngs)
-        self.text_out = nnx.Linear(64, EMBED, rngs=rngs)
+        self.tower = tower(config, rngs=rngs)
+        self.time = TimeStack(config, rngs=rngs)
+        self.media_out = nnx.Linear(config.width, config.embed, rngs=rngs)
+        self.text = TextEncoder(VOCAB, MAX_WORDS, config.text_width, 1, rngs=rngs)
+        self.text_out = nnx.Linear(config.text_width, config.embed, rngs=rngs)
         self.scale = nnx.Param(jnp.log(10.0))
         self.bias = nnx.Param(jnp.float32(-5.0))
 
@@ -114,20 +122,21 @@ class TextMatcher(nnx.Module):
         return jnp.exp(self.scale[...]) * cosine + self.bias[...]
 
 
-class Synchrony(nnx.Module):
-    """Do the impacts that are seen and the impacts that are heard coincide?"""
+class ClipReader(nnx.Module):
+    """Picture and sound, read together, to one number."""
 
-    def __init__(self, *, rngs: nnx.Rngs):
-        self.video = VideoEncoder(rngs=rngs)
-        self.audio = AudioEncoder(rngs=rngs)
-        self.mix = nnx.Linear(2 * WIDTH, WIDTH, rngs=rngs)
-        self.time = TimeStack(rngs=rngs)
-        self.out = nnx.Linear(WIDTH, 1, rngs=rngs)
+    def __init__(self, config: MiniVerifierConfig, *, rngs: nnx.Rngs):
+        width = config.width
+        self.video = VideoEncoder(config, rngs=rngs)
+        self.audio = AudioEncoder(config, rngs=rngs)
+        self.mix = nnx.Linear(2 * width, width, rngs=rngs)
+        self.time = TimeStack(config, rngs=rngs)
+        self.out = nnx.Linear(width, 1, rngs=rngs)
 
     def __call__(
         self, video: Float[Array, "B F 32 32 3"], mel: Float[Array, "B T 40"]
     ) -> Float[Array, " B"]:
-        """Return the log-odds that picture and sound belong together."""
+        """Return a logit: of picture and sound in step, or of a good opinion."""
         x = jnp.concatenate([self.video(video), self.audio(mel)], -1)
         x = self.time(jax.nn.gelu(self.mix(x)))
         return self.out(jnp.mean(x, 1))[:, 0]

@@ -5,8 +5,11 @@ _TIME = (
     (r".*time/blocks/\d+/(attention/out|mlp/down)/kernel", -2),
 )
 
+_BOTH = ((r"video/out/kernel", -2), *_TIME)
+
 RULES = {
     "mini_tv": ((r"tower/out/kernel", -2), *_TIME),
     "mini_ta": _TIME,
-    "mini_av": ((r"video/out/kernel", -2), *_TIME),
+    "mini_av": _BOTH,
+    "mini_quality": _BOTH,
 }
