@@ -148,9 +148,14 @@ class PolicyOptions:
     """How the candidates of a prompt are searched; counts and steps have defaults."""
 
     search: str = "best_of_n"
-    """best_of_n, evosearch, smc, beam_search, zero_order or pruned_best_of_n."""
+    """best_of_n, adaptive_best_of_n, evosearch, smc, beam_search, zero_order or
+    pruned_best_of_n."""
     max_nfe: Annotated[int | None, _one(int, "INT", "none")] = None
     """Budget of network evaluations per prompt; chooses --num-candidates."""
+    chunk: Count = None
+    """adaptive_best_of_n: candidates drawn between two decisions to go on."""
+    tolerance: Ratio = None
+    """adaptive_best_of_n: least gain, in deviations of scores, worth a chunk."""
     schedule: StepList = None
     """evosearch: steps at which the population evolves."""
     populations: StepList = None

@@ -21,7 +21,7 @@ class Policy(NamedTuple):
             bounds and keeps it in memory.
         cost: what it spends on a prompt.
         plan: its sizes, as JSON values.
-        largest: candidates of its largest population.
+        largest: candidates that it works on at once, where nothing bounds them.
     """
 
     search: Callable[..., SearchOutput]
@@ -72,7 +72,9 @@ def choose_policy(
 
 
 def _largest(sizes: dict[str, Any]) -> int:
-    """Return how many candidates a search of these sizes has at the most."""
+    """Return how many candidates a search of these sizes works on at the most."""
+    if "chunk" in sizes:
+        return sizes["chunk"]
     if "population_sizes" in sizes:
         return max(sizes["population_sizes"])
     if "num_beams" in sizes:
@@ -100,6 +102,15 @@ _CONVERTED = ("potential", "branch_steps")
 
 def _best_of_n(options: PolicyOptions, num_steps: int, num: int) -> _Plan:
     return _Plan(search.best_of_n, search.best_of_n_cost, {"num_candidates": num})
+
+
+def _adaptive(options: PolicyOptions, num_steps: int, num: int) -> _Plan:
+    """Draw whole chunks: as many as do not exceed the number of candidates."""
+    chunk = min(_or(options.chunk, 4), num)
+    plan: dict[str, Any] = {"num_candidates": num - num % max(1, chunk), "chunk": chunk}
+    if options.tolerance is not None:
+        plan["tolerance"] = options.tolerance
+    return _Plan(search.adaptive_best_of_n, search.adaptive_best_of_n_cost, plan)
 
 
 def _evosearch(options: PolicyOptions, num_steps: int, num: int) -> _Plan:
@@ -152,6 +163,7 @@ def _pruned(options: PolicyOptions, num_steps: int, num: int) -> _Plan:
 
 _PLANS: dict[str, Callable[[PolicyOptions, int, int], _Plan]] = {
     "best_of_n": _best_of_n,
+    "adaptive_best_of_n": _adaptive,
     "evosearch": _evosearch,
     "smc": _smc,
     "beam_search": _beam_search,

@@ -31,7 +31,14 @@ from avits_jax.parallel.sharding import search_shardings
 from avits_jax.parallel.sharing import prepare_prompt, share_weights
 from avits_jax.search.best_of_n import best_of_n
 from avits_jax.search.checks import check_problem
-from avits_jax.types import Generator, Params, PyTree, SearchOutput, Verifier
+from avits_jax.types import (
+    PER_CANDIDATE,
+    Generator,
+    Params,
+    PyTree,
+    SearchOutput,
+    Verifier,
+)
 
 POPULATION = (CANDIDATE, MODEL)
 
@@ -192,8 +199,7 @@ def _lay_out(output: SearchOutput, edge: Edge) -> SearchOutput:
         even = leaf.shape[0] % edge.num_parts == 0
         return constrain(leaf, edge.parts if even else edge.whole)
 
-    names = ("scores", "rewards", "failed", "valid", "latents", "media")
-    kept = {name: getattr(output, name) for name in names}
-    without: dict[str, Any] = dict.fromkeys(names)
+    kept = {name: getattr(output, name) for name in PER_CANDIDATE}
+    without: dict[str, Any] = dict.fromkeys(PER_CANDIDATE)
     rest = output._replace(**without)
     return constrain(rest, edge.whole)._replace(**jax.tree.map(per_candidate, kept))

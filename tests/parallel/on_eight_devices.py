@@ -23,6 +23,7 @@ from avits_jax.parallel.hlo import collectives
 from avits_jax.search import (
     BeamOptions,
     SMCOptions,
+    adaptive_best_of_n,
     beam_search,
     best_of_n,
     draft_best_of_n,
@@ -95,6 +96,10 @@ def test_best_of_n_is_that_of_one_device(
 
 
 OTHERS = {
+    "adaptive_best_of_n": (
+        adaptive_best_of_n,
+        {"num_candidates": 32, "chunk": 8, "tolerance": 0.3},
+    ),
     "evosearch": (evosearch, {"schedule": (0, 3), "population_sizes": (8, 5, 9)}),
     "smc": (
         smc,
