@@ -11,6 +11,7 @@ POLICY_FLAGS: dict[str, tuple[str, ...]] = {
     "beam_search": ("branch_steps", "num_children", "lookahead"),
     "zero_order": ("num_iterations", "rate"),
     "pruned_best_of_n": ("rungs",),
+    "draft_best_of_n": ("draft", "num_kept"),
 }
 POTENTIALS = ("difference", "max", "sum")
 

@@ -127,7 +127,8 @@ def shard_search(
     """Return a search, to be jitted, that spreads its candidates over a mesh.
 
     Args:
-        search: `best_of_n` or another search.
+        search: `best_of_n` or another search; what a `functools.partial` binds counts
+            among the settings.
         mesh: see `make_mesh`.
         generator: the generator.
         verifiers: the verifiers.
@@ -153,6 +154,8 @@ def shard_search(
         candidate axis stay spread where the devices divide it.
     """
     choice = check_gather(gather)
+    while isinstance(search, functools.partial):
+        search, settings = search.func, search.keywords | settings
     edge = Edge(mesh, population)
     none = Params(None, (None,) * len(verifiers))
 

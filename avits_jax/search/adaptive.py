@@ -139,8 +139,11 @@ def adaptive_best_of_n(
         scores, _ = learned(aggregator, finished.rewards, state)
         return Progress(num_drawn, finished, expected_gain(scores, num_drawn, chunk))
 
+    # Numbers out of arrays: a constant has no mesh, which `vmap` of a loop looks for.
     start = Progress(
-        jnp.int32(0), _room(problem, key, num_candidates, chunk), jnp.float32(jnp.inf)
+        jnp.zeros(1, jnp.int32)[0],
+        _room(problem, key, num_candidates, chunk),
+        jnp.full(1, jnp.inf, jnp.float32)[0],
     )
     read = problem.params, problem.cond, key, state
     num_drawn, finished, _ = jax.lax.while_loop(

@@ -21,6 +21,7 @@ SEARCHES = {
     "smc": ["--resample-steps", "1"],
     "beam_search": ["--num-children", "2", "--branch-steps", "0"],
     "zero_order": ["--num-iterations", "2"],
+    "draft_best_of_n": ["--draft", "3", "--num-kept", "1"],
 }
 
 

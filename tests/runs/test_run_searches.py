@@ -21,6 +21,7 @@ SEARCHES = {
     "beam_search": ["--num-children", "2", "--lookahead", "1"],
     "zero_order": ["--num-iterations", "2", "--rate", "0.5"],
     "pruned_best_of_n": ["--rungs", "1:3,2:1"],
+    "draft_best_of_n": ["--num-kept", "2"],
 }
 
 
