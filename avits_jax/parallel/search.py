@@ -154,8 +154,7 @@ def shard_search(
         candidate axis stay spread where the devices divide it.
     """
     choice = check_gather(gather)
-    while isinstance(search, functools.partial):
-        search, settings = search.func, search.keywords | settings
+    search, settings = _unbound(search, settings)
     edge = Edge(mesh, population)
     none = Params(None, (None,) * len(verifiers))
 
@@ -193,6 +192,15 @@ def shard_search(
         return _lay_out(found, edge)
 
     return run
+
+
+def _unbound(
+    search: Callable[..., SearchOutput], settings: dict[str, Any]
+) -> tuple[Callable[..., SearchOutput], dict[str, Any]]:
+    """Return a search without what a partial binds, which joins the settings."""
+    if not isinstance(search, functools.partial):
+        return search, settings
+    return _unbound(search.func, search.keywords | settings)
 
 
 def _lay_out(output: SearchOutput, edge: Edge) -> SearchOutput:

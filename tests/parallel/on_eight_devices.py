@@ -347,13 +347,17 @@ def test_split_weights_change_nothing(toy_extra, population, gather, shape, time
     assert_same(output, on_one_device(toy, best_of_n, num_candidates=8))
 
 
-def test_a_draft_shares_the_prepared_prompt(toy):
+@pytest.mark.parametrize("bound", [False, True])
+def test_a_draft_shares_the_prepared_prompt(toy, bound):
+    """Given, or bound by a partial as the command line does."""
     layers = with_layers(toy)
-    mesh = make_mesh(model=4)
+    mesh, search = make_mesh(model=4), draft_best_of_n
     settings = settings_of(layers, num_candidates=8) | {"num_kept": 2}
-    run, params = jit_search(
-        draft_best_of_n, layers.params, mesh, RULES, draft=layers.generator, **settings
-    )
+    if bound:
+        search = functools.partial(search, draft=layers.generator)
+    else:
+        settings["draft"] = layers.generator
+    run, params = jit_search(search, layers.params, mesh, RULES, **settings)
     output = jax.eval_shape(run.jitted, params, KEY, layers.cond, STATE)
     assert output.scores.shape == (2,)
 

@@ -1,7 +1,5 @@
 """Mini's drafts with its real weights: fewer evaluations, and clips that resemble."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -57,30 +55,6 @@ def test_drafts_resemble_the_clip_of_their_noise(loaded):
 def test_without_guidance_steps_are_all_there_is_to_save():
     assert len(mini(guidance_scale=1.0, num_steps=4).drafts) == 1
     assert mini(num_steps=1).drafts[0].evaluations() == 2
-
-
-def test_a_search_over_drafts_ends_at_the_candidates_of_best_of_n(loaded):
-    generator, params = loaded
-    verifiers, vparams = avits.verifiers.load(["mini_av"])
-    parts = {
-        "generator": generator,
-        "verifiers": verifiers,
-        "aggregator": avits.weighted([1.0]),
-        "num_candidates": 3,
-    }
-    cond = avits.encode_prompt(PROMPT, generator, verifiers)
-    weights = avits.Params(params, vparams)
-    key = jax.random.key(1)
-    search = functools.partial(
-        avits.draft_best_of_n, **parts, draft=generator.drafts[3], num_kept=3
-    )
-    found = jax.jit(search)(weights, key, cond, None)
-    wanted = jax.jit(functools.partial(avits.best_of_n, **parts))(
-        weights, key, cond, None
-    )
-    np.testing.assert_allclose(found.rewards, wanted.rewards, rtol=1e-4, atol=1e-4)
-    assert found.best_index == wanted.best_index
-    assert found.nfe == 3 * (10 + 16)
 
 
 def test_a_draft_of_other_sizes_is_refused(loaded):
