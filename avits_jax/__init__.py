@@ -36,6 +36,8 @@ _NAMES = {
         "PrunedOptions",
         "SMCOptions",
         "ZeroOrderOptions",
+        "adaptive_best_of_n",
+        "adaptive_best_of_n_cost",
         "beam_cost",
         "beam_search",
         "best_of_n",

@@ -232,3 +232,7 @@ class SearchOutput(NamedTuple):
     flops: Float[Array, ""] | None = None
     latents: Candidates | None = None
     media: Media | None = None
+
+
+PER_CANDIDATE = ("scores", "rewards", "failed", "valid", "latents", "media")
+"""Fields of `SearchOutput` whose arrays have the candidate axis."""

@@ -33,6 +33,7 @@ _VERBS = set(
 _MOST_PARAMETERS = 10
 _MOST_OF_A_SEARCH = 13
 _SEARCHES = {
+    "adaptive_best_of_n",
     "arw",
     "beam_search",
     "best_of_n",

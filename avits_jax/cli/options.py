@@ -148,9 +148,14 @@ class PolicyOptions:
     """How the candidates of a prompt are searched; counts and steps have defaults."""
 
     search: str = "best_of_n"
-    """best_of_n, evosearch, smc, beam_search, zero_order or pruned_best_of_n."""
+    """best_of_n, adaptive_best_of_n, evosearch, smc, beam_search, zero_order,
+    pruned_best_of_n or draft_best_of_n."""
     max_nfe: Annotated[int | None, _one(int, "INT", "none")] = None
     """Budget of network evaluations per prompt; chooses --num-candidates."""
+    chunk: Count = None
+    """adaptive_best_of_n: candidates drawn between two decisions to go on."""
+    tolerance: Ratio = None
+    """adaptive_best_of_n: least gain, in deviations of scores, worth a chunk."""
     schedule: StepList = None
     """evosearch: steps at which the population evolves."""
     populations: StepList = None
@@ -179,6 +184,11 @@ class PolicyOptions:
     """zero_order: share of the noise in which a neighbour differs, in (0, 1]."""
     rungs: RungList = None
     """pruned_best_of_n: steps at which candidates are dropped, and how many stay."""
+    draft: Count = None
+    """draft_best_of_n: which draft; 0 half the steps, 1 no guidance, 2 both, 3 guidance
+    of every fourth step used again."""
+    num_kept: Count = None
+    """draft_best_of_n: how many of the drafts are made in full."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ class Policy(NamedTuple):
             bounds and keeps it in memory.
         cost: what it spends on a prompt.
         plan: its sizes, as JSON values.
-        largest: candidates of its largest population.
+        largest: candidates that it works on at once, where nothing bounds them.
     """
 
     search: Callable[..., SearchOutput]
@@ -35,11 +35,12 @@ class _Plan(NamedTuple):
     cost: Callable[..., Cost]
     sizes: dict[str, Any]
     options: Any = None
+    draft: Generator | None = None
 
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of the function and of its cost."""
-        own = {} if self.options is None else {"options": self.options}
-        return self.sizes | own
+        own = {"options": self.options, "draft": self.draft}
+        return self.sizes | {k: v for k, v in own.items() if v is not None}
 
 
 def choose_policy(
@@ -72,7 +73,9 @@ def choose_policy(
 
 
 def _largest(sizes: dict[str, Any]) -> int:
-    """Return how many candidates a search of these sizes has at the most."""
+    """Return how many candidates a search of these sizes works on at the most."""
+    if "chunk" in sizes:
+        return sizes["chunk"]
     if "population_sizes" in sizes:
         return max(sizes["population_sizes"])
     if "num_beams" in sizes:
@@ -81,7 +84,7 @@ def _largest(sizes: dict[str, Any]) -> int:
 
 
 def _plan(options: PolicyOptions, generator: Generator, num_candidates: int) -> _Plan:
-    plan = _PLANS[options.search](options, generator.num_steps, num_candidates)
+    plan = _PLANS[options.search](options, generator, num_candidates)
     if plan.options is None:
         return plan
     own = {
@@ -98,22 +101,31 @@ def _plan(options: PolicyOptions, generator: Generator, num_candidates: int) -> 
 _CONVERTED = ("potential", "branch_steps")
 
 
-def _best_of_n(options: PolicyOptions, num_steps: int, num: int) -> _Plan:
+def _best_of_n(options: PolicyOptions, generator: Generator, num: int) -> _Plan:
     return _Plan(search.best_of_n, search.best_of_n_cost, {"num_candidates": num})
 
 
-def _evosearch(options: PolicyOptions, num_steps: int, num: int) -> _Plan:
+def _adaptive(options: PolicyOptions, generator: Generator, num: int) -> _Plan:
+    """Draw whole chunks: as many as do not exceed the number of candidates."""
+    chunk = min(_or(options.chunk, 4), num)
+    plan: dict[str, Any] = {"num_candidates": num - num % max(1, chunk), "chunk": chunk}
+    if options.tolerance is not None:
+        plan["tolerance"] = options.tolerance
+    return _Plan(search.adaptive_best_of_n, search.adaptive_best_of_n_cost, plan)
+
+
+def _evosearch(options: PolicyOptions, generator: Generator, num: int) -> _Plan:
     """Evolve at the start and after a third, as the paper does with 30 steps."""
     own = search.EvoOptions()
-    schedule = _or(options.schedule, _steps(num_steps, (0, 1 / 3), num_steps - 1))
+    schedule = _or(options.schedule, _steps(generator, (0, 1 / 3)))
     elites = _or(options.num_elites, own.num_elites)
     sizes = _or(options.populations, _shares(num, len(schedule) + 1, elites + 1))
     plan = {"schedule": schedule, "population_sizes": sizes}
     return _Plan(search.evosearch, search.evosearch_cost, plan, own)
 
 
-def _smc(options: PolicyOptions, num_steps: int, num: int) -> _Plan:
-    quarters = _steps(num_steps, (1 / 4, 1 / 2, 3 / 4), num_steps - 1)
+def _smc(options: PolicyOptions, generator: Generator, num: int) -> _Plan:
+    quarters = _steps(generator, (1 / 4, 1 / 2, 3 / 4))
     steps = _or(options.resample_steps, quarters)
     kind = options.potential or "difference"
     own = search.SMCOptions(potential=getattr(search, f"{kind}_potential"))
@@ -121,15 +133,15 @@ def _smc(options: PolicyOptions, num_steps: int, num: int) -> _Plan:
     return _Plan(search.smc, search.smc_cost, plan, own)
 
 
-def _beam_search(options: PolicyOptions, num_steps: int, num: int) -> _Plan:
+def _beam_search(options: PolicyOptions, generator: Generator, num: int) -> _Plan:
     children = _or(options.num_children, 4)
-    steps = _or(options.branch_steps, _steps(num_steps, (1 / 4, 1 / 2), num_steps - 2))
+    steps = _or(options.branch_steps, _steps(generator, (1 / 4, 1 / 2), spare=1))
     plan = {"num_beams": max(1, num // max(1, children)), "num_children": children}
     own = search.BeamOptions(branch_steps=steps)
     return _Plan(search.beam_search, search.beam_cost, plan, own)
 
 
-def _zero_order(options: PolicyOptions, num_steps: int, num: int) -> _Plan:
+def _zero_order(options: PolicyOptions, generator: Generator, num: int) -> _Plan:
     rounds = _or(options.num_iterations, 4)
     plan = {"num_candidates": max(1, num // max(1, rounds)), "num_iterations": rounds}
     return _Plan(
@@ -137,9 +149,9 @@ def _zero_order(options: PolicyOptions, num_steps: int, num: int) -> _Plan:
     )
 
 
-def _pruned(options: PolicyOptions, num_steps: int, num: int) -> _Plan:
+def _pruned(options: PolicyOptions, generator: Generator, num: int) -> _Plan:
     """Keep a half after a quarter of the steps, and a quarter after half of them."""
-    steps = _steps(num_steps, (1 / 4, 1 / 2), num_steps - 1)
+    steps = _steps(generator, (1 / 4, 1 / 2))
     halves = [(step, num >> i) for i, step in enumerate(steps, start=1)]
     rungs = tuple((step, kept) for step, kept in halves if kept)
     if options.rungs is not None:
@@ -150,13 +162,35 @@ def _pruned(options: PolicyOptions, num_steps: int, num: int) -> _Plan:
     )
 
 
-_PLANS: dict[str, Callable[[PolicyOptions, int, int], _Plan]] = {
+def _draft(options: PolicyOptions, generator: Generator, num: int) -> _Plan:
+    """Make the best quarter again in full."""
+    number, count = _or(options.draft, 0), len(generator.drafts)
+    if number not in range(count):
+        raise ValueError(
+            f"draft must be one of the model's {count} drafts, got {number}"
+        )
+    sizes = {
+        "num_candidates": num,
+        "num_kept": _or(options.num_kept, max(1, num // 4)),
+        "draft": number,
+    }
+    return _Plan(
+        search.draft_best_of_n,
+        search.draft_best_of_n_cost,
+        sizes,
+        draft=generator.drafts[number],
+    )
+
+
+_PLANS: dict[str, Callable[[PolicyOptions, Generator, int], _Plan]] = {
     "best_of_n": _best_of_n,
+    "adaptive_best_of_n": _adaptive,
     "evosearch": _evosearch,
     "smc": _smc,
     "beam_search": _beam_search,
     "zero_order": _zero_order,
     "pruned_best_of_n": _pruned,
+    "draft_best_of_n": _draft,
 }
 
 
@@ -164,10 +198,12 @@ def _or(value: Any, default: Any) -> Any:
     return default if value is None else value
 
 
-def _steps(num_steps: int, places: tuple[float, ...], last: int) -> tuple[int, ...]:
-    """Return distinct steps at shares of the way, none beyond `last`."""
-    steps = {round(num_steps * place) for place in places}
-    return tuple(sorted(step for step in steps if step <= last))
+def _steps(
+    generator: Generator, places: tuple[float, ...], spare: int = 0
+) -> tuple[int, ...]:
+    """Return distinct steps at shares of the way, none of the `spare` last ones."""
+    steps = {round(generator.num_steps * place) for place in places}
+    return tuple(sorted(step for step in steps if step < generator.num_steps - spare))
 
 
 def _shares(total: int, parts: int, least: int) -> tuple[int, ...]:

@@ -5,11 +5,13 @@ from avits_jax.cli.options import PolicyOptions
 
 POLICY_FLAGS: dict[str, tuple[str, ...]] = {
     "best_of_n": (),
+    "adaptive_best_of_n": ("chunk", "tolerance"),
     "evosearch": ("schedule", "populations", "num_elites", "tournament_ratio"),
     "smc": ("resample_steps", "potential", "strength", "ess_threshold"),
     "beam_search": ("branch_steps", "num_children", "lookahead"),
     "zero_order": ("num_iterations", "rate"),
     "pruned_best_of_n": ("rungs",),
+    "draft_best_of_n": ("draft", "num_kept"),
 }
 POTENTIALS = ("difference", "max", "sum")
 

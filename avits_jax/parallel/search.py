@@ -31,7 +31,14 @@ from avits_jax.parallel.sharding import search_shardings
 from avits_jax.parallel.sharing import prepare_prompt, share_weights
 from avits_jax.search.best_of_n import best_of_n
 from avits_jax.search.checks import check_problem
-from avits_jax.types import Generator, Params, PyTree, SearchOutput, Verifier
+from avits_jax.types import (
+    PER_CANDIDATE,
+    Generator,
+    Params,
+    PyTree,
+    SearchOutput,
+    Verifier,
+)
 
 POPULATION = (CANDIDATE, MODEL)
 
@@ -120,7 +127,8 @@ def shard_search(
     """Return a search, to be jitted, that spreads its candidates over a mesh.
 
     Args:
-        search: `best_of_n` or another search.
+        search: `best_of_n` or another search; what a `functools.partial` binds counts
+            among the settings.
         mesh: see `make_mesh`.
         generator: the generator.
         verifiers: the verifiers.
@@ -146,6 +154,7 @@ def shard_search(
         candidate axis stay spread where the devices divide it.
     """
     choice = check_gather(gather)
+    search, settings = _unbound(search, settings)
     edge = Edge(mesh, population)
     none = Params(None, (None,) * len(verifiers))
 
@@ -185,6 +194,15 @@ def shard_search(
     return run
 
 
+def _unbound(
+    search: Callable[..., SearchOutput], settings: dict[str, Any]
+) -> tuple[Callable[..., SearchOutput], dict[str, Any]]:
+    """Return a search without what a partial binds, which joins the settings."""
+    if not isinstance(search, functools.partial):
+        return search, settings
+    return _unbound(search.func, search.keywords | settings)
+
+
 def _lay_out(output: SearchOutput, edge: Edge) -> SearchOutput:
     """Spread what has a candidate axis, where that comes out even; copy the rest."""
 
@@ -192,8 +210,7 @@ def _lay_out(output: SearchOutput, edge: Edge) -> SearchOutput:
         even = leaf.shape[0] % edge.num_parts == 0
         return constrain(leaf, edge.parts if even else edge.whole)
 
-    names = ("scores", "rewards", "failed", "valid", "latents", "media")
-    kept = {name: getattr(output, name) for name in names}
-    without: dict[str, Any] = dict.fromkeys(names)
+    kept = {name: getattr(output, name) for name in PER_CANDIDATE}
+    without: dict[str, Any] = dict.fromkeys(PER_CANDIDATE)
     rest = output._replace(**without)
     return constrain(rest, edge.whole)._replace(**jax.tree.map(per_candidate, kept))

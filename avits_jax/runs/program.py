@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool
 
 from avits_jax.runs import states
@@ -22,6 +23,7 @@ from avits_jax.runs.text import text_apart
 from avits_jax.search.keys import SearchKey
 from avits_jax.text.prompt import encode_prompt
 from avits_jax.types import (
+    PER_CANDIDATE,
     Aggregator,
     Cond,
     Generator,
@@ -86,6 +88,27 @@ class Work(NamedTuple):
     judges: tuple[str, ...]
     fps: float
     sample_rate: int
+
+
+def without_rows_never_drawn(found: Found) -> Found:
+    """Return what was found without the rows behind the last one that was drawn.
+
+    A search that stops early has room for more candidates than it draws; rows keep
+    their numbers.
+
+    Args:
+        found: on the host.
+    """
+    output = found.output
+    drawn = np.flatnonzero(output.valid)
+    end = int(drawn[-1]) + 1 if drawn.size else 0
+
+    def cut(tree: PyTree) -> PyTree:
+        return jax.tree.map(lambda rows: rows[:end], tree)
+
+    rows = {name: cut(getattr(output, name)) for name in PER_CANDIDATE}
+    output = output._replace(**rows)
+    return Found(output, cut(found.judged), cut(found.broken))
 
 
 def make_work(
@@ -160,6 +183,7 @@ def make_work(
     def search_row(row: int, cond: Cond, state: PyTree) -> Found:
         with devices.guarded():
             found = devices.fetch(program(*arguments(row, cond, state)))
+        found = without_rows_never_drawn(found)
         learned = states.on_host(found.output.aggregator_state)
         return found._replace(output=found.output._replace(aggregator_state=learned))
 

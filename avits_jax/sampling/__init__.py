@@ -13,6 +13,13 @@ from avits_jax.sampling.denoise import (
     step_keys,
     velocity_from_clean,
 )
+from avits_jax.sampling.drafts import (
+    Guidance,
+    fewer_steps,
+    reuse_guidance,
+    usual_drafts,
+    without_guidance,
+)
 from avits_jax.sampling.guidance import (
     classifier_free_guidance,
     combine,
@@ -38,6 +45,7 @@ from avits_jax.sampling.steps import (
 )
 
 __all__ = [
+    "Guidance",
     "at_least_float32",
     "check_sigmas",
     "classifier_free_guidance",
@@ -46,6 +54,7 @@ __all__ = [
     "combine",
     "denoise",
     "euler",
+    "fewer_steps",
     "flow_step",
     "from_edm",
     "from_epsilon",
@@ -58,10 +67,13 @@ __all__ = [
     "noise_like",
     "renoise",
     "repeat_rows",
+    "reuse_guidance",
     "sde_step",
     "shift_sigmas",
     "shifted_sigmas",
     "split_branches",
     "step_keys",
+    "usual_drafts",
     "velocity_from_clean",
+    "without_guidance",
 ]

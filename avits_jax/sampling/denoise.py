@@ -5,7 +5,6 @@ may be given per part of the latents, see `sampling.steps`.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,18 +12,18 @@ from jaxtyping import Array, Bool, Int
 
 from avits_jax.sampling.mapped import vary_alike
 from avits_jax.sampling.schedules import levels_at
-from avits_jax.sampling.steps import Level, Levels, flow_step, linear_combination
+from avits_jax.sampling.steps import Levels, combined, flow_step
 from avits_jax.types import Candidates, Generator, Keys, PyTree
 
 
 def velocity_from_clean(latents: PyTree, clean: PyTree, sigma: Levels) -> PyTree:
     """Return the velocity ``(z - x) / s``; `sigma` must be above 0."""
-    return _combined(lambda s: (1 / s, -1 / s), sigma, latents, clean)
+    return combined(lambda s: (1 / s, -1 / s), sigma, latents, clean)
 
 
 def noise_from_clean(latents: PyTree, clean: PyTree, sigma: Levels) -> PyTree:
     """Return the noise ``(z - (1 - s) x) / s``; `sigma` must be above 0."""
-    return _combined(lambda s: (1 / s, (s - 1) / s), sigma, latents, clean)
+    return combined(lambda s: (1 / s, (s - 1) / s), sigma, latents, clean)
 
 
 def clean_from_velocity(latents: PyTree, velocity: PyTree, sigma: Levels) -> PyTree:
@@ -34,26 +33,12 @@ def clean_from_velocity(latents: PyTree, velocity: PyTree, sigma: Levels) -> PyT
     another quantity, ``sqrt(abar) noise - sqrt(1 - abar) x``: see
     `sampling.from_velocity`.
     """
-    return _combined(lambda s: (1, -s), sigma, latents, velocity)
+    return combined(lambda s: (1, -s), sigma, latents, velocity)
 
 
 def clean_from_noise(latents: PyTree, noise: PyTree, sigma: Levels) -> PyTree:
     """Return the clean sample ``(z - s noise) / (1 - s)``; `sigma` must be below 1."""
-    return _combined(lambda s: (1 / (1 - s), -s / (1 - s)), sigma, latents, noise)
-
-
-def _combined(
-    coefficients: Callable[[Level], tuple[Any, Any]],
-    sigma: Levels,
-    first: PyTree,
-    second: PyTree,
-) -> PyTree:
-    """Return ``a z + b y`` with coefficients that depend on each part's level."""
-
-    def combine(s: Level, z: PyTree, y: PyTree) -> PyTree:
-        return linear_combination(coefficients(s), z, y)
-
-    return jax.tree.map(combine, sigma, first, second)
+    return combined(lambda s: (1 / (1 - s), -s / (1 - s)), sigma, latents, noise)
 
 
 def step_keys(keys: Keys, step: int | Int[Array, ""]) -> Keys:

@@ -7,6 +7,7 @@ call have one structure. Sums are formed in at least float32, and returned in th
 of the latents.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -46,6 +47,20 @@ def linear_combination(coefficients: tuple[Any, ...], *trees: PyTree) -> PyTree:
         return sum(terms[1:], start=terms[0]).astype(leaves[0].dtype)
 
     return jax.tree.map(combine, *trees)
+
+
+def combined(
+    coefficients: Callable[[Level], tuple[Any, Any]],
+    sigma: Levels,
+    first: PyTree,
+    second: PyTree,
+) -> PyTree:
+    """Combine two trees as ``a x + b y``, ``(a, b)`` depending on each part's level."""
+
+    def combine(s: Level, x: PyTree, y: PyTree) -> PyTree:
+        return linear_combination(coefficients(s), x, y)
+
+    return jax.tree.map(combine, sigma, first, second)
 
 
 def noise_like(keys: Keys, latents: PyTree) -> PyTree:

@@ -1,5 +1,6 @@
 """Searches: pure functions from (params, key, cond, state) to a `SearchOutput`."""
 
+from avits_jax.search.adaptive import adaptive_best_of_n, adaptive_best_of_n_cost
 from avits_jax.search.beam import BeamOptions, beam_cost, beam_search
 from avits_jax.search.best_of_n import (
     best_of_n,
@@ -40,6 +41,8 @@ __all__ = [
     "PrunedOptions",
     "SMCOptions",
     "ZeroOrderOptions",
+    "adaptive_best_of_n",
+    "adaptive_best_of_n_cost",
     "beam_cost",
     "beam_search",
     "best_of_n",

@@ -5,7 +5,6 @@ from typing import Any
 
 from avits_jax.aggregation.checks import check_count
 from avits_jax.sampling.chunks import over_candidates
-from avits_jax.sampling.denoise import denoise
 from avits_jax.search.checks import check_batch
 from avits_jax.search.cost import (
     Cost,
@@ -14,9 +13,10 @@ from avits_jax.search.cost import (
     rollout_nfe,
     with_evaluations,
 )
-from avits_jax.search.evaluate import Finished, Problem, finish, pose, seen
+from avits_jax.search.evaluate import Finished, finish, pose
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key
 from avits_jax.search.memory import Memory
+from avits_jax.search.rollout import sampled
 from avits_jax.types import (
     Aggregator,
     Cond,
@@ -97,23 +97,11 @@ def best_of_n(
     )
 
     def sample(chunk: tuple[Keys, Keys]) -> Finished:
-        return _sample(problem, chunk, hold_media)
+        return sampled(problem, chunk, hold=hold_media)
 
     finished = over_candidates(sample, keys, candidate_batch)
     scores, state = aggregator.update(finished.rewards, state)
     return finish(problem, aggregator, [finished], scores, state, cost)
-
-
-def _sample(problem: Problem, keys: tuple[Keys, Keys], hold_media: bool) -> Finished:
-    init_keys, step_keys = keys
-    generator, params = problem.generator, problem.params.generator
-    cond = problem.cond.generator
-    candidates = generator.init(params, init_keys, cond)
-    candidates, _ = denoise(params, step_keys, candidates, cond, generator=generator)
-    finished = seen(problem, generator.decode(params, candidates), hold=hold_media)
-    if hold_media and not problem.keep_latents:
-        return finished
-    return finished._replace(candidates=candidates)
 
 
 def _chunked(num_candidates: int, candidate_batch: int | None) -> bool:

@@ -124,6 +124,8 @@ def check_draft(
 ) -> None:
     """Check that a draft takes a generator's weights and prompt, for like latents.
 
+    What else a candidate carries (`Candidates.extra`) is the draft's own affair.
+
     Args:
         draft: the cheaper generator.
         generator: the generator.
@@ -149,9 +151,10 @@ def check_draft(
         raise ValueError(
             f"draft must take the params and cond of generator: {error}"
         ) from error
-    if not like(found, wanted):
+    if not like(found.latents, wanted.latents):
         raise ValueError(
-            f"draft must start from the latents of generator, {wanted}, got {found}"
+            "draft must start from the latents of generator, "
+            f"{wanted.latents}, got {found.latents}"
         )
 
 

@@ -11,7 +11,7 @@ from enum import IntEnum
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Key
+from jaxtyping import Array, Int, Key
 
 from avits_jax.types import Keys
 
@@ -26,17 +26,20 @@ class Stream(IntEnum):
     MUTATION = 2
 
 
-def candidate_keys(key: SearchKey, num_candidates: int) -> Keys:
+def candidate_keys(
+    key: SearchKey, num_candidates: int, first: int | Int[Array, ""] = 0
+) -> Keys:
     """Return ``fold_in(key, n)`` for every candidate ``n``.
 
     Args:
         key: typed key.
         num_candidates: number of candidates N.
+        first: number of the first one, static or traced, at least 0.
 
     Returns:
         ``[N]`` typed keys.
     """
-    slots = jnp.arange(num_candidates, dtype=jnp.uint32)
+    slots = jnp.arange(num_candidates, dtype=jnp.uint32) + jnp.uint32(first)
     return jax.vmap(jax.random.fold_in, (None, 0))(key, slots)
 
 

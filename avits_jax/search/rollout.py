@@ -11,7 +11,7 @@ from avits_jax.sampling.mapped import vary_alike
 from avits_jax.sampling.schedules import levels_at
 from avits_jax.sampling.steps import flow_step, noise_like, sde_step
 from avits_jax.search.cost import Cost, evaluation_cost, with_evaluations
-from avits_jax.search.evaluate import Problem, finish, judge
+from avits_jax.search.evaluate import Finished, Problem, finish, judge, seen
 from avits_jax.types import (
     Aggregator,
     Candidates,
@@ -27,6 +27,26 @@ def initialise(problem: Problem, keys: Keys) -> Candidates:
     return problem.generator.init(
         problem.params.generator, keys, problem.cond.generator
     )
+
+
+def sampled(problem: Problem, keys: tuple[Keys, Keys], *, hold: bool) -> Finished:
+    """Sample candidates from start to end, all at once, and have verifiers look.
+
+    Args:
+        problem: the search.
+        keys: ``[N]`` keys of their noise and of their steps.
+        hold: keep their clips; else their latents, as with ``problem.keep_latents``.
+    """
+    init_keys, step_keys = keys
+    params, cond = problem.params.generator, problem.cond.generator
+    candidates = initialise(problem, init_keys)
+    candidates, _ = denoise(
+        params, step_keys, candidates, cond, generator=problem.generator
+    )
+    finished = seen(problem, problem.generator.decode(params, candidates), hold=hold)
+    if hold and not problem.keep_latents:
+        return finished
+    return finished._replace(candidates=candidates)
 
 
 def advance(

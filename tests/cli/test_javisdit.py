@@ -16,10 +16,12 @@ COMMON = ["--config", "javisdit-tiny", "--num-candidates", "2"]
 SEARCHES = {
     "pruned_best_of_n": ["--rungs", "1:1"],
     "best_of_n": [],
+    "adaptive_best_of_n": ["--chunk", "1"],
     "evosearch": ["--populations", "2,2,2", "--schedule", "0,1", "--num-elites", "1"],
     "smc": ["--resample-steps", "1"],
     "beam_search": ["--num-children", "2", "--branch-steps", "0"],
     "zero_order": ["--num-iterations", "2"],
+    "draft_best_of_n": ["--draft", "3", "--num-kept", "1"],
 }
 
 

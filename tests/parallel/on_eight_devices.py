@@ -23,6 +23,7 @@ from avits_jax.parallel.hlo import collectives
 from avits_jax.search import (
     BeamOptions,
     SMCOptions,
+    adaptive_best_of_n,
     beam_search,
     best_of_n,
     draft_best_of_n,
@@ -95,6 +96,10 @@ def test_best_of_n_is_that_of_one_device(
 
 
 OTHERS = {
+    "adaptive_best_of_n": (
+        adaptive_best_of_n,
+        {"num_candidates": 32, "chunk": 8, "tolerance": 0.3},
+    ),
     "evosearch": (evosearch, {"schedule": (0, 3), "population_sizes": (8, 5, 9)}),
     "smc": (
         smc,
@@ -342,13 +347,17 @@ def test_split_weights_change_nothing(toy_extra, population, gather, shape, time
     assert_same(output, on_one_device(toy, best_of_n, num_candidates=8))
 
 
-def test_a_draft_shares_the_prepared_prompt(toy):
+@pytest.mark.parametrize("bound", [False, True])
+def test_a_draft_shares_the_prepared_prompt(toy, bound):
+    """Given, or bound by a partial as the command line does."""
     layers = with_layers(toy)
-    mesh = make_mesh(model=4)
+    mesh, search = make_mesh(model=4), draft_best_of_n
     settings = settings_of(layers, num_candidates=8) | {"num_kept": 2}
-    run, params = jit_search(
-        draft_best_of_n, layers.params, mesh, RULES, draft=layers.generator, **settings
-    )
+    if bound:
+        search = functools.partial(search, draft=layers.generator)
+    else:
+        settings["draft"] = layers.generator
+    run, params = jit_search(search, layers.params, mesh, RULES, **settings)
     output = jax.eval_shape(run.jitted, params, KEY, layers.cond, STATE)
     assert output.scores.shape == (2,)
 

@@ -269,6 +269,14 @@ def test_config_of_a_run_gives_the_same_run(toy):
             ["--search", "pruned_best_of_n", "--rungs", "1-2"],
             "--search pruned_best_of_n: rungs must be STEP:KEPT, got '1-2'",
         ),
+        (
+            ["--search", "draft_best_of_n", "--draft", "1"],
+            "--search draft_best_of_n: draft must be one of the model's 1 drafts",
+        ),
+        (
+            ["--search", "adaptive_best_of_n", "--tolerance", "-1"],
+            "--search adaptive_best_of_n: tolerance must be at least 0",
+        ),
         (["--max-nfe", "3"], "--search best_of_n: max_nfe must be at least 8"),
         (["--shard", "3/2"], "--shard: shard must be I/N"),
         (["--shard", "9/9"], "--shard 9/9 of prompts.txt holds no prompt"),

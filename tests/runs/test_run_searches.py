@@ -15,11 +15,13 @@ from avits_jax.runs import read_records
 
 SEARCHES = {
     "best_of_n": ["--candidate-batch", "3"],
+    "adaptive_best_of_n": ["--chunk", "2", "--tolerance", "0.9"],
     "evosearch": ["--num-elites", "1", "--populations", "3,2,2", "--schedule", "0,2"],
     "smc": ["--potential", "max", "--ess-threshold", "1"],
     "beam_search": ["--num-children", "2", "--lookahead", "1"],
     "zero_order": ["--num-iterations", "2", "--rate", "0.5"],
     "pruned_best_of_n": ["--rungs", "1:3,2:1"],
+    "draft_best_of_n": ["--num-kept", "2"],
 }
 
 

@@ -13,7 +13,7 @@ import toy_command
 import avits_jax as avits
 from avits_jax import runs
 from avits_jax.report import write_run_report
-from avits_jax.types import Params, SharedPass, Verifier
+from avits_jax.types import PER_CANDIDATE, Params, SharedPass, Verifier
 
 GENERATOR = toy_command.toy_generator(2)
 PROMPTS = toy_command.PROMPTS[:3]
@@ -53,6 +53,26 @@ def colour(name, seen=None):
 
 def loud():
     return Verifier("loud", lambda p, media, c: jnp.abs(media.audio).mean(1))
+
+
+def test_rows_that_were_never_drawn_are_left_out():
+    search = functools.partial(
+        avits.adaptive_best_of_n, num_candidates=12, chunk=2, tolerance=0.9
+    )
+    (red, green), guides = colour("red green"), (loud(), loud())
+    work = work_of(search, (red, *guides), (green,), keep_media=True)
+    found = work.search(3, work.encode("a prompt"), work.state)
+    num_drawn = int(found.output.nfe) // GENERATOR.evaluations()
+    assert 2 < num_drawn < 12
+    for rows in jax.tree.leaves(
+        (
+            [getattr(found.output, name) for name in PER_CANDIDATE],
+            found.judged,
+            found.broken,
+        )
+    ):
+        assert len(rows) == num_drawn
+    assert np.isfinite(found.output.rewards).all() and not found.broken.any()
 
 
 def work_of(search, guides, judges=(), generator=GENERATOR, **settings):

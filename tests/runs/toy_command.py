@@ -9,6 +9,7 @@ from avits_jax.catalogue import generators, verifiers
 from avits_jax.catalogue.records import Info
 from avits_jax.cli import backend, main
 from avits_jax.cli.errors import CliError
+from avits_jax.sampling import usual_drafts
 from avits_jax.types import Candidates, Cond, Generator, Media, Params, Verifier
 
 # Flags of a small run; every prompt takes some tens of milliseconds.
@@ -40,7 +41,7 @@ def toy_generator(num_steps: int) -> Generator:
         tone = jnp.sin(2 * jnp.pi * (200 + 400 * colors[:, :1]) * time)
         return Media(video, colors[:, 1:2] * tone)
 
-    return Generator(
+    generator = Generator(
         init,
         step,
         decode,
@@ -51,6 +52,7 @@ def toy_generator(num_steps: int) -> Generator:
         sample_rate=8000,
         encode=_encode,
     )
+    return generator._replace(drafts=usual_drafts(generator))
 
 
 def _encode(prompt: str):

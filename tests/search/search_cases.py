@@ -12,6 +12,8 @@ from avits_jax.aggregation import zscore_history
 from avits_jax.search import (
     BeamOptions,
     SMCOptions,
+    adaptive_best_of_n,
+    adaptive_best_of_n_cost,
     beam_cost,
     beam_search,
     best_of_n,
@@ -56,6 +58,12 @@ class Case(NamedTuple):
             "aggregator": aggregator,
         }
         return functools.partial(self.search, **(parts | self.for_toy(toy)))
+
+    def as_drawn(self, output) -> "Case":
+        """Return the case of as many candidates as were drawn, where one may stop."""
+        if self.search is not adaptive_best_of_n:
+            return self
+        return self.but(num_candidates=int(output.valid.sum()))
 
     def predicted_cost(self, toy) -> Any:
         """Return the predicted cost."""
@@ -102,6 +110,11 @@ CASES = {
     "draft_best_of_n": Case(
         draft_best_of_n, draft_best_of_n_cost, {"num_candidates": 5, "num_kept": 2}
     ),
+    "adaptive_best_of_n": Case(
+        adaptive_best_of_n,
+        adaptive_best_of_n_cost,
+        {"num_candidates": 10, "chunk": 2, "tolerance": 0.4},
+    ),
 }
 
 
@@ -116,6 +129,9 @@ SMALL = {
         num_candidates=3, rungs=((1, 2),)
     ),
     "draft_best_of_n": CASES["draft_best_of_n"].but(num_candidates=3),
+    "adaptive_best_of_n": CASES["adaptive_best_of_n"].but(
+        num_candidates=6, chunk=2, tolerance=0.5
+    ),
 }
 
 
@@ -128,8 +144,10 @@ def running_mean() -> Aggregator:
 
     def update(rewards, state):
         rewards = rewards.astype(jnp.float32)
-        total = state["sum"] + rewards.sum(axis=0)
-        state = {"sum": total, "count": state["count"] + rewards.shape[0]}
+        known = jnp.isfinite(rewards).all(axis=1, keepdims=True)
+        total = state["sum"] + jnp.where(known, rewards, 0).sum(axis=0)
+        count = known.sum(dtype=jnp.float32)
+        state = {"sum": total, "count": state["count"] + count}
         return score(rewards, state), state
 
     def score(rewards, state):

@@ -38,12 +38,13 @@ def test_kept_clips_are_those_of_the_candidates(small, build_toy, counter):
     search = jax.jit(case.bind(counter.toy(toy)))
     output = search(toy.params, KEY, toy.cond, None)
     spent = counter.cost()
-    assert spent == case.predicted_cost(toy)[:3]
+    assert spent == case.as_drawn(output).predicted_cost(toy)[:3]
     assert spent == (output.nfe, output.decodes, output.verifier_calls)
     clips = toy.generator.decode(toy.params.generator, output.latents)
     for kept, clip, best in zip(output.media, clips, output.best, strict=True):
         assert kept.shape[0] == output.scores.shape[0]
-        np.testing.assert_allclose(kept, clip, atol=1e-6)
+        drawn = np.asarray(output.valid)
+        np.testing.assert_allclose(kept[drawn], clip[drawn], atol=1e-6)
         np.testing.assert_array_equal(kept[output.best_index], best)
 
 
@@ -100,7 +101,9 @@ def test_options_of_another_search_are_refused(search, cases, toy):
         )
 
 
-@pytest.mark.parametrize("name", ["best_of_n", "draft_best_of_n", *OPTIONS])
+@pytest.mark.parametrize(
+    "name", ["adaptive_best_of_n", "best_of_n", "draft_best_of_n", *OPTIONS]
+)
 def test_searches_are_called_alike(name, cases):
     search = cases[name if isinstance(name, str) else name.__name__].search
     parameters = inspect.signature(search).parameters

@@ -47,12 +47,13 @@ def test_steps_may_cost_differently(case, toy, counter):
     output = search(toy.params, jax.random.key(0), toy.cond, None)
     _check_cost(case, toy, counter, output)
     assert output.flops == pytest.approx(1e12 * counter.nfe)
-    assert case.predicted_cost(toy).flops == 1e12 * counter.nfe
+    drawn = case.as_drawn(output)
+    assert drawn.predicted_cost(toy).flops == 1e12 * counter.nfe
 
 
 def _check_cost(case, toy, counter, output):
     spent = counter.cost()
-    assert spent == case.predicted_cost(toy)[:3]
+    assert spent == case.as_drawn(output).predicted_cost(toy)[:3]
     assert spent == (output.nfe, output.decodes, output.verifier_calls)
 
 
@@ -82,15 +83,16 @@ def test_failed_candidates_are_never_chosen(case, compiled, toy_extra):
     some_failed = some_chosen = 0
     for seed in range(3):
         output = compiled(case)(params, jax.random.key(seed), toy_extra.cond)
-        np.testing.assert_array_equal(output.failed, np.isnan(output.rewards).any(1))
-        assert (output.scores[output.failed] == -np.inf).all()
+        unknown = np.isnan(output.rewards).any(1)
+        np.testing.assert_array_equal(output.failed, unknown & output.valid)
+        assert (output.scores[unknown] == -np.inf).all()
         some_failed += int(output.failed.any() and not output.failed.all())
         some_chosen += int(output.best_index >= 0)
         if output.best_index >= 0:
             assert not output.failed[output.best_index]
             assert output.scores[output.best_index] == output.scores.max()
         assert all(map(_finite, output.best))
-        assert _finite(output.scores[~output.failed])
+        assert _finite(output.scores[~unknown])
     assert some_chosen
     # The others have sorted the failed ones out before the end.
     assert some_failed or case.search not in (best_of_n, evosearch, zero_order)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import integrate, stats
 
 from avits_jax.sampling import noise_like
 from avits_jax.search.keys import Stream, candidate_keys, stream_key
@@ -99,6 +100,25 @@ def _order(scores):
 def best_of_n(plain, judge, num_candidates):
     starts = [plain.start(k) for k in candidate_keys(KEY, num_candidates)]
     finals = [plain.walk(start, 0, plain.num_steps) for start in starts]
+    return judge(), finals
+
+
+def adaptive_best_of_n(plain, judge, num_candidates, chunk, tolerance):
+    """Go on while Student's distribution says that a chunk gains enough."""
+    finals = []
+    for key in candidate_keys(KEY, num_candidates):
+        finals.append(plain.walk(plain.start(key), 0, plain.num_steps))
+        count = len(finals)
+        if count % chunk or count < 3:
+            continue
+        scores = judge().learn([plain.rewards(each) for each in finals])
+        ahead = (scores.max() - scores.mean()) / scores.std(ddof=1)
+        next_ones = stats.t(count - 1, scale=np.sqrt(1 + 1 / count))
+        gain, _ = integrate.quad(
+            lambda x, fit=next_ones: 1 - fit.cdf(x) ** chunk, ahead, np.inf
+        )
+        if gain < tolerance:
+            break
     return judge(), finals
 
 
@@ -255,6 +275,7 @@ ORACLES = {
     oracle.__name__: oracle
     for oracle in (
         best_of_n,
+        adaptive_best_of_n,
         draft_best_of_n,
         pruned_best_of_n,
         beam_search,
@@ -278,6 +299,10 @@ def test_search_equals_its_plain_retelling(
     else:
         scores = learned.learn(rewards)
     output = compiled(case)(toy_extra.params, KEY, toy_extra.cond)
+    assert output.valid[: len(finals)].all() and not output.valid[len(finals) :].any()
+    output = output._replace(
+        rewards=output.rewards[output.valid], scores=output.scores[output.valid]
+    )
     np.testing.assert_allclose(output.rewards, rewards, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(output.scores, scores, rtol=1e-3, atol=1e-3)
     assert output.best_index == np.argmax(scores)

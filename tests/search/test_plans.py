@@ -80,6 +80,11 @@ REFUSED = [
     ("pruned_best_of_n", {"rungs": ((1, 0),)}, "kept by each of rungs must be at"),
     ("draft_best_of_n", {"num_kept": 0}, "num_kept must be at least 1, got 0"),
     ("draft_best_of_n", {"num_kept": 6}, "num_kept must be at most .* = 5, got 6"),
+    ("adaptive_best_of_n", {"chunk": 3}, "multiple of chunk = 3, got 10"),
+    ("adaptive_best_of_n", {"chunk": 0}, "chunk must be at least 1, got 0"),
+    ("adaptive_best_of_n", {"tolerance": -0.1}, "tolerance must be at least 0 .* -0.1"),
+    ("adaptive_best_of_n", {"tolerance": float("nan")}, "tolerance .* got nan"),
+    ("adaptive_best_of_n", {"candidate_batch": 0}, "candidate_batch"),
     ("pruned_best_of_n", {"candidate_batch": 0}, "candidate_batch"),
 ]
 

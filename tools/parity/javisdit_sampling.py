@@ -128,7 +128,7 @@ class _Run:
             active = masks.active_frames(self.masks, sigma)
             entered = masks.enter_frames(latents, noise, self.masks, sigma, before)
         rows = self.predict(self.state, entered, timestep, self.context, active)
-        velocities = guidance.guide(rows, self.info["cfg_scale"])
+        _, velocities = guidance.guided_pair(rows, self.info["cfg_scale"])
         self._note(f"step{index}.", entered, timestep, active, rows)
         if active is None:
             active = Latents(*(jnp.ones(x.shape[:2], bool) for x in latents))

@@ -40,6 +40,7 @@ from avits_jax.generators.javisdit.schedule import (
 )
 from avits_jax.generators.javisdit.sizes import FPS, ClipSizes
 from avits_jax.sampling.chunks import over_candidates
+from avits_jax.sampling.drafts import Guidance, usual_drafts
 from avits_jax.sampling.masks import Frames, previous_level, settle, start_from
 from avits_jax.sampling.schedules import levels_at
 from avits_jax.sampling.steps import noise_like
@@ -92,7 +93,8 @@ def javisdit(
     """Make JavisDiT for one size of clip.
 
     ``params`` of its functions is `Networks`. ``prepare`` takes an `EncodedPrompt`, the
-    other functions take the `Condition` that it returns.
+    other functions take the `Condition` that it returns. Its drafts are those of
+    `sampling.usual_drafts`; frames that enter late do so without noise in them.
 
     ``decode`` works on ``decode_batch`` candidates at a time, and for each of them on
     ``config.video_vae.frames_at_once`` frames and ``chunks_at_once`` chunks of 17
@@ -167,26 +169,32 @@ def javisdit(
         noise = None if keys is None else noise_like(keys, latents)
         return settle(cond.given, latents, now, before, noise)
 
-    def velocity(params: Networks, frames: Frames, extra, i, cond: Condition):
+    def context_of(extra, cond: Condition) -> Context:
         priors = couple_rows(by_row(extra), prior_scope)
+        return Context(cond.text, cond.text_mask, priors)
+
+    def velocity_pair(params: Networks, frames: Frames, extra, i, cond: Condition):
         rows = guidance.paired_predictions(
             nnx.merge(graphs.transformer, params.transformer),
             frames.entered,
             jnp.asarray(levels)[i],
-            Context(cond.text, cond.text_mask, priors),
+            context_of(extra, cond),
             told,
             frames.active,
         )
-        return guidance.guide(rows, guidance_scale)
+        return guidance.guided_pair(rows, guidance_scale)
 
-    def advance(params, keys, candidates: Candidates, i, cond, fall) -> Latents:
-        frames = frames_of(keys, candidates.latents, i, cond)
-        update = velocity(params, frames, candidates.extra, i, cond)
+    def moved(frames: Frames, update: Latents, fall) -> Latents:
         if frames.active is None:
             return jax.tree.map(lambda z, v: z + fall * v, frames.settled, update)
         return guidance.masked_update(
             frames.settled, frames.entered, update, frames.active, fall, mask_update
         )
+
+    def advance(params, keys, candidates: Candidates, i, cond, fall) -> Latents:
+        frames = frames_of(keys, candidates.latents, i, cond)
+        _, update = velocity_pair(params, frames, candidates.extra, i, cond)
+        return moved(frames, update, fall)
 
     def step(params, keys, candidates, i, cond) -> Candidates:
         fall = levels_at(sigmas, i) - levels_at(sigmas, i + 1)
@@ -195,6 +203,25 @@ def javisdit(
 
     def predict(params, candidates, i, cond) -> Latents:
         return advance(params, None, candidates, i, cond, levels_at(sigmas, i))
+
+    def both(params, candidates, i, cond) -> tuple[Latents, Latents]:
+        frames = frames_of(None, candidates.latents, i, cond)
+        pair = velocity_pair(params, frames, candidates.extra, i, cond)
+        conditional, guided = (moved(frames, v, levels_at(sigmas, i)) for v in pair)
+        return conditional, guided
+
+    def conditional_alone(params, candidates, i, cond) -> Latents:
+        frames = frames_of(None, candidates.latents, i, cond)
+        context = context_of(candidates.extra, cond)
+        rows = guidance.predictions(
+            nnx.merge(graphs.transformer, params.transformer),
+            frames.entered,
+            jnp.asarray(levels)[i],
+            guidance.conditional_context(context, prior_scope),
+            told,
+            frames.active,
+        )
+        return moved(frames, guidance.velocities(rows), levels_at(sigmas, i))
 
     def decode(params: Networks, candidates: Candidates) -> Media:
         video_vae = nnx.merge(graphs.video_vae, params.video_vae)
@@ -207,7 +234,7 @@ def javisdit(
 
         return over_candidates(some, candidates.latents, decode_batch)
 
-    return Generator(
+    generator = Generator(
         init=init,
         step=step,
         decode=decode,
@@ -223,6 +250,8 @@ def javisdit(
         text_part="t5",
         flops_per_evaluation=evaluation_flops(config.transformer, clip, prior_scope),
     )
+    drafts = usual_drafts(generator, Guidance(both, conditional_alone))
+    return generator._replace(drafts=drafts)
 
 
 def _check_options(prior_scope: str, mask_update: str, decode_batch: int) -> None:

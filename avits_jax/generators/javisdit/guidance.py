@@ -115,11 +115,23 @@ def paired_predictions(
     ``active`` is True for frames at ``timestep`` and False for given ones.
     """
     double, frames = repeat_rows(latents, 2), repeat_rows(active, 2)
-    rows = len(double.video)
+    return predictions(model, double, timestep, context, clip, frames)
+
+
+def predictions(
+    model: Transformer,
+    latents: Latents,
+    timestep: Float[Array, ""],
+    context: Context,
+    clip: ClipInfo,
+    frames: Latents | None = None,
+) -> Latents:
+    """Return the transformer's raw outputs, row by row; see `paired_predictions`."""
+    rows = len(latents.video)
     return Latents(
         *model(
-            double.video,
-            double.audio,
+            latents.video,
+            latents.audio,
             jnp.full((rows,), timestep, jnp.float32),
             context,
             fps=jnp.full((rows,), clip.fps, jnp.float32),
@@ -131,16 +143,36 @@ def paired_predictions(
     )
 
 
-def guide(predictions: Latents, guidance_scale: float) -> Latents:
-    """Return guided velocities (data minus noise) from `paired_predictions`.
+def conditional_context(context: Context, prior_scope: PriorScope) -> Context:
+    """Return the context of the rows with a prompt, of one for pairs of rows.
 
-    The second half of the channels is a learned variance left over from training.
+    Args:
+        context: of a candidate's conditional and unconditional row in turn.
+        prior_scope: that its priors were coupled with, see `couple_rows`.
     """
-    velocities = jax.tree.map(
-        lambda rows: rows[..., : rows.shape[-1] // 2], predictions
+    # With this scope rows have priors of their own; else those of a pair are shared.
+    stride = 2 if prior_scope == "separate" else 1
+    text, priors = (
+        jax.tree.map(lambda x, step=step: x[:, ::step], tree)
+        for tree, step in ((context.text, 2), (context.priors, stride))
     )
-    conditional, unconditional = split_branches(velocities, 2)
-    return combine(conditional, (unconditional,), (guidance_scale - 1,))
+    mask = None if context.text_mask is None else context.text_mask[::2]
+    return Context(text, mask, priors)
+
+
+def velocities(rows: Latents) -> Latents:
+    """Return velocities (data minus noise) from the transformer's raw outputs.
+
+    The second half of their channels is a learned variance left over from training.
+    """
+    return jax.tree.map(lambda x: x[..., : x.shape[-1] // 2], rows)
+
+
+def guided_pair(paired: Latents, guidance_scale: float) -> tuple[Latents, Latents]:
+    """Return conditional and guided velocities from `paired_predictions`."""
+    conditional, unconditional = split_branches(velocities(paired), 2)
+    guided = combine(conditional, (unconditional,), (guidance_scale - 1,))
+    return conditional, guided
 
 
 def masked_update(

@@ -23,12 +23,14 @@ from avits_jax.mini_world import world
 from avits_jax.mini_world.grammar import tokenize
 from avits_jax.nn.audio import griffin_lim
 from avits_jax.sampling import (
+    Guidance,
     combine,
     euler,
     noise_like,
     repeat_rows,
     shifted_sigmas,
     split_branches,
+    usual_drafts,
 )
 from avits_jax.types import Candidates, Generator, Keys, Media, PyTree
 
@@ -50,7 +52,8 @@ def mini(
 
     Latents are ``{"video": [N, 16, 32], "audio": [N, 16, 24]}``; the condition is the
     word ids ``[24]`` of one prompt. Clips are 16 frames of 32x32 at 8 fps with 2 s of
-    sound at 16 kHz.
+    sound at 16 kHz. Its drafts are those of `sampling.usual_drafts`; without guidance
+    the first of them.
 
     Args:
         config: sizes of the networks; those of the shipped weights by default.
@@ -85,18 +88,38 @@ def mini(
         }
         return Candidates(noise_like(keys, blank))
 
+    def rows(
+        params: PyTree,
+        candidates: Candidates,
+        i: Array | int,
+        cond: Int[Array, " L"],
+        num_branches: int,
+    ) -> tuple[PyTree, ...]:
+        """Return clean latents with the prompt, and without it if there are two."""
+        found = _clean(
+            network(params, "transformer"),
+            repeat_rows(candidates.latents, num_branches),
+            jnp.asarray(levels)[i],
+            jnp.stack([cond, jnp.zeros_like(cond)])[:num_branches],
+        )
+        return split_branches(found, num_branches)
+
+    def both(
+        params: PyTree, candidates: Candidates, i: Array | int, cond: Int[Array, " L"]
+    ) -> tuple[PyTree, PyTree]:
+        conditional, *others = rows(params, candidates, i, cond, branches)
+        scales = (guidance_scale - 1,) * len(others)
+        return conditional, combine(conditional, others, scales)
+
+    def conditional_alone(
+        params: PyTree, candidates: Candidates, i: Array | int, cond: Int[Array, " L"]
+    ) -> PyTree:
+        return rows(params, candidates, i, cond, 1)[0]
+
     def predict(
         params: PyTree, candidates: Candidates, i: Array | int, cond: Int[Array, " L"]
     ) -> PyTree:
-        model = network(params, "transformer")
-        rows = _clean(
-            model,
-            repeat_rows(candidates.latents, branches),
-            jnp.asarray(levels)[i],
-            jnp.stack([cond, jnp.zeros_like(cond)])[:branches],
-        )
-        conditional, *others = split_branches(rows, branches)
-        return combine(conditional, others, (guidance_scale - 1,) * len(others))
+        return both(params, candidates, i, cond)[1]
 
     def decode(params: PyTree, candidates: Candidates) -> Media:
         stats, latents = params["stats"], candidates.latents
@@ -110,7 +133,7 @@ def mini(
         spectrum = network(params, "audio_autoencoder").decode(codes["audio"])
         return Media(jnp.clip(video, 0, 1), _sound(expand(spectrum)))
 
-    return Generator(
+    generator = Generator(
         init=init,
         step=euler(predict, sigmas),
         decode=decode,
@@ -123,6 +146,8 @@ def mini(
         rules=RULES,
         flops_per_evaluation=evaluation_flops(config),
     )
+    guidance = None if branches == 1 else Guidance(both, conditional_alone)
+    return generator._replace(drafts=usual_drafts(generator, guidance))
 
 
 def evaluation_flops(config: MiniConfig) -> float:

@@ -143,7 +143,7 @@ def test_given_frames_go_through_the_steps_as_in_the_original():
             latents = guidance.masked_update(
                 frames.settled,
                 frames.entered,
-                guidance.guide(pairs, info["cfg_scale"]),
+                guidance.guided_pair(pairs, info["cfg_scale"])[1],
                 frames.active,
                 jnp.float32(falls[i]),
                 "reference",
