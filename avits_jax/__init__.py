@@ -83,6 +83,7 @@ _PACKAGES = (
     "runs",
     "sampling",
     "search",
+    "study",
     "text",
     "types",
     "verifiers",
