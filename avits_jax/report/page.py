@@ -12,7 +12,7 @@ from avits_jax.files.atomic import write_text
 from avits_jax.media.labels import weights_label
 from avits_jax.report.charts import contributions, lines
 from avits_jax.report.previews import line_layout
-from avits_jax.report.results import RankedRow, load_results, ranked_rows
+from avits_jax.runs.results import RankedRow, load_results, ranked_rows
 
 # A page of very many candidates would be slow to open; the table still names all.
 _MAX_CARDS = 64

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from avits_jax.report.results import load_results
 from avits_jax.runs import is_run, read_records, read_run
 from avits_jax.runs.records import DONE, fitting
+from avits_jax.runs.results import load_results
 from avits_jax.study.rescoring import usable
 
 

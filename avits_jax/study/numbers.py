@@ -50,6 +50,7 @@ def to_json(
         },
         "selections": [_outcome(names, outcome) for outcome in study.outcomes],
         "spearman": [_numbers(row) for row in study.spearman],
+        "same_winner": [_numbers(row) for row in study.same_winner],
         "agreement": [_numbers(row) for row in study.agreement],
         "agreement_by_chance": _number(study.chance),
         "growth": [

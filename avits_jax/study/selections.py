@@ -1,6 +1,7 @@
 """Which selections a study compares: subsets of verifiers, aggregators, weights."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -82,10 +83,20 @@ def is_main(selection: Selection, num_guides: int) -> bool:
     return not equal or len(selection.guides) in (1, num_guides)
 
 
-def count_selections(num_guides: int, num_aggregators: int) -> int:
-    """Count the selections of every subset of guides under every aggregator."""
-    larger = 2**num_guides - 1 - num_guides
-    return num_guides + larger * num_aggregators
+def count_selections(
+    num_guides: int, num_aggregators: int, sizes: Sequence[int]
+) -> int:
+    """Count the selections that `make_selections` would make, without weights.
+
+    Args:
+        num_guides: how many verifiers may guide.
+        num_aggregators: how many aggregators there are.
+        sizes: of the subsets.
+    """
+    return sum(
+        math.comb(num_guides, size) * (1 if size == 1 else num_aggregators)
+        for size in sizes
+    )
 
 
 def _spread(

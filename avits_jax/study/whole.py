@@ -11,7 +11,7 @@ from avits_jax.study.analysis import Baseline, Outcome, baseline, choose_all, me
 from avits_jax.study.growth import Point, growth
 from avits_jax.study.kept import Kept
 from avits_jax.study.rightness import Truth, known_prompts
-from avits_jax.study.selections import Selection, is_main
+from avits_jax.study.selections import Selection, is_main, make_selections
 
 
 class Study(NamedTuple):
@@ -22,7 +22,8 @@ class Study(NamedTuple):
         baseline: one sample, and the best choice possible.
         outcomes: of every selection.
         spearman: ``[V, V]`` rank correlations of verifiers within prompts.
-        agreement: ``[S, S]`` how often two selections have the same winner.
+        same_winner: ``[V, V]`` how often two verifiers, each alone, choose the same.
+        agreement: ``[S, S]`` how often two selections do.
         chance: how often two random choices have.
         curves: of the selections by one guide, by all guides or by given weights, with
             what they come to as the number of candidates grows.
@@ -33,6 +34,7 @@ class Study(NamedTuple):
     baseline: Baseline
     outcomes: list[Outcome]
     spearman: Float[np.ndarray, "V V"]
+    same_winner: Float[np.ndarray, "V V"]
     agreement: Float[np.ndarray, "S S"]
     chance: float
     curves: list[tuple[Selection, list[Point]]]
@@ -59,12 +61,14 @@ def make_study(
     rewards, runs = kept.rewards, kept.runs
     winners = choose_all(rewards, selections, runs)
     main = [each for each in selections if is_main(each, kept.num_guides)]
+    alone = make_selections(kept.names, range(len(kept.names)), (), sizes=[1])
     points = growth(rewards, main, runs, truth)
     return Study(
         kept=kept,
         baseline=baseline(rewards, truth),
         outcomes=measure(rewards, selections, winners, truth),
         spearman=statistics.spearman(rewards),
+        same_winner=statistics.agreement(choose_all(rewards, alone, runs)),
         agreement=statistics.agreement(winners),
         chance=statistics.chance_agreement(rewards),
         curves=list(zip(main, points, strict=True)),

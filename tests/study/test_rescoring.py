@@ -96,7 +96,7 @@ def test_one_calibration_serves_all_weights_and_subsets(name):
 
 
 def test_learning_goes_from_prompt_to_prompt():
-    rewards = drawn()[:12]
+    rewards = drawn()[:25]
     aggregator = avits.arw([1.0, 1.0], "adam", learning_rate=0.5)
     state, update = aggregator.init(2), jax.jit(aggregator.update)
     winners = []
