@@ -27,7 +27,7 @@ _MOST = 500  # selections; all are compared with each other
 
 
 def study(options: StudyOptions) -> int:
-    """Study what was asked for; return the exit status.
+    """Make the study that was asked for; return the exit status.
 
     Raises:
         CliError: bad input.
