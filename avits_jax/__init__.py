@@ -85,6 +85,7 @@ _PACKAGES = (
     "runs",
     "sampling",
     "search",
+    "study",
     "text",
     "types",
     "verifiers",

@@ -9,6 +9,7 @@ from avits_jax import (  # noqa: I001 (it would be split by name)
     runs as runs,
     sampling as sampling,
     search as search,
+    study as study,
     text as text,
     types as types,
     verifiers as verifiers,

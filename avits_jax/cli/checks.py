@@ -121,11 +121,15 @@ def check_out(out: Path, force: bool) -> None:
                 f"--out {out} holds files but no {RUN_MARK}: not a run of avits, "
                 "not replaced even with --force"
             )
-    _check_writable(out)
+    check_writable(out)
 
 
-def _check_writable(out: Path) -> None:
-    """Try to make a folder where ``out`` or its first missing parent will be."""
+def check_writable(out: Path) -> None:
+    """Try to make a folder where ``out`` or its first missing parent will be.
+
+    Raises:
+        CliError: nothing can be written there.
+    """
     above = Path(os.path.abspath(out)).parent
     while not above.exists():
         above = above.parent

@@ -65,6 +65,12 @@ Assignments = Annotated[
     tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE,...")
 ]
 JsonFile = Annotated[Path | None, _one(Path, "FILE.json", "none")]
+CsvFiles = Annotated[tuple[Path, ...] | None, _list_of(Path, "FILE.csv,...")]
+StudyFolder = Annotated[Path | None, _one(Path, "FOLDER", "RUN/study")]
+AllNames = Annotated[tuple[str, ...] | None, _list_of(str, "NAME,NAME,...", "all")]
+RunsNames = Annotated[tuple[str, ...] | None, _list_of(str, "NAME,...", "the run's")]
+OtherNames = Annotated[tuple[str, ...] | None, _list_of(str, "NAME,...", "all others")]
+AllSizes = Annotated[tuple[int, ...] | None, _list_of(int, "I,I,...", "all")]
 StoredType = Annotated[str | None, _one(str, "float32|bfloat16", "as-published")]
 ConfigFile = Annotated[str | None, _one(str, "FILE.toml|PRESET", "none")]
 
@@ -298,3 +304,40 @@ class VerifyOptions:
     """Write everything to a file, too."""
     compilation_cache: bool = True
     """Whether compiled programs are kept for the next time."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StudyOptions:
+    """Choose again from the rewards that runs have kept, and measure what comes of it.
+
+    Nothing is generated or scored. Every prompt's winner is chosen by each guide alone,
+    by every set of guides under every aggregator, and by the weights given; aggregators
+    learn from prompt to prompt, as in a run, and start afresh with each run. Told are
+    what winners are worth to all verifiers, how often none or some of them lose, how
+    verifiers and selections agree, and what more candidates bring.
+
+    Writes study.html, study.json and, where matplotlib is installed, pictures for a
+    paper. A candidate that a verifier gave no finite reward takes no part.
+    """
+
+    runs: Annotated[
+        tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN")
+    ]
+    """Folders of "avits run", "avits merge" or "avits generate", with the same
+    verifiers."""
+    out: StudyFolder = None
+    """Folder to write."""
+    guides: RunsNames = None
+    """Verifiers that may guide; judges of the run are taken, too."""
+    judges: OtherNames = None
+    """Verifiers that never guide but judge; the others are left out of the study."""
+    sizes: AllSizes = None
+    """How many guides a set may have: 1,3 leaves pairs out."""
+    aggregators: AllNames = None
+    """weighted (plain sum), rank, minmax, zscore (with the true statistics of the run),
+    zscore_candidate, zscore_history, arw (closed form), arw_adam."""
+    weights: Numbers = None
+    """More selections: a weight for each guide, and again for each further one."""
+    truth: CsvFiles = None
+    """Which candidates are right: columns prompt (its row, from 0), candidate and right
+    (0 or 1); a file for each run."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avits_jax.report.results import RankedRow
+from avits_jax.runs.results import RankedRow
 
 _MARGIN = 0.01  # of the axis, so that marks at its ends are whole
 _LEAST_TOP = 1e-300  # below, a chart shows zero

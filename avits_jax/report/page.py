@@ -11,8 +11,9 @@ from typing import Any
 from avits_jax.files.atomic import write_text
 from avits_jax.media.labels import weights_label
 from avits_jax.report.charts import contributions, lines
+from avits_jax.report.first_candidates import first_of_results
 from avits_jax.report.previews import line_layout
-from avits_jax.report.results import RankedRow, load_results, ranked_rows
+from avits_jax.runs.results import RankedRow, load_results, ranked_rows
 
 # A page of very many candidates would be slow to open; the table still names all.
 _MAX_CARDS = 64
@@ -86,6 +87,7 @@ def _view(folder: Path, results: Mapping[str, Any]) -> dict[str, Any]:
         "rows": rows,
         "best": next((row for row in rows if row.best), None),
         "reasons": _reasons(rows, verifiers),
+        "first": first_of_results(results),
         "num_failed": sum(row.failed for row in rows),
         "long_prompt": len(results["prompt"]) > _LONG_PROMPT,
         "clip_uri": _data_uri(folder / "best.mp4", "video/mp4"),
@@ -134,7 +136,8 @@ def _reasons(
                 "count": len(known),
                 "reward": own,
                 "mean": mean,
-                "gain": own - mean,
+                # Exactly zero where all are alike.
+                "gain": sum(own - reward for reward in known) / len(known),
             }
         )
     return reasons

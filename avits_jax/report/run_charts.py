@@ -1,6 +1,7 @@
-"""Line charts over the prompts of a run, in percent of their width and height."""
+"""Line charts over prompts or candidates, in percent of their width and height."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,15 +52,64 @@ def over_prompts(
     groups = np.array_split(np.arange(len(rows)), min(len(rows), _MAX_POINTS))
     places = np.array([rows[group].mean() for group in groups])
     values = np.array([_means(lines[group]) for group in groups])
+    low, high = _bounds(values, zero)
+    per_point = math.ceil(len(rows) / len(groups))
+    first, last = int(rows[0]), int(rows[-1])
+    return RunChart(
+        _paths(places, values, low, high), low, high, first, last, per_point
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CountChart:
+    """SVG paths in a 100 x 100 box over numbers of candidates, equally spaced.
+
+    Attributes:
+        paths: one per line, in order.
+        low: value at the bottom.
+        high: value at the top.
+        counts: from left to right.
+    """
+
+    paths: tuple[str, ...]
+    low: float
+    high: float
+    counts: tuple[int, ...]
+
+
+def over_counts(
+    counts: Sequence[int], lines: Float[np.ndarray, "C L"]
+) -> CountChart | None:
+    """Lay out lines over numbers of candidates, each about twice the one before.
+
+    Args:
+        counts: increasing.
+        lines: one column per line; NaN breaks it.
+
+    Returns:
+        The chart; None with fewer than two counts, or nothing finite to draw.
+    """
+    if len(counts) < 2 or not np.isfinite(lines).any():
+        return None
+    low, high = _bounds(lines)
+    paths = _paths(np.arange(len(counts)), lines, low, high)
+    return CountChart(paths, low, high, tuple(counts))
+
+
+def _bounds(values: np.ndarray, zero: bool = False) -> tuple[float, float]:
+    """Return the values at the bottom and the top of an axis."""
     low, high = (float(bound(values)) for bound in (np.nanmin, np.nanmax))
     low = 0.0 if zero else low
     margin = _MARGIN * (high - low) or max(abs(high), 1.0) * _MARGIN
-    low, high = (0.0 if zero else low - margin), high + margin
+    return (0.0 if zero else low - margin), high + margin
+
+
+def _paths(
+    places: np.ndarray, values: np.ndarray, low: float, high: float
+) -> tuple[str, ...]:
     xs = 100 * (places - places[0]) / (places[-1] - places[0])
     ys = 100 * (1 - (values - low) / (high - low))
-    paths = tuple(svg_path(xs, column) for column in ys.T)
-    per_point = math.ceil(len(rows) / len(groups))
-    return RunChart(paths, low, high, int(rows[0]), int(rows[-1]), per_point)
+    return tuple(svg_path(xs, column) for column in ys.T)
 
 
 def _means(group: np.ndarray) -> np.ndarray:

@@ -8,8 +8,10 @@ import numpy as np
 
 from avits_jax.files.atomic import write_text
 from avits_jax.media.labels import weights_label
+from avits_jax.report.domination import domination
+from avits_jax.report.first_candidates import FirstOfRun, first_of_run
 from avits_jax.report.page import day_and_time, environment
-from avits_jax.report.run_charts import over_prompts
+from avits_jax.report.run_charts import CountChart, over_counts, over_prompts
 from avits_jax.runs.folder import CLIPS, MERGED, clip_name, read_run
 from avits_jax.runs.records import Record
 from avits_jax.runs.summary import Summary, gains, summarise
@@ -53,7 +55,9 @@ def _view(folder: Path, made: dict[str, Any], summary: Summary) -> dict[str, Any
         "failed": total - done,
         "names": [(name, True) for name in guides] + [(name, False) for name in judges],
         "gains": gains(summary, guides, judges),
+        "domination": domination(summary.gained, len(guides)),
         "charts": _reward_charts(summary),
+        "first": _first_charts(first_of_run(folder, made, summary.most_candidates)),
         "sigmas": over_prompts(summary.rows, summary.sigmas, zero=True),
         "last_sigmas": summary.sigmas[-1].tolist() if done else [],
         "shown": [_row(folder, record) for record in summary.shown],
@@ -69,6 +73,13 @@ def _reward_charts(summary: Summary) -> list[Any]:
         return []
     pairs = np.stack([summary.chosen, summary.mean], axis=-1)
     return [over_prompts(summary.rows, pairs[:, v]) for v in range(pairs.shape[1])]
+
+
+def _first_charts(first: FirstOfRun | None) -> list[CountChart | None]:
+    """Return a chart of rewards over numbers of candidates for every verifier."""
+    if first is None:
+        return []
+    return [over_counts(first.counts, line[:, None]) for line in first.rewards.T]
 
 
 def _row(folder: Path, record: Record) -> dict[str, Any]:

@@ -50,12 +50,14 @@ class Summary(NamedTuple):
         rows: their rows.
         chosen: rewards of the chosen candidates; guides first, then judges.
         mean: rewards of the mean candidate.
+        gained: ``chosen - mean``; exactly zero where all candidates are alike.
         spread: standard deviation of the candidates' rewards.
         sigmas: learned by the aggregator, NaN where there is none.
         counts: prompts by status.
         failures: the first prompts that are not done.
         shown: the first prompts.
         num_candidates: candidates scored.
+        most_candidates: of the prompt that has most.
         nfe: network evaluations.
         decodes: decoder passes.
         verifier_calls: candidates scored, times the number of guides.
@@ -66,12 +68,14 @@ class Summary(NamedTuple):
     rows: Int[np.ndarray, " P"]
     chosen: Float[np.ndarray, "P W"]
     mean: Float[np.ndarray, "P W"]
+    gained: Float[np.ndarray, "P W"]
     spread: Float[np.ndarray, "P W"]
     sigmas: Float[np.ndarray, "P V"]
     counts: Counter[str]
     failures: list[Record]
     shown: list[Record]
     num_candidates: int
+    most_candidates: int
     nfe: int
     decodes: int
     verifier_calls: int
@@ -86,10 +90,10 @@ def summarise(folder: str | os.PathLike[str]) -> Summary:
         ValueError: the records or run.json are damaged, or do not fit together.
     """
     counts: Counter[str] = Counter()
-    rows, chosen, mean, spread, sigmas = [], [], [], [], []
+    rows, chosen, mean, gained, spread, sigmas = [], [], [], [], [], []
     failures: list[Record] = []
     shown: list[Record] = []
-    costs = np.zeros(4, np.int64)
+    costs, most = np.zeros(4, np.int64), 0
     times = read_times(folder)
     for record in fitting(read_records(folder), read_run(folder), Path(folder)):
         counts[record.status] += 1
@@ -99,27 +103,31 @@ def summarise(folder: str | os.PathLike[str]) -> Summary:
             record.decodes,
             record.verifier_calls,
         )
+        most = max(most, len(record.rewards))
         if len(shown) < _KEPT:
             shown.append(record)
         if record.status != DONE:
             failures += [record] if len(failures) < _KEPT else []
             continue
-        middle, width = _over_candidates(record)
+        middle, gain, width = _over_candidates(record)
         rows.append(record.row)
         chosen.append(_columns(record)[record.best])
         mean.append(middle)
+        gained.append(gain)
         spread.append(width)
         sigmas.append([math.nan if s is None else s for s in record.sigmas])
     return Summary(
         rows=np.asarray(rows, np.int64),
         chosen=_table(chosen),
         mean=_table(mean),
+        gained=_table(gained),
         spread=_table(spread),
         sigmas=_table(sigmas),
         counts=counts,
         failures=failures,
         shown=shown,
         num_candidates=int(costs[0]),
+        most_candidates=most,
         nfe=int(costs[1]),
         decodes=int(costs[2]),
         verifier_calls=int(costs[3]),
@@ -150,7 +158,7 @@ def _gain(summary: Summary, column: int, name: str, guides: bool) -> Gain:
         summary.mean[:, column]
     )
     chosen, mean = summary.chosen[known, column], summary.mean[known, column]
-    count, difference = len(chosen), chosen - mean
+    count, difference = len(chosen), summary.gained[known, column]
     if not count:
         return Gain(name, guides, *(math.nan,) * 4, None, math.nan, 0)
     deviation = float(difference.std(ddof=1)) if count > 1 else math.nan
@@ -175,16 +183,20 @@ def _columns(record: Record) -> Float[np.ndarray, "N W"]:
     return np.concatenate([record.rewards, judged], axis=1).astype(float)
 
 
-def _over_candidates(record: Record) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and deviation over the candidates that did not fail."""
+def _over_candidates(record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return mean, gain and deviation over the candidates that did not fail."""
     columns = _columns(record)
+    chosen = columns[record.best]
     columns = columns[np.isfinite(record.rewards).all(axis=1)]
     finite = np.isfinite(columns)
     count = np.maximum(finite.sum(axis=0), 1)
     mean = np.where(finite, columns, 0).sum(axis=0) / count
+    gain = np.where(finite, chosen - columns, 0).sum(axis=0) / count
     squares = np.where(finite, np.square(columns - mean), 0).sum(axis=0) / count
     seen = finite.any(axis=0)
-    return np.where(seen, mean, np.nan), np.where(seen, np.sqrt(squares), np.nan)
+    found = (mean, gain, np.sqrt(squares))
+    mean, gain, width = (np.where(seen, values, np.nan) for values in found)
+    return mean, gain, width
 
 
 def _table(rows: list[Any]) -> np.ndarray:

@@ -9,6 +9,7 @@ from fake_run import NAMES, fake_results, fake_run
 
 from avits_jax.media import write_json
 from avits_jax.report import write_report
+from avits_jax.report.first_candidates import first_of_results
 from avits_jax.report.page import format_number
 
 VOID = {"meta", "img", "line", "path"}
@@ -149,6 +150,42 @@ def test_a_verifier_that_did_not_guide_is_marked(tmp_path):
     results["verifiers"][2]["guides"] = False
     _, _, text = page_of_results(tmp_path, results)
     assert "mini_av (did not guide)" in text
+
+
+def test_judges_stand_apart_and_may_disagree(tmp_path):
+    results = fake_results(4)
+    results["best_index"] = 0
+    for index, rewards in enumerate(([0.9, 0.1, 0.5], [0.1] * 3, [0.1] * 3)):
+        results["candidates"][index]["rewards"] = rewards
+    _, _, text = page_of_results(tmp_path, results)
+    # 0.1 is no binary number, but all candidates have the same.
+    assert "At least as good as the mean candidate under all 3 guides." in text
+    assert "Judges" not in text
+    results["verifiers"][2]["guides"] = False
+    results["candidates"][0]["rewards"][2] = 0.0
+    _, _, text = page_of_results(tmp_path, results)
+    assert "under all 2 guides and under 0 of 1 judge." in text
+    assert text.index("Guides") < text.index("Judges: they did not guide")
+
+
+def test_the_first_candidates_alone(tmp_path):
+    results = fake_results(6)
+    scores = [None, 0.5, 0.25, 2.0, 1.0]
+    for candidate, score in zip(results["candidates"], scores, strict=False):
+        candidate["score"], candidate["failed"] = score, score is None
+    first = first_of_results(results)
+    assert [(row.num_candidates, row.chosen, row.score) for row in first] == [
+        *((1, None, None), (2, 1, 0.5), (4, 3, 2.0), (6, 3, 2.0))
+    ]
+    assert first[1].rewards == tuple(results["candidates"][1]["rewards"])
+    results["candidates"].reverse()  # they need not stand in order
+    assert first_of_results(results) == first
+    _, _, text = page_of_results(tmp_path, results)
+    assert "More candidates" in text and "6 3 2.000" in text
+    assert first_of_results(fake_results(1)) == []
+    results["settings"]["search"] = "smc"  # its first candidates are no smaller search
+    _, _, text = page_of_results(tmp_path, results)
+    assert "More candidates" not in text
 
 
 def test_many_candidates_and_a_long_prompt(tmp_path):

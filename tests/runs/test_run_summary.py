@@ -8,8 +8,10 @@ from test_run_folder import facts
 from test_run_records import record
 
 from avits_jax.report import write_run_report
+from avits_jax.report.domination import domination
+from avits_jax.report.first_candidates import first_of_run
 from avits_jax.report.run_charts import over_prompts
-from avits_jax.runs import RunFolder, gains, summarise
+from avits_jax.runs import RunFolder, gains, read_run, summarise
 
 
 def made(**changes):
@@ -47,7 +49,9 @@ def test_summary(run):
     np.testing.assert_array_equal(summary.sigmas, [[0.5], [1]])
     assert summary.counts == {"done": 2, "refused": 1}
     assert (summary.nfe, summary.decodes, summary.verifier_calls) == (16, 4, 8)
-    assert summary.num_candidates == 5 and summary.seconds == 3.5
+    np.testing.assert_array_equal(summary.gained, [[1, -0.5], [2, 0.5]])
+    assert (summary.num_candidates, summary.most_candidates) == (5, 3)
+    assert summary.seconds == 3.5
     assert [failure.row for failure in summary.failures] == [1]
 
 
@@ -71,6 +75,69 @@ def test_page(run):
     assert not re.findall(r"https?://|<script|url\(", page)
     # Two charts of rewards with two lines each, one of sigma.
     assert page.count("<path") == 5
+
+
+def test_nobody_worse_and_some_judge_worse(run):
+    summary = summarise(run)
+    found = domination(summary.gained, 1)
+    assert found.nobody == (0.5, 0, 1) and found.some_judge == (0.5, 0, 1)
+    assert found.no_guide == (1, 1, 1) and found.num_prompts == 2
+    unjudged = np.where([[False, True], [False, False]], np.nan, summary.gained)
+    assert domination(unjudged, 1).num_prompts == 1
+    assert domination(summary.gained[:, :1], 1).some_judge is None
+    assert domination(summary.gained[:0], 1) is None
+    text = re.sub(r"<[^>]+>", " ", write_run_report(run).read_text("utf-8"))
+    assert "Some judge does 50% 0 to 100%" in " ".join(text.split())
+    assert text.index("Guides") < text.index("Judges: they did not guide")
+
+
+# By the judge's column one sees which candidate was chosen.
+TABLE = [[0.0, 50.0], [1.0, 0.0], [0.9, 40.0], [np.nan, 99.0]]
+JUDGED = [[0], [1], [2], [3]]
+
+
+@pytest.mark.parametrize(
+    ("settings", "sigmas", "chosen"),
+    [
+        ({"aggregator": "weighted"}, (None, None), [0, 0, 0]),
+        ({"aggregator": "arw"}, (1.0, 100.0), [0, 1, 2]),
+        ({"aggregator": "arw", "weights": [1.0, 0.0]}, (1.0, 100.0), [0, 1, 1]),
+        ({"aggregator": "zscore", "std": [1.0, 100.0]}, (None, None), [0, 1, 2]),
+        ({"aggregator": "minmax", "weights": [1.0, 0.9]}, (None, None), [0, 1, 2]),
+    ],
+)
+def test_what_the_first_candidates_would_have_given(tmp_path, settings, sigmas, chosen):
+    seen = made(verifiers=["red", "green"], judges=["blue"])
+    seen["settings"] = settings | {"search": "best_of_n"}
+    with RunFolder(tmp_path / "run", seen) as folder:
+        for row in (0, 1):
+            # The judge has nothing to say of the second prompt.
+            judged = np.array(JUDGED) + (np.nan if row else 0)
+            one = record(TABLE, judged, best=2, sigmas=sigmas, row=row)
+            folder.append(one, 1.0)
+    first = first_of_run(folder.path, read_run(folder.path), 4)
+    assert first.counts == [1, 2, 4]
+    np.testing.assert_array_equal(first.rewards[:, 2], chosen)
+    np.testing.assert_allclose(first.rewards[:, :2], np.array(TABLE)[chosen])
+    page = write_run_report(folder.path).read_text("utf-8")
+    assert "Reward of blue with 1, 2, 4 candidates" in page
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"search": "smc"},
+        {"aggregator": "my own"},
+        {"weights": [1.0]},
+        {"weights": [0.0, 0.0]},
+        {"weights": "equal"},
+        {"std": [1.0, None]},
+    ],
+)
+def test_nothing_is_said_of_the_first_candidates(tmp_path, settings):
+    usual = {"search": "best_of_n", "aggregator": "weighted"}
+    facts_of_run = {"verifiers": ["a", "b"], "judges": [], "settings": usual | settings}
+    assert first_of_run(tmp_path, facts_of_run, 4) is None
 
 
 def test_page_of_a_run_without_results(tmp_path):

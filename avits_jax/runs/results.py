@@ -1,4 +1,4 @@
-"""results.json of a run folder: reading, checking, ranking."""
+"""results.json of one prompt: reading, checking, ranking."""
 
 import os
 from collections.abc import Mapping
