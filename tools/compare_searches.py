@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import tyro
-from evaluate_mini import VERIFIERS, interval, make_prompts
+from evaluate_mini import VERIFIERS, make_prompts
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -34,6 +34,7 @@ from scipy.stats import spearmanr
 
 import avits_jax as avits
 from avits_jax.mini_world import truth
+from avits_jax.study import interval
 
 # Of `sampling.usual_drafts`, in their order.
 DRAFTS = ("half the steps", "no guidance", "both", "guidance reused")

@@ -21,7 +21,7 @@ import numpy as np
 import tyro
 from mini_claims import claims
 from mini_figures import plot
-from mini_selections import GUIDES, Evidence, interval, selections
+from mini_selections import GUIDES, Evidence, selections
 from rich.box import MARKDOWN
 from rich.console import Console
 from rich.progress import track
@@ -29,6 +29,7 @@ from rich.table import Table
 
 import avits_jax as avits
 from avits_jax.mini_world import grammar, truth, world
+from avits_jax.study import interval
 
 VERIFIERS = ("mini_tv", "mini_ta", "mini_av")
 _BATCH = 16

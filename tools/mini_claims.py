@@ -5,7 +5,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from mini_figures import sizes
 from mini_selections import (
     ARW,
     KNOWN,
@@ -14,12 +13,12 @@ from mini_selections import (
     SINGLES,
     SUM,
     Evidence,
-    interval,
     selections,
 )
 
 import avits_jax as avits
 from avits_jax.mini_world import truth
+from avits_jax.study import counts_up_to, interval
 
 _ATTRIBUTES = truth.Verdict._fields
 # What a verifier can judge, and what it cannot.
@@ -113,7 +112,8 @@ def _beats(evidence, chosen, other) -> Claim:
 
 def _grows(evidence, chosen, most) -> Claim:
     rates = [
-        evidence.right(selections(evidence, num)[ARW]).mean() for num in sizes(evidence)
+        evidence.right(selections(evidence, num)[ARW]).mean()
+        for num in counts_up_to(evidence.rewards.shape[1])
     ]
     gain = evidence.right(most[ARW]) - evidence.right(chosen[ARW])
     return Claim(

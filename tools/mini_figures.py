@@ -4,8 +4,10 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from mini_selections import ARW, KNOWN, ONE, RANK, SINGLES, SUM, Evidence, interval
+from mini_selections import ARW, KNOWN, ONE, RANK, SINGLES, SUM, Evidence
 from mini_selections import selections as select
+
+from avits_jax.study import counts_up_to, interval
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
@@ -24,14 +26,9 @@ _STYLES = {
 }
 
 
-def sizes(evidence: Evidence) -> list[int]:
-    """1, 2, 4, ... up to the number of candidates."""
-    return [2**k for k in range(evidence.rewards.shape[1].bit_length())]
-
-
 def plot(evidence: Evidence, path: Path) -> None:
     """Draw the rate of entirely right winners by selection, with 95% intervals."""
-    counts = sizes(evidence)
+    counts = counts_up_to(evidence.rewards.shape[1])
     chosen = [select(evidence, num) for num in counts]
     figure, axes = plt.subplots(figsize=(6.4, 4.2))
     for name, (color, line, width) in _STYLES.items():

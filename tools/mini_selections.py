@@ -4,11 +4,10 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 import avits_jax as avits
+from avits_jax.study import choose
 
 GUIDES = ("mini_tv", "mini_ta", "mini_av", "mini_quality")
 SINGLES = {
@@ -65,26 +64,6 @@ class Evidence(NamedTuple):
         if winners is None:
             return values.mean(1)
         return values[np.arange(len(values)), winners]
-
-
-def choose(rewards, aggregator, columns) -> np.ndarray:
-    """Winner of each prompt under an aggregator that learns from prompt to prompt."""
-
-    def step(state, batch):
-        scores, state = aggregator.update(batch, state)
-        return state, jnp.argmax(scores)
-
-    picked = jnp.asarray(rewards[..., list(columns)])
-    init = aggregator.init(len(columns))
-    return np.asarray(jax.jit(partial(jax.lax.scan, step))(init, picked)[1])
-
-
-def interval(values) -> tuple[float, float, float]:
-    """Mean and 95% bootstrap interval over prompts."""
-    rng = np.random.default_rng(0)
-    draws = rng.integers(len(values), size=(4000, len(values)))
-    low, high = np.percentile(values[draws].mean(1), [2.5, 97.5])
-    return float(values.mean()), float(low), float(high)
 
 
 def selections(evidence: Evidence, num: int) -> dict[str, np.ndarray | None]:
