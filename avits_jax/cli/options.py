@@ -68,8 +68,10 @@ JsonFile = Annotated[Path | None, _one(Path, "FILE.json", "none")]
 CsvFiles = Annotated[tuple[Path, ...] | None, _list_of(Path, "FILE.csv,...")]
 StudyFolder = Annotated[Path | None, _one(Path, "FOLDER", "RUN/study")]
 AllNames = Annotated[tuple[str, ...] | None, _list_of(str, "NAME,NAME,...", "all")]
-RunsNames = Annotated[tuple[str, ...] | None, _list_of(str, "NAME,...", "the run's")]
-OtherNames = Annotated[tuple[str, ...] | None, _list_of(str, "NAME,...", "all others")]
+RunsNames = Annotated[
+    tuple[str, ...] | None, _list_of(str, "NAME,...", "as-in-the-run")
+]
+OtherNames = Annotated[tuple[str, ...] | None, _list_of(str, "NAME,...", "all-others")]
 AllSizes = Annotated[tuple[int, ...] | None, _list_of(int, "I,I,...", "all")]
 StoredType = Annotated[str | None, _one(str, "float32|bfloat16", "as-published")]
 ConfigFile = Annotated[str | None, _one(str, "FILE.toml|PRESET", "none")]
@@ -316,15 +318,17 @@ class StudyOptions:
     what winners are worth to all verifiers, how often none or some of them lose, how
     verifiers and selections agree, and what more candidates bring.
 
-    Writes study.html, study.json and, where matplotlib is installed, pictures for a
-    paper. A candidate that a verifier gave no finite reward takes no part.
+    "weighted" is the plain sum, "zscore" knows the true statistics of the run, "arw" is
+    the closed form. A truth file has columns prompt (its row, from 0), candidate (from
+    0) and right (0 or 1). A candidate with a reward that is not finite takes no part.
+
+    Writes study.html, study.json and, where matplotlib is installed, pictures.
     """
 
     runs: Annotated[
         tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN")
     ]
-    """Folders of "avits run", "avits merge" or "avits generate", with the same
-    verifiers."""
+    """Folders of "avits run", "merge" or "generate" with the same verifiers."""
     out: StudyFolder = None
     """Folder to write."""
     guides: RunsNames = None
@@ -334,10 +338,9 @@ class StudyOptions:
     sizes: AllSizes = None
     """How many guides a set may have: 1,3 leaves pairs out."""
     aggregators: AllNames = None
-    """weighted (plain sum), rank, minmax, zscore (with the true statistics of the run),
-    zscore_candidate, zscore_history, arw (closed form), arw_adam."""
+    """weighted, rank, minmax, zscore, zscore_candidate, zscore_history, arw,
+    arw_adam."""
     weights: Numbers = None
     """More selections: a weight for each guide, and again for each further one."""
     truth: CsvFiles = None
-    """Which candidates are right: columns prompt (its row, from 0), candidate and right
-    (0 or 1); a file for each run."""
+    """Which candidates are right, a file for each run: prompt, candidate, right."""

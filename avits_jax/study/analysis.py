@@ -107,28 +107,40 @@ def measure(
     rates: Sequence[Any] = [(None, None)] * len(winners)
     if truth is not None:
         rates = rates_right(rewards, winners, truth)
+    columns = [
+        _columns(rewards, selection, row)
+        for selection, row in zip(selections, winners, strict=True)
+    ]
+    # All in one product, which is many times faster than one for each.
+    found = intervals(np.concatenate(columns, axis=1))
     made = []
     for place, (selection, row) in enumerate(zip(selections, winners, strict=True)):
-        gained = statistics.advantages(rewards, row)
-        judges = list(selection.judges)
-        whole = statistics.none_worse(gained)
-        fine = statistics.none_worse(gained[:, judges])
-        columns = intervals(np.column_stack([gained, whole, ~fine]))
+        *gains, whole, worse = np.split(found, len(selections))[place]
+        total = columns[place][:, :-2].sum(axis=0)
         made.append(
             Outcome(
                 selection=selection,
                 rewards=statistics.winner_rewards(rewards, row).mean(axis=0),
-                gains=columns[:-2],
+                gains=np.array(gains),
                 attained=np.where(
-                    room > 0, gained.sum(axis=0) / np.where(room > 0, room, 1), np.nan
+                    room > 0, total / np.where(room > 0, room, 1), np.nan
                 ),
-                none_worse=triple(columns[-2]),
-                judge_worse=triple(columns[-1]) if judges else None,
+                none_worse=triple(whole),
+                judge_worse=triple(worse) if selection.judges else None,
                 right=rates[place][0],
                 right_gain=rates[place][1],
             )
         )
     return made
+
+
+def _columns(
+    rewards: Table, selection: Selection, winners: Int[np.ndarray, " P"]
+) -> Float[np.ndarray, "P W"]:
+    """Return gains of every verifier, whether none lost, and whether a judge did."""
+    gained = statistics.advantages(rewards, winners)
+    fine = statistics.none_worse(gained[:, list(selection.judges)])
+    return np.column_stack([gained, statistics.none_worse(gained), ~fine])
 
 
 def baseline(rewards: Table, truth: Truth | None = None) -> Baseline:

@@ -62,14 +62,15 @@ def growth(
         if truth is not None:
             found = rates_right(rewards[there], winners, truth[there])
             rates = [rate for rate, _ in found]
+        gained = [statistics.advantages(rewards[there], row) for row in winners]
+        gains = np.split(intervals(np.concatenate(gained, axis=1)), len(winners))
         for place, row in enumerate(winners):
-            gained = statistics.advantages(rewards[there], row)
             chosen = statistics.winner_rewards(rewards[there], row)
             curves[place].append(
                 Point(
                     count,
                     chosen.mean(axis=0),
-                    intervals(gained),
+                    gains[place],
                     rates[place],
                     int(there.sum()),
                 )

@@ -1,5 +1,7 @@
 """Bootstrap intervals over prompts."""
 
+import functools
+
 import numpy as np
 from jaxtyping import Float, Shaped
 
@@ -63,12 +65,8 @@ def intervals(values: Float[np.ndarray, "P K"]) -> Float[np.ndarray, "K 3"]:
     count, width = values.shape
     if not count:
         return np.full((width, 3), np.nan)
-    rng = np.random.default_rng(0)
     # A mean of drawn prompts is a product with how often each was drawn.
-    blocks = [
-        _times_drawn(rng.integers(count, size=(_PER_BLOCK, count))) @ values / count
-        for _ in range(_DRAWS // _PER_BLOCK)
-    ]
+    blocks = [times.astype(float) @ values / count for times in _times_drawn(count)]
     low, high = np.percentile(np.concatenate(blocks), _TAILS, axis=0)
     return np.stack([values.mean(axis=0), low, high], axis=1)
 
@@ -79,9 +77,13 @@ def triple(row: Float[np.ndarray, " 3"]) -> Interval:
     return mean, low, high
 
 
-def _times_drawn(draws: np.ndarray) -> Float[np.ndarray, "B P"]:
-    """Return how often each prompt stands in each row of draws."""
-    rows, count = draws.shape
-    places = draws + count * np.arange(rows)[:, None]
-    times = np.bincount(places.ravel(), minlength=rows * count)
-    return times.reshape(rows, count).astype(float)
+@functools.lru_cache(maxsize=1)
+def _times_drawn(count: int) -> list[np.ndarray]:
+    """Return blocks ``[B, P]`` of how often each of P prompts stands in each draw."""
+    rng, rows = np.random.default_rng(0), np.arange(_PER_BLOCK)[:, None]
+    blocks = []
+    for _ in range(_DRAWS // _PER_BLOCK):
+        places = rng.integers(count, size=(_PER_BLOCK, count)) + count * rows
+        times = np.bincount(places.ravel(), minlength=_PER_BLOCK * count)
+        blocks.append(times.reshape(_PER_BLOCK, count).astype(np.uint16))
+    return blocks

@@ -26,7 +26,8 @@ class Study(NamedTuple):
         agreement: ``[S, S]`` how often two selections do.
         chance: how often two random choices have.
         curves: of the selections by one guide, by all guides or by given weights, with
-            what they come to as the number of candidates grows.
+            what they come to as the number of candidates grows; where there is no such
+            selection, of all.
         num_known: prompts of which the truth is known; None without truth.
     """
 
@@ -61,6 +62,7 @@ def make_study(
     rewards, runs = kept.rewards, kept.runs
     winners = choose_all(rewards, selections, runs)
     main = [each for each in selections if is_main(each, kept.num_guides)]
+    main = main or list(selections)
     alone = make_selections(kept.names, range(len(kept.names)), (), sizes=[1])
     points = growth(rewards, main, runs, truth)
     return Study(

@@ -97,7 +97,8 @@ def test_one_calibration_serves_all_weights_and_subsets(name):
 
 def test_learning_goes_from_prompt_to_prompt():
     rewards = drawn()[:25]
-    aggregator = avits.arw([1.0, 1.0], "adam", learning_rate=0.5)
+    rewards[:12, :, 1] *= 0.01  # a small spread, as long as nothing else is known
+    aggregator = avits.arw([1.0, 1.0], "closed_form")
     state, update = aggregator.init(2), jax.jit(aggregator.update)
     winners = []
     for batch in rewards[..., :2]:

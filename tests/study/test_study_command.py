@@ -79,6 +79,16 @@ def test_several_runs_without_truth(run, tmp_path, capsys):
     assert numbers["selections"][0]["right"] is None
 
 
+def test_pairs_of_three_guides(run, tmp_path, capsys):
+    flags = ["--guides", "red,green,blue", "--sizes", "2", "--aggregators", "arw"]
+    assert main(["study", "run", *flags]) == 0
+    numbers = json.loads((tmp_path / "run" / "study" / "study.json").read_text())
+    names = [f"arw: {pair}" for pair in ("red + green", "red + blue", "green + blue")]
+    assert [row["selection"] for row in numbers["selections"]] == names
+    assert [curve["selection"] for curve in numbers["growth"]] == names
+    assert numbers["selections"][0]["judge_worse"] is not None
+
+
 def test_a_verifier_and_a_candidate_alone(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_run("one", np.ones((2, 1, 1)), guides=("red",), judges=())
