@@ -55,7 +55,7 @@ def combined(
     first: PyTree,
     second: PyTree,
 ) -> PyTree:
-    """Combine two trees as ``a x + b y``, ``(a, b)`` depending on each part's level."""
+    """Return ``a x + b y`` with coefficients that depend on each part's level."""
 
     def combine(s: Level, x: PyTree, y: PyTree) -> PyTree:
         return linear_combination(coefficients(s), x, y)
