@@ -55,7 +55,7 @@ def combined(
     first: PyTree,
     second: PyTree,
 ) -> PyTree:
-    """Return ``a x + b y`` of two trees, ``(a, b)`` depending on each part's level."""
+    """Return ``a x + b y`` with coefficients that depend on each part's level."""
 
     def combine(s: Level, x: PyTree, y: PyTree) -> PyTree:
         return linear_combination(coefficients(s), x, y)
