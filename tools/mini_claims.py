@@ -1,6 +1,6 @@
 """The paper's claims, each judged by the evidence from mini."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -181,12 +181,13 @@ def _joint_domination(evidence, chosen) -> Claim:
 def _cold_start(evidence, num) -> Claim:
     rewards = jnp.asarray(evidence.rewards[:, :num, :3])
     mean, std = avits.verifiers.priors(evidence.names[:3])
-    prior = {"prior_mean": mean, "prior_std": std}
+    prior: dict[str, Any] = {"prior_mean": mean, "prior_std": std}
     found = {}
     for optimizer in ("closed_form", "adam", "lbfgs"):
-        for name, settings in (("", {}), (" with prior", prior)):
-            aggregator = avits.arw([1.0] * 3, optimizer=optimizer, **settings)
-            found[optimizer + name] = _prompts_until_settled(rewards, aggregator)
+        plain = avits.arw([1.0] * 3, optimizer=optimizer)
+        informed = avits.arw([1.0] * 3, optimizer=optimizer, **prior)
+        found[optimizer] = _prompts_until_settled(rewards, plain)
+        found[f"{optimizer} with prior"] = _prompts_until_settled(rewards, informed)
     return Claim(
         "ARW's weights are within 20% of the final ones after fewer than 10 prompts",
         found["closed_form"] < 10,
