@@ -128,7 +128,7 @@ FAMILIES = (
         "synchformer",
     ),
 )
-# Means and deviations of mini's: 80 prompts of 16 samples each.
+# Priors of mini's: measured on samples of 80 prompts or more (tools/evaluate_mini.py).
 _MINI = {
     "mini_tv": Output(
         "text-video match of mini's clips (cosine)", _COSINE, (0.26, 0.24)
@@ -140,13 +140,23 @@ _MINI = {
         (-3.3, 3.1),
     ),
     "mini_quality": Output(
-        "picture and sound of mini's clips, without a prompt (opinion score)", (1, 5)
+        "picture and sound of mini's clips, without a prompt (opinion score)",
+        (1.0, 5.0),
+        (2.7, 0.76),
     ),
+}
+_JUDGE_PRIORS = {
+    "mini_tv": (0.3, 0.22),
+    "mini_ta": (0.7, 3.2),
+    "mini_av": (-4.0, 3.5),
+    "mini_quality": (2.5, 0.78),
 }
 MINI = {
     **_MINI,
     **{
-        f"{name}_judge": Output(f"{each.description}; to judge by", each.range)
+        f"{name}_judge": Output(
+            f"{each.description}; to judge by", each.range, _JUDGE_PRIORS[name]
+        )
         for name, each in _MINI.items()
     },
 }

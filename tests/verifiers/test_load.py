@@ -3,9 +3,10 @@
 import math
 
 import jax
+import numpy as np
 import pytest
 
-from avits_jax import generators, verifiers
+from avits_jax import arw, generators, sigmas, verifiers
 from avits_jax.catalogue import records as catalogue
 from avits_jax.catalogue.names import Request, parse
 from avits_jax.catalogue.verifiers import FAMILIES
@@ -104,6 +105,10 @@ def test_what_is_known_of_rewards_comes_with_the_verifier():
     assert [each.range for each in loaded] == [(0.0, math.inf), (-1.0, 1.0)]
     with pytest.raises(ValueError, match="no mean and deviation.*clap@tiny"):
         verifiers.priors(["clap@tiny"])
+    mean, std = verifiers.priors(["mini_av", "mini_quality_judge"])
+    assert mean[0] < 0 < mean[1] and min(std) > 0
+    state = arw([1, 1], prior_mean=mean, prior_std=std).init(2)
+    np.testing.assert_allclose(sigmas(state), std, rtol=1e-4)
 
 
 def test_shapes_are_those_of_the_weights():
