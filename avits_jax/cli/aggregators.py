@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from avits_jax import aggregation, runs
+from avits_jax import aggregation, runs, verifiers
 from avits_jax.cli.errors import CliError, as_cli_error, check_known
 from avits_jax.cli.options import SearchOptions
 from avits_jax.types import Aggregator, PyTree
@@ -18,6 +18,7 @@ _ARW = {
     "learning_rate": "learning_rate",
     "arw_steps": "num_steps",
     "center": "center",
+    "prior": "prior",
     "prior_mean": "prior_mean",
     "prior_std": "prior_std",
     "prior_count": "prior_count",
@@ -70,6 +71,8 @@ def choose_aggregator(options: SearchOptions) -> Chosen:
     }
     if "optimizer" in parameters:
         check_known("optimiser", parameters["optimizer"], aggregation.OPTIMIZERS)
+    if parameters.pop("prior", None):
+        parameters |= _catalogue_prior(options)
     count = len(options.verifiers)
     weights = options.weights or (1.0 / count,) * count
     factory = getattr(aggregation, name)
@@ -77,6 +80,16 @@ def choose_aggregator(options: SearchOptions) -> Chosen:
         chosen = factory(weights, **parameters)
         unweighted = factory((1.0,) * count, **parameters)
     return Chosen(chosen, unweighted, weights, parameters, name)
+
+
+def _catalogue_prior(options: SearchOptions) -> dict[str, Any]:
+    """Return what is known of the rewards of the verifiers, as arguments of `arw`."""
+    check_known("prior", options.prior, ("catalogue",))
+    if options.prior_mean or options.prior_std:
+        raise CliError("--prior is instead of --prior-mean and --prior-std")
+    with as_cli_error("--prior catalogue: "):
+        mean, std = verifiers.priors(options.verifiers)
+    return {"prior_mean": mean, "prior_std": std}
 
 
 def _check_flags(options: SearchOptions) -> None:

@@ -127,6 +127,8 @@ class SearchOptions(ModelOptions):
     """arw: optimiser steps per prompt."""
     center: Annotated[str | None, _one(str, "NAME", "pooled")] = None
     """arw: deviations from the mean of all rewards (pooled) or per prompt (prompt)."""
+    prior: Annotated[str | None, _one(str, "catalogue", "none")] = None
+    """arw: start from the mean and deviation that are known of each verifier."""
     prior_mean: Numbers = None
     """arw: known mean reward of each verifier; with --prior-std."""
     prior_std: Numbers = None

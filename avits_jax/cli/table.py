@@ -1,5 +1,6 @@
 """Tables for the terminal."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from avits_jax.catalogue.names import parse
+from avits_jax.catalogue.verifiers import OUTPUTS, Output
 from avits_jax.cli.errors import printable
 
 if TYPE_CHECKING:
@@ -50,13 +53,34 @@ def print_candidates(results: dict[str, Any]) -> None:
 
 
 def print_rewards(rewards: Mapping[str, float | None]) -> None:
-    """Print one reward per verifier; None shows as failed."""
+    """Print one reward per verifier, and its scale; None shows as failed."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("verifier")
     table.add_column("reward", justify="right")
+    table.add_column("range")
+    table.add_column("samples have")
     for name, reward in rewards.items():
-        table.add_row(name, "failed" if reward is None else _show(reward))
+        known = OUTPUTS.get(parse(name).name)
+        scale = ("", "") if known is None else (_range(known), _spread(known))
+        table.add_row(name, "failed" if reward is None else _show(reward), *scale)
     _print(table)
+
+
+def _range(known: Output) -> str:
+    low, high = (f"{end:g}" if math.isfinite(end) else "" for end in known.range)
+    if low and high:
+        return f"{low} to {high}"
+    if low or high:
+        return f"at least {low}" if low else f"at most {high}"
+    return "any number"
+
+
+def _spread(known: Output) -> str:
+    """Return mean and deviation of a verifier's rewards, where they are known."""
+    if known.prior is None:
+        return "-"
+    mean, std = known.prior
+    return f"{mean:g} ± {std:g}"
 
 
 def print_judgements(judgements: Sequence["Judgement"]) -> None:
