@@ -3,7 +3,7 @@
 import importlib
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from avits_jax.files.atomic import write_bytes
 
 _DPI = 200
 _MOST_BARS = 40
+_IN_A_ROW = 3
 
 
 def can_plot() -> bool:
@@ -52,11 +53,27 @@ def write_study_plots(
     return paths
 
 
-def _figure(width: float, height: float, columns: int) -> tuple[Any, Sequence[Any]]:
+def _panels(
+    count: int, width: float, height: float, *, beside: float = 0.0
+) -> tuple[Any, list[Any]]:
+    """Return a figure of panels of a size in inches, at most three in a row.
+
+    Args:
+        count: panels.
+        width: of each.
+        height: of each.
+        beside: room for what stands beside them all.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, list(figure.subplots(1, columns, squeeze=False)[0])
+    columns = min(count, _IN_A_ROW)
+    rows = -(-count // columns)
+    size = (beside + width * columns, height * rows)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axis in axes[count:]:
+        axis.set_visible(False)
+    return figure, axes[:count]
 
 
 def _success(numbers: Mapping[str, Any]) -> Any:
@@ -72,8 +89,8 @@ def _success(numbers: Mapping[str, Any]) -> Any:
         panels = [
             (f"gain in {name}", [row["gains"][name] for row in rows]) for name in names
         ]
-    figure, axes = _figure(3 + 3 * len(panels), 1 + 0.25 * len(rows), len(panels))
-    for axis, (title, values) in zip(axes, panels, strict=True):
+    figure, axes = _panels(len(panels), 3.4, 1 + 0.25 * len(rows), beside=2)
+    for number, (axis, (title, values)) in enumerate(zip(axes, panels, strict=True)):
         means = [value["mean"] for value in values]
         ends = [
             [value["mean"] - value["low"] for value in values],
@@ -85,7 +102,7 @@ def _success(numbers: Mapping[str, Any]) -> Any:
         axis.set_yticks(places, [row["selection"] for row in rows])
         axis.set_xlabel(title)
         axis.spines[["top", "right"]].set_visible(False)
-        if axis is not axes[0]:
+        if number % _IN_A_ROW:
             axis.set_yticklabels([])
     if numbers["truth"]:
         axes[0].axvline(numbers["one_sample"]["right"]["mean"], color="#5c6169", ls=":")
@@ -99,9 +116,8 @@ def _growth(numbers: Mapping[str, Any]) -> Any:
         return None
     names = [verifier["name"] for verifier in numbers["verifiers"]]
     panels = ["right", *names] if numbers["truth"] else names
-    figure, axes = _figure(
-        4 + 3 * len(panels), max(3.2, 0.5 + 0.22 * len(curves)), len(panels)
-    )
+    height = max(2.6, 0.5 + 0.22 * len(curves) * _IN_A_ROW / len(panels))
+    figure, axes = _panels(len(panels), 3.2, height, beside=3.6)
     for axis, panel in zip(axes, panels, strict=True):
         for place, curve in enumerate(curves):
             counts = [point["num_candidates"] for point in curve["points"]]
@@ -125,7 +141,7 @@ def _verifiers(numbers: Mapping[str, Any]) -> Any:
     """Draw how verifiers relate, as two heat maps."""
     names = [verifier["name"] for verifier in numbers["verifiers"]]
     size = 1.5 + 0.6 * len(names)
-    figure, axes = _figure(2 * size + 1, size, 2)
+    figure, axes = _panels(2, size + 0.5, size)
     for axis, key, title, low in (
         (axes[0], "spearman", "Spearman correlation", -1),
         (axes[1], "same_winner", "same winner", 0),
