@@ -101,6 +101,11 @@ SEARCHES: tuple[tuple[str, Callable, dict], ...] = (
         )
         for number, name in enumerate(DRAFTS)
     ),
+    (
+        "draft 16 > 2, both",
+        avits.draft_best_of_n,
+        {"num_candidates": 16, "num_kept": 2, "draft": 2},
+    ),
     *(
         (
             f"adaptive, at most 16, tolerance {tolerance}",

@@ -6,9 +6,9 @@ import pytest
 from tools.mutants import Mutant, mutated, read_list
 
 
-def test_forty_faults_are_each_a_line_of_the_core():
+def test_planted_faults_are_each_a_line_of_the_core():
     mutants = read_list()
-    assert len(mutants) == 40
+    assert len(mutants) >= 40
     rooms = {mutant.file.partition("/")[0] for mutant in mutants}
     assert rooms == {"sampling", "aggregation", "search"}
 
