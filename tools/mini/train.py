@@ -53,6 +53,9 @@ PLANS = {
     "mini_av_judge": Plan("mini_av_judge", 400, 1e-3, seed=43),
     "mini_quality_judge": Plan("mini_quality_judge", 1_000, 1e-3, seed=44),
 }
+# What a stage goes on from; finished stages are read, not trained again.
+_CODERS = ("video_autoencoder", "audio_autoencoder")
+NEEDS = {"transformer": _CODERS, "captions": (*_CODERS, "transformer")}
 
 
 @dataclass
@@ -112,9 +115,20 @@ def write(trained: dict, latents: stages.Latents, out: Path) -> None:
         save(out / name, weights[name], metadata, overwrite=True)
 
 
+def check_stages(names: tuple[str, ...]) -> None:
+    """Refuse stages that there are not, or without those they go on from."""
+    for name in names:
+        if name not in PLANS:
+            raise SystemExit(f"--only takes {', '.join(PLANS)}, got {name!r}")
+        missing = [each for each in NEEDS.get(name, ()) if each not in names]
+        if missing:
+            raise SystemExit(f"--only {name} needs {', '.join(missing)} as well")
+
+
 def main() -> None:
     """Run the stages that are asked for, and write the weights once all are there."""
     options = tyro.cli(Options)
+    check_stages(options.only)
     work = options.work
     pool = render_pool(POOL_SEED, NUM_CLIPS, NUM_LEVELS, work)
     others = render_pool(JUDGE_POOL_SEED, NUM_JUDGE_CLIPS, 0, work)
