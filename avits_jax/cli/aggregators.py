@@ -71,8 +71,9 @@ def choose_aggregator(options: SearchOptions) -> Chosen:
     }
     if "optimizer" in parameters:
         check_known("optimiser", parameters["optimizer"], aggregation.OPTIMIZERS)
-    if parameters.pop("prior", None):
-        parameters |= _catalogue_prior(options)
+    source = parameters.pop("prior", None)
+    if source is not None:
+        parameters |= _prior(source, options)
     count = len(options.verifiers)
     weights = options.weights or (1.0 / count,) * count
     factory = getattr(aggregation, name)
@@ -82,9 +83,9 @@ def choose_aggregator(options: SearchOptions) -> Chosen:
     return Chosen(chosen, unweighted, weights, parameters, name)
 
 
-def _catalogue_prior(options: SearchOptions) -> dict[str, Any]:
+def _prior(source: str, options: SearchOptions) -> dict[str, Any]:
     """Return what is known of the rewards of the verifiers, as arguments of `arw`."""
-    check_known("prior", options.prior, ("catalogue",))
+    check_known("prior", source, ("catalogue",))
     if options.prior_mean or options.prior_std:
         raise CliError("--prior is instead of --prior-mean and --prior-std")
     with as_cli_error("--prior catalogue: "):
