@@ -26,6 +26,13 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no fault of a test's.
+settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("patient")
 
 # Before anything of the package is imported: annotations are checked in every call.
 jaxtyping.install_import_hook("avits_jax", "annotation_checker.checker")
