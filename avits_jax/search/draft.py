@@ -60,7 +60,8 @@ def draft_best_of_n(
         key: typed key.
         cond: `Cond` or a pair, one encoded prompt without candidate axis.
         state: the aggregator's state, or None for a fresh one; the state returned has
-            learned from the finished clips alone.
+            learned from the finished clips alone. Few of them say little of how far
+            rewards spread: give a fresh `arw` a prior, or carry its state along.
         generator: the generator.
         verifiers: one that guides at least.
         aggregator: turns rewards into scores.
