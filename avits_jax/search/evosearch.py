@@ -50,8 +50,8 @@ class EvoOptions(MovedFields):
         num_elites: candidates that survive a generation unchanged, at least 1.
         tournament_ratio: share of all candidates so far that meet in one tournament, in
             (0, 1].
-        mutation: `level_mutation` keeps the noise level; `reference_mutation` is the
-            original's.
+        mutation: `level_mutation` keeps the noise level, and is stronger than
+            `reference_mutation`, the original's.
         redenoise_elites: denoise, decode and score elites again in every generation, as
             the original does. With a deterministic generator the result is the same.
         extra_by_slot: leave `Candidates.extra` where it is while selection moves the
@@ -101,8 +101,9 @@ def evosearch(
     2025, "Scaling Image and Video Generation via Test-Time Evolutionary Search").
 
     Differs from the original, each with a switch in `EvoOptions`: elites are not
-    denoised, decoded or scored again; mutation keeps the noise level. Conditioning that
-    is random per candidate (`Candidates.extra`) is inherited from the parent.
+    denoised, decoded or scored again; mutation keeps the noise level and is stronger.
+    Conditioning that is random per candidate (`Candidates.extra`) is inherited from the
+    parent.
 
     Args:
         params: `Params` or a pair of the generator's weights and one tree per verifier.
