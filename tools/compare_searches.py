@@ -44,6 +44,7 @@ DRAFTS: dict[str, Callable[[avits.Generator], avits.Generator]] = {
     "no guidance": lambda mini: mini.drafts[1],
     "both": lambda mini: mini.drafts[2],
     "guidance reused": lambda mini: mini.drafts[3],
+    "blocks reused": lambda mini: mini.drafts[4],
     "a third of the steps, no guidance": lambda mini: fewer_steps(mini.drafts[1], 3),
     "a quarter of the steps, no guidance": lambda mini: fewer_steps(mini.drafts[1], 4),
 }

@@ -75,7 +75,7 @@ def prediction(golden: Golden, dtype: str) -> dict[str, np.ndarray]:
             fps=jnp.asarray(inputs["fps"]),
             height=float(inputs["height"][0]),
             width=float(inputs["width"][0]),
-        )
+        )[0]
 
     video, audio = _jit(run)(params)
     return {"video": channels_first(video), "audio": channels_first(audio)}

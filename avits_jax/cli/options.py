@@ -196,7 +196,7 @@ class PolicyOptions:
     """pruned_best_of_n: steps at which candidates are dropped, and how many stay."""
     draft: Count = None
     """draft_best_of_n: which draft; 0 half the steps, 1 no guidance, 2 both, 3 guidance
-    of every fourth step used again."""
+    of every fourth step used again, 4 blocks of every third step used again."""
     num_kept: Count = None
     """draft_best_of_n: how many of the drafts are made in full."""
 

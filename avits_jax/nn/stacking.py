@@ -4,9 +4,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from avits_jax.nn.abstract import OneKey
+from avits_jax.types import PyTree
 
 Layer = TypeVar("Layer", bound=nnx.Module)
 
@@ -54,3 +56,22 @@ def scan_layers(
         return (layer(x) if call is None else call(layer, x)), None
 
     return jax.lax.scan(body, x, weights)[0]
+
+
+def run_or_repeat(
+    blocks: Callable[[PyTree], PyTree], streams: PyTree, added: PyTree | None
+) -> tuple[PyTree, PyTree]:
+    """Send streams through blocks, or add to them what blocks added before.
+
+    Args:
+        blocks: ``streams -> streams``, of the same shapes and dtypes.
+        streams: tree of arrays.
+        added: output minus input of an earlier run, like ``streams``; None to run.
+
+    Returns:
+        The streams behind the blocks, and what was added to them.
+    """
+    if added is not None:
+        return jax.tree.map(jnp.add, streams, added), added
+    after = blocks(streams)
+    return after, jax.tree.map(jnp.subtract, after, streams)

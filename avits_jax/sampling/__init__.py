@@ -13,13 +13,7 @@ from avits_jax.sampling.denoise import (
     step_keys,
     velocity_from_clean,
 )
-from avits_jax.sampling.drafts import (
-    Guidance,
-    fewer_steps,
-    reuse_guidance,
-    usual_drafts,
-    without_guidance,
-)
+from avits_jax.sampling.drafts import fewer_steps, usual_drafts, without_guidance
 from avits_jax.sampling.guidance import (
     classifier_free_guidance,
     combine,
@@ -28,6 +22,12 @@ from avits_jax.sampling.guidance import (
     split_branches,
 )
 from avits_jax.sampling.paths import from_edm, from_epsilon, from_velocity
+from avits_jax.sampling.reuse import (
+    Blocks,
+    Guidance,
+    reuse_blocks,
+    reuse_guidance,
+)
 from avits_jax.sampling.schedules import (
     check_sigmas,
     levels_at,
@@ -45,6 +45,7 @@ from avits_jax.sampling.steps import (
 )
 
 __all__ = [
+    "Blocks",
     "Guidance",
     "at_least_float32",
     "check_sigmas",
@@ -67,6 +68,7 @@ __all__ = [
     "noise_like",
     "renoise",
     "repeat_rows",
+    "reuse_blocks",
     "reuse_guidance",
     "sde_step",
     "shift_sigmas",

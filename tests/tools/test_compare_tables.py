@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 from rich.console import Console
+
 from tools.compare_tables import Found, Scale, fidelity, kept, row_of, show
 
 PROMPTS, CANDIDATES, VERIFIERS = 12, 16, 3

@@ -118,7 +118,7 @@ def flow_loss(graph, params, key, data, batch=96):
         for x, n in zip(clean, k[3:], strict=True)
     ]
     model = nnx.merge(graph, params)
-    found = model(*noisy, sigma, model.encode_text(words))
+    found, _ = model(*noisy, sigma, model.encode_text(words))
     weight = 1 / jnp.maximum(sigma, 0.3) ** 2
     errors = [jnp.mean((a - b) ** 2, (1, 2)) for a, b in zip(found, clean, strict=True)]
     return jnp.mean(weight * (errors[0] + errors[1]))

@@ -85,7 +85,7 @@ class _Run:
             model = nnx.merge(graph, state)
             return guidance.paired_predictions(
                 model, latents, timestep, context, self.clip, active
-            )
+            )[0]
 
         self.predict = predict
 

@@ -42,9 +42,23 @@ def evaluation_flops(
         # A key that is looked at costs a product with the query, one with its weight.
         keys = places + times + 2 * config.text_length + priors
         level += times * places * (matrices + 2 * keys * width)
+    modulations = 2 * (6 + 9) * width**2  # of each stream
+    inside = config.depth * level + modulations
+    return 2.0 * inside + flops_outside_levels(config, clip)
+
+
+def flops_outside_levels(config: TransformerConfig, clip: ClipSizes) -> float:
+    """Return those of `evaluation_flops` that are left without the levels.
+
+    Modulations count, though only the levels read them: at few numbers a row they are
+    next to nothing.
+    """
     # Predictions have twice the latents' channels.
+    width = config.width
+    video, audio = (
+        times * places for times, places in (clip.video_tokens, clip.audio_tokens)
+    )
     ends = 3 * width * video * math.prod((*config.video_patch, config.video_channels))
     ends += 3 * width * audio * math.prod((*config.audio_patch, config.audio_channels))
-    # Timestep and frame rate, then the modulation of each stream.
-    numbers = 2 * (NUMBER_WIDTH + width) * width + 2 * (6 + 9) * width**2
-    return 2.0 * (config.depth * level + ends + numbers)
+    numbers = 2 * (NUMBER_WIDTH + width) * width  # timestep and frame rate
+    return 2.0 * (ends + numbers)

@@ -23,12 +23,16 @@ from avits_jax.generators.javisdit.condition import (
     with_states,
 )
 from avits_jax.generators.javisdit.config import Networks
-from avits_jax.generators.javisdit.flops import evaluation_flops
+from avits_jax.generators.javisdit.flops import (
+    evaluation_flops,
+    flops_outside_levels,
+)
 from avits_jax.generators.javisdit.guidance import ClipInfo, Latents, MaskUpdate
 from avits_jax.generators.javisdit.modeling import (
     Context,
     PriorContext,
     PriorScope,
+    Streams,
     couple_rows,
 )
 from avits_jax.generators.javisdit.networks import networks
@@ -40,8 +44,9 @@ from avits_jax.generators.javisdit.schedule import (
 )
 from avits_jax.generators.javisdit.sizes import FPS, ClipSizes
 from avits_jax.sampling.chunks import over_candidates
-from avits_jax.sampling.drafts import Guidance, usual_drafts
+from avits_jax.sampling.drafts import usual_drafts
 from avits_jax.sampling.masks import Frames, previous_level, settle, start_from
+from avits_jax.sampling.reuse import Blocks, Guidance
 from avits_jax.sampling.schedules import levels_at
 from avits_jax.sampling.steps import noise_like
 from avits_jax.types import Candidates, Generator, Keys, Media, PyTree
@@ -173,16 +178,20 @@ def javisdit(
         priors = couple_rows(by_row(extra), prior_scope)
         return Context(cond.text, cond.text_mask, priors)
 
-    def velocity_pair(params: Networks, frames: Frames, extra, i, cond: Condition):
-        rows = guidance.paired_predictions(
+    def velocity_pair(
+        params: Networks, frames: Frames, extra, i, cond: Condition, added=None
+    ):
+        """Return conditional and guided velocities, and what the levels added."""
+        rows, added = guidance.paired_predictions(
             nnx.merge(graphs.transformer, params.transformer),
             frames.entered,
             jnp.asarray(levels)[i],
             context_of(extra, cond),
             told,
             frames.active,
+            added,
         )
-        return guidance.guided_pair(rows, guidance_scale)
+        return *guidance.guided_pair(rows, guidance_scale), added
 
     def moved(frames: Frames, update: Latents, fall) -> Latents:
         if frames.active is None:
@@ -193,7 +202,7 @@ def javisdit(
 
     def advance(params, keys, candidates: Candidates, i, cond, fall) -> Latents:
         frames = frames_of(keys, candidates.latents, i, cond)
-        _, update = velocity_pair(params, frames, candidates.extra, i, cond)
+        _, update, _ = velocity_pair(params, frames, candidates.extra, i, cond)
         return moved(frames, update, fall)
 
     def step(params, keys, candidates, i, cond) -> Candidates:
@@ -206,14 +215,19 @@ def javisdit(
 
     def both(params, candidates, i, cond) -> tuple[Latents, Latents]:
         frames = frames_of(None, candidates.latents, i, cond)
-        pair = velocity_pair(params, frames, candidates.extra, i, cond)
+        *pair, _ = velocity_pair(params, frames, candidates.extra, i, cond)
         conditional, guided = (moved(frames, v, levels_at(sigmas, i)) for v in pair)
         return conditional, guided
+
+    def reusing(params, candidates, i, cond, added) -> tuple[Latents, Streams]:
+        frames, extra = frames_of(None, candidates.latents, i, cond), candidates.extra
+        _, update, added = velocity_pair(params, frames, extra, i, cond, added)
+        return moved(frames, update, levels_at(sigmas, i)), added
 
     def conditional_alone(params, candidates, i, cond) -> Latents:
         frames = frames_of(None, candidates.latents, i, cond)
         context = context_of(candidates.extra, cond)
-        rows = guidance.predictions(
+        rows, _ = guidance.predictions(
             nnx.merge(graphs.transformer, params.transformer),
             frames.entered,
             jnp.asarray(levels)[i],
@@ -250,7 +264,11 @@ def javisdit(
         text_part="t5",
         flops_per_evaluation=evaluation_flops(config.transformer, clip, prior_scope),
     )
-    drafts = usual_drafts(generator, Guidance(both, conditional_alone))
+    drafts = usual_drafts(
+        generator,
+        Guidance(both, conditional_alone),
+        Blocks(reusing, flops_outside_levels(config.transformer, clip)),
+    )
     return generator._replace(drafts=drafts)
 
 

@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float
 from avits_jax.generators.javisdit.modeling import (
     Context,
     PriorScope,
+    Streams,
     Transformer,
     couple_rows,
 )
@@ -109,13 +110,15 @@ def paired_predictions(
     context: Context,
     clip: ClipInfo,
     active: Latents | None = None,
-) -> Latents:
+    added: Streams | None = None,
+) -> tuple[Latents, Streams]:
     """Return the transformer's raw outputs, two neighbouring rows per sample.
 
-    ``active`` is True for frames at ``timestep`` and False for given ones.
+    ``active`` is True for frames at ``timestep`` and False for given ones. See
+    `Transformer` for what is ``added``, which is returned, too.
     """
     double, frames = repeat_rows(latents, 2), repeat_rows(active, 2)
-    return predictions(model, double, timestep, context, clip, frames)
+    return predictions(model, double, timestep, context, clip, frames, added)
 
 
 def predictions(
@@ -125,22 +128,23 @@ def predictions(
     context: Context,
     clip: ClipInfo,
     frames: Latents | None = None,
-) -> Latents:
+    added: Streams | None = None,
+) -> tuple[Latents, Streams]:
     """Return the transformer's raw outputs, row by row; see `paired_predictions`."""
     rows = len(latents.video)
-    return Latents(
-        *model(
-            latents.video,
-            latents.audio,
-            jnp.full((rows,), timestep, jnp.float32),
-            context,
-            fps=jnp.full((rows,), clip.fps, jnp.float32),
-            height=clip.height,
-            width=clip.width,
-            video_mask=None if frames is None else frames.video,
-            audio_mask=None if frames is None else frames.audio,
-        )
+    found, added = model(
+        latents.video,
+        latents.audio,
+        jnp.full((rows,), timestep, jnp.float32),
+        context,
+        fps=jnp.full((rows,), clip.fps, jnp.float32),
+        height=clip.height,
+        width=clip.width,
+        video_mask=None if frames is None else frames.video,
+        audio_mask=None if frames is None else frames.audio,
+        added=added,
     )
+    return Latents(*found), added
 
 
 def conditional_context(context: Context, prior_scope: PriorScope) -> Context:

@@ -36,7 +36,7 @@ from avits_jax.generators.javisdit.blocks import (
 from avits_jax.generators.javisdit.config import TransformerConfig
 from avits_jax.generators.javisdit.schedule import Precision
 from avits_jax.nn.positions import embed_number, positions_1d, positions_2d
-from avits_jax.nn.stacking import stack_layers
+from avits_jax.nn.stacking import run_or_repeat, stack_layers
 
 PriorScope = Literal["candidate", "batch", "separate"]
 VideoLatents = Float[Array, "B T H W C"]
@@ -44,6 +44,7 @@ AudioLatents = Float[Array, "B Ta M Ca"]
 VideoVelocities = Float[Array, "B T H W 2*C"]
 AudioVelocities = Float[Array, "B Ta M 2*Ca"]
 Patches = Float[Array, "B t S D"]
+Streams = tuple[Float[Array, "B tv sv D"], Float[Array, "B ta sa D"]]  # video, audio
 # Shift, scale and gate rows of self-attention blocks, and of prior blocks.
 SelfRows = Float[Array, "B #T 6 D"]
 PriorRows = Float[Array, "B #T 9 D"]
@@ -72,6 +73,22 @@ class Context(NamedTuple):
     text: TextContext
     text_mask: Bool[Array, "R L"] | None
     priors: PriorContext
+
+
+class _Conditions(NamedTuple):
+    """Embedded noise levels and frame rates, and which frames are at which level.
+
+    Attributes:
+        now: of frames at the present level.
+        clean: of frames that are given.
+        video_mask: ``[B, T]`` True for the former, or None for all, by token times.
+        audio_mask: ``[B, Ta]`` the same.
+    """
+
+    now: Condition
+    clean: Condition
+    video_mask: Bool[Array, "B T"] | None
+    audio_mask: Bool[Array, "B Ta"] | None
 
 
 def couple_rows(priors: PriorContext, scope: PriorScope) -> PriorContext:
@@ -344,7 +361,8 @@ class Transformer(nnx.Module):
         width: float,
         video_mask: Bool[Array, "B Tv"] | None = None,
         audio_mask: Bool[Array, "B Ta"] | None = None,
-    ) -> tuple[VideoVelocities, AudioVelocities]:
+        added: Streams | None = None,
+    ) -> tuple[tuple[VideoVelocities, AudioVelocities], Streams]:
         """Predict velocities (data minus noise), float32.
 
         Args:
@@ -359,27 +377,27 @@ class Transformer(nnx.Module):
             video_mask: True for latent frames at ``timesteps``, False for given ones,
                 which count as clean; None for all True. Only together with the other.
             audio_mask: the same for latent time steps of the sound.
+            added: what all levels together added to the tokens at another noise level,
+                to be added again; None to run them, see `nn.stacking.run_or_repeat`.
 
         Returns:
             Velocities of video and audio, with twice the latents' channels: the second
-            half is a learned variance that rectified flow does not use.
+            half is a learned variance that rectified flow does not use. And what was
+            added to the tokens, in their dtype.
 
         Raises:
             ValueError: a patch does not divide the audio, a mask comes alone or does
                 not fit.
         """
-        return self.trace(
-            video,
-            audio,
-            timesteps,
-            context,
-            fps=fps,
-            height=height,
-            width=width,
-            video_mask=video_mask,
-            audio_mask=audio_mask,
-            keep_blocks=False,
-        )[0]
+        streams = self.embed_video(video, height, width), self.embed_audio(audio)
+        conditions = self._conditions(streams, timesteps, fps, video_mask, audio_mask)
+
+        def levels(streams: Streams) -> Streams:
+            return self._run_levels(streams, conditions, context)[0]
+
+        streams, added = run_or_repeat(levels, streams, added)
+        found = self._final(streams, conditions)
+        return self._unpatchify(*found, video.shape[1:4]), added
 
     def trace(
         self,
@@ -393,21 +411,45 @@ class Transformer(nnx.Module):
         width: float,
         video_mask: Bool[Array, "B Tv"] | None = None,
         audio_mask: Bool[Array, "B Ta"] | None = None,
-        keep_blocks: bool = True,
     ) -> tuple[tuple[VideoVelocities, AudioVelocities], dict[str, Array]]:
-        """Return what `__call__` gives, and outputs of embedders and blocks by name.
+        """Return velocities of `__call__`, and outputs of embedders and blocks by name.
 
-        Block outputs are ``[depth, B, T, S, D]``; there are none without
-        ``keep_blocks``.
+        Block outputs are ``[depth, B, T, S, D]``.
         """
-        sizes = video.shape[1:4]
-        video_tokens = self.embed_video(video, height, width)
-        audio_tokens = self.embed_audio(audio)
+        tokens = self.embed_video(video, height, width), self.embed_audio(audio)
+        conditions = self._conditions(tokens, timesteps, fps, video_mask, audio_mask)
+        streams, blocks = self._run_levels(
+            tokens, conditions, context, keep_blocks=True
+        )
+        found = self._final(streams, conditions)
+        ends = {"in": tokens, "final": found}
+        kept = {
+            f"{stream}_{end}": array
+            for end, pair in ends.items()
+            for stream, array in zip(("video", "audio"), pair, strict=True)
+        }
+        return self._unpatchify(*found, video.shape[1:4]), kept | blocks
+
+    def _conditions(
+        self, streams: Streams, timesteps, fps, video_mask, audio_mask
+    ) -> _Conditions:
         if audio_mask is not None:
             audio_mask = audio_mask[:, :: self.config.audio_patch[0]]
-        self._check_masks(video_tokens, audio_tokens, video_mask, audio_mask)
+        self._check_masks(*streams, video_mask, audio_mask)
         now = self.condition(timesteps, fps)
         clean = self.condition(jnp.zeros_like(timesteps), fps)
+        return _Conditions(now, clean, video_mask, audio_mask)
+
+    def _run_levels(
+        self,
+        streams: Streams,
+        conditions: _Conditions,
+        context: Context,
+        *,
+        keep_blocks: bool = False,
+    ) -> tuple[Streams, dict[str, Array]]:
+        """Return the streams behind all levels, and outputs of blocks if wanted."""
+        now, clean, video_mask, audio_mask = conditions
         shared = {
             "video": self.modulations(_per_frame(video_mask, now, clean)),
             "audio": self.modulations(_per_frame(audio_mask, now, clean)),
@@ -421,23 +463,18 @@ class Transformer(nnx.Module):
             block = nnx.merge(graph, one)
             outputs = block(streams[0], streams[1], shared, rotary, within)
             after = (outputs["exchange_video"], outputs["exchange_audio"])
-            return after, outputs if keep_blocks else None
+            return after, outputs if keep_blocks else {}
 
-        streams, blocks = jax.lax.scan(
-            run_level,
-            (video_tokens, audio_tokens),
-            (weights, context.text, context.priors),
+        each = (weights, context.text, context.priors)
+        return jax.lax.scan(run_level, streams, each)
+
+    def _final(self, streams: Streams, conditions: _Conditions) -> tuple[Array, Array]:
+        """Return the outputs of the final layers."""
+        now, clean, video_mask, audio_mask = conditions
+        return (
+            self.video_final(streams[0], now, clean, video_mask),
+            self.audio_final(streams[1], now, clean, audio_mask),
         )
-        video_out = self.video_final(streams[0], now, clean, video_mask)
-        audio_out = self.audio_final(streams[1], now, clean, audio_mask)
-        kept = {
-            "video_in": video_tokens,
-            "audio_in": audio_tokens,
-            "video_final": video_out,
-            "audio_final": audio_out,
-            **(blocks or {}),
-        }
-        return self._unpatchify(video_out, audio_out, sizes), kept
 
     def embed_video(self, video: VideoLatents, height: float, width: float) -> Patches:
         """Embed patches of the video with their positions, ``[B, T, S, D]``."""

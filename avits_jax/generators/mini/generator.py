@@ -23,6 +23,7 @@ from avits_jax.mini_world import world
 from avits_jax.mini_world.grammar import tokenize
 from avits_jax.nn.audio import griffin_lim
 from avits_jax.sampling import (
+    Blocks,
     Guidance,
     combine,
     euler,
@@ -94,32 +95,50 @@ def mini(
         i: Array | int,
         cond: Int[Array, " L"],
         num_branches: int,
-    ) -> tuple[PyTree, ...]:
-        """Return clean latents with the prompt, and without it if there are two."""
-        found = _clean(
+        added: PyTree | None = None,
+    ) -> tuple[tuple[PyTree, ...], PyTree]:
+        """Return clean latents with the prompt, and without it if there are two.
+
+        And what the blocks added to all rows, or are said to have.
+        """
+        found, added = _clean(
             network(params, "transformer"),
             repeat_rows(candidates.latents, num_branches),
             jnp.asarray(levels)[i],
             jnp.stack([cond, jnp.zeros_like(cond)])[:num_branches],
+            added,
         )
-        return split_branches(found, num_branches)
+        return split_branches(found, num_branches), added
+
+    def guided(found: tuple[PyTree, ...]) -> PyTree:
+        conditional, *others = found
+        return combine(conditional, others, (guidance_scale - 1,) * len(others))
 
     def both(
         params: PyTree, candidates: Candidates, i: Array | int, cond: Int[Array, " L"]
     ) -> tuple[PyTree, PyTree]:
-        conditional, *others = rows(params, candidates, i, cond, branches)
-        scales = (guidance_scale - 1,) * len(others)
-        return conditional, combine(conditional, others, scales)
+        found, _ = rows(params, candidates, i, cond, branches)
+        return found[0], guided(found)
 
     def conditional_alone(
         params: PyTree, candidates: Candidates, i: Array | int, cond: Int[Array, " L"]
     ) -> PyTree:
-        return rows(params, candidates, i, cond, 1)[0]
+        return rows(params, candidates, i, cond, 1)[0][0]
+
+    def reusing(
+        params: PyTree,
+        candidates: Candidates,
+        i: Array | int,
+        cond: Int[Array, " L"],
+        added: PyTree | None,
+    ) -> tuple[PyTree, PyTree]:
+        found, added = rows(params, candidates, i, cond, branches, added)
+        return guided(found), added
 
     def predict(
         params: PyTree, candidates: Candidates, i: Array | int, cond: Int[Array, " L"]
     ) -> PyTree:
-        return both(params, candidates, i, cond)[1]
+        return reusing(params, candidates, i, cond, None)[0]
 
     def decode(params: PyTree, candidates: Candidates) -> Media:
         stats, latents = params["stats"], candidates.latents
@@ -147,7 +166,8 @@ def mini(
         flops_per_evaluation=evaluation_flops(config),
     )
     guidance = None if branches == 1 else Guidance(both, conditional_alone)
-    return generator._replace(drafts=usual_drafts(generator, guidance))
+    blocks = Blocks(reusing, flops_outside_blocks(config))
+    return generator._replace(drafts=usual_drafts(generator, guidance, blocks))
 
 
 def evaluation_flops(config: MiniConfig) -> float:
@@ -157,19 +177,35 @@ def evaluation_flops(config: MiniConfig) -> float:
     """
     width, tokens = config.width, 2 * NUM_TOKENS
     attention = 4 * width**2 + 2 * tokens * width
-    mlp = 8 * width**2
-    ends = 2 * NUM_TOKENS * (config.video_latent + config.audio_latent) * width
     condition = (config.text_width + LEVEL_FEATURES + width + 6 * width) * width
-    return 2.0 * (config.depth * tokens * (attention + mlp) + ends + condition)
+    blocks = config.depth * tokens * (attention + 8 * width**2) + condition
+    return 2.0 * blocks + flops_outside_blocks(config)
 
 
-def _clean(model, latents: PyTree, sigma: Array, words: Int[Array, "P L"]) -> PyTree:
-    """Return clean latents; the P prompts serve the rows in turn."""
+def flops_outside_blocks(config: MiniConfig) -> float:
+    """Return the operations that `evaluation_flops` leaves without the blocks."""
+    latents = NUM_TOKENS * (config.video_latent + config.audio_latent)
+    return 2.0 * 2 * latents * config.width  # into tokens, and back
+
+
+def _clean(
+    model,
+    latents: PyTree,
+    sigma: Array,
+    words: Int[Array, "P L"],
+    added: PyTree | None,
+) -> tuple[PyTree, PyTree]:
+    """Return clean latents, and what the blocks added or are said to have.
+
+    The P prompts serve the rows in turn.
+    """
     rows = len(latents["video"])
     text = jnp.tile(model.encode_text(words), (rows // len(words), 1))
     levels = jnp.broadcast_to(sigma, (rows,))
-    video, audio = model(latents["video"], latents["audio"], levels, text)
-    return {"video": video, "audio": audio}
+    (video, audio), added = model(
+        latents["video"], latents["audio"], levels, text, added
+    )
+    return {"video": video, "audio": audio}, added
 
 
 def _sound(magnitude: Array) -> Array:

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 from avits_jax.generators.mini.config import MiniConfig
 from avits_jax.nn.conv import Conv
 from avits_jax.nn.layers import Mlp, SelfAttention, TextEncoder, sinusoid
+from avits_jax.nn.stacking import run_or_repeat, scan_layers
 
 NUM_TOKENS = 16  # per modality: one per video frame
 N_FFT = 512
@@ -183,20 +184,22 @@ class MiniTransformer(nnx.Module):
         audio: Float[Array, "B 16 Da"],
         sigma: Float[Array, " B"],
         text: Float[Array, "B D"],
-    ) -> tuple[Float[Array, "B 16 Dv"], Float[Array, "B 16 Da"]]:
-        """Predict clean video and audio latents of noisy ones at ``sigma``."""
+        added: Float[Array, "B 32 W"] | None = None,
+    ) -> tuple[tuple[Float[Array, "B 16 Dv"], Float[Array, "B 16 Da"]], Array]:
+        """Predict clean video and audio latents of noisy ones at ``sigma``.
+
+        Also return what the blocks added to the tokens; give it as ``added`` to have it
+        added again instead, see `nn.stacking.run_or_repeat`.
+        """
         tokens = jnp.concatenate([self.video_in(video), self.audio_in(audio)], 1)
         tokens = tokens + self.position[...]
-        condition = self.condition(
-            jnp.concatenate([sinusoid(sigma, LEVEL_FEATURES), text], -1)
-        )
-        shared = self.modulate(condition).reshape(len(video), 6, -1)
-        graph, weights = nnx.split(self.blocks)
 
-        def block(x, layer):
-            return nnx.merge(graph, layer)(x, shared), None
+        def blocks(tokens: Array) -> Array:
+            level = sinusoid(sigma, LEVEL_FEATURES)
+            condition = self.condition(jnp.concatenate([level, text], -1))
+            shared = self.modulate(condition).reshape(len(video), 6, -1)
+            return scan_layers(self.blocks, tokens, lambda block, x: block(x, shared))
 
-        tokens, _ = jax.lax.scan(block, tokens, weights)
-        tokens = self.norm(tokens)
-        video_tokens, audio_tokens = jnp.split(tokens, 2, axis=1)
-        return self.video_out(video_tokens), self.audio_out(audio_tokens)
+        tokens, added = run_or_repeat(blocks, tokens, added)
+        video_tokens, audio_tokens = jnp.split(self.norm(tokens), 2, axis=1)
+        return (self.video_out(video_tokens), self.audio_out(audio_tokens)), added

@@ -18,7 +18,7 @@ def test_the_conditional_row_alone_is_that_of_the_pair(prior_scope):
     """What a full step keeps is guided minus conditional, both of the pair."""
     small = tiny(prior_scope=prior_scope)
     generator, params = small.generator, small.params
-    _, bare, _, reused = generator.drafts
+    _, bare, _, reused, _ = generator.drafts
 
     @jit
     def predictions(params, prompt):
@@ -37,10 +37,42 @@ def test_the_conditional_row_alone_is_that_of_the_pair(prior_scope):
     for name in ("video", "audio"):
         one, two, kept, moved, wanted = (
             np.asarray(getattr(each, name))
-            for each in (alone, guided, after.extra.difference, after.latents, plain)
+            for each in (alone, guided, after.extra.kept, after.latents, plain)
         )
         # At a full step the draft is the generator; sigma is 1 at the first.
         np.testing.assert_allclose(moved, wanted, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(two - one, kept, rtol=1e-3, atol=1e-4)
         assert np.abs(kept).max() > 1e-2
         assert jnp.isfinite(one).all()
+
+
+def test_levels_that_are_used_again_are_those_of_the_last_full_step():
+    small = tiny(num_steps=5)
+    generator, params = small.generator, small.params
+    draft = generator.drafts[-1]
+    assert draft.nfe_per_step == (2, 0, 0, 2, 2)
+
+    @jit
+    def two_steps(params, prompt):
+        cond = generator.prepare(params, prompt)
+        start = draft.init(params, KEYS, cond)
+        first = draft.step(params, KEYS, start, 0, cond)
+        plain = generator.step(
+            params, KEYS, generator.init(params, KEYS, cond), 0, cond
+        )
+        second = draft.step(params, KEYS, first, 1, cond)
+        full = generator.step(params, KEYS, plain, 1, cond)
+        return first, plain, second, full
+
+    first, plain, second, full = two_steps(params, generator.encode(PROMPT))
+    for kept in first.extra.kept:  # tokens of video and of audio, of two rows each
+        assert kept.shape[:2] == (2, 2) and jnp.abs(kept).max() > 1e-3
+    jax.tree.map(np.testing.assert_array_equal, second.extra.kept, first.extra.kept)
+    for name in ("video", "audio"):
+        same, reused, wanted, before = (
+            np.asarray(getattr(each.latents, name))
+            for each in (first, second, full, plain)
+        )
+        np.testing.assert_allclose(same, before, rtol=1e-4, atol=1e-4)
+        away = np.abs(reused - wanted).max()
+        assert 0 < away < np.abs(wanted - before).max()

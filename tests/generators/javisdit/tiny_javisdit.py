@@ -33,7 +33,7 @@ class Tiny(NamedTuple):
 
 
 @functools.cache
-def tiny(num_frames: int = 5, **options) -> Tiny:
+def tiny(num_frames: int = 5, num_steps: int = NUM_STEPS, **options) -> Tiny:
     """The generator for clips of 16 x 24 pixels."""
     graphs, like = networks(CONFIG)
     clip = clip_sizes(
@@ -49,7 +49,7 @@ def tiny(num_frames: int = 5, **options) -> Tiny:
     generator = javisdit(
         CONFIG,
         clip,
-        num_steps=NUM_STEPS,
+        num_steps=num_steps,
         guidance_scale=2.0,
         fps=TINY_FPS,
         encode=encode,

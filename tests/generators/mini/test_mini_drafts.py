@@ -42,18 +42,19 @@ def test_drafts_resemble_the_clip_of_their_noise(loaded):
     generator, params = loaded
     whole = _latents(generator, params)
     apart = min(_distance(whole[i], whole[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
-    assert [draft.evaluations() for draft in generator.drafts] == [8, 8, 4, 10]
+    assert [draft.evaluations() for draft in generator.drafts] == [8, 8, 4, 10, 10]
     errors = {}
     for number, draft in enumerate(generator.drafts):
         found = _latents(draft, params)
         errors[number] = max(map(_distance, found, whole))
         assert 1e-3 < errors[number] < apart
-    # Guidance that is used again is better than none.
+    # Guidance that is used again is better than none, and blocks than fewer steps.
     assert errors[3] < errors[1]
+    assert errors[4] < errors[0]
 
 
 def test_without_guidance_steps_are_all_there_is_to_save():
-    assert len(mini(guidance_scale=1.0, num_steps=4).drafts) == 1
+    assert len(mini(guidance_scale=1.0, num_steps=4).drafts) == 2
     assert mini(num_steps=1).drafts[0].evaluations() == 2
 
 
