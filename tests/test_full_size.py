@@ -86,6 +86,19 @@ def test_a_prompt_in_t5_states_needs_no_t5():
     prepare.lower(lowering_platforms=("cuda",))
 
 
+def test_a_draft_that_uses_levels_again_carries_two_rows_of_tokens(model):
+    draft = model.made.drafts[-1]
+    cond = jax.eval_shape(draft.prepare, model.params, model.cond)
+    keys = full_size.shapes(jax.random.split(jax.random.key(0), 2))
+    start = jax.eval_shape(draft.init, model.params, keys, cond)
+    video, audio = start.extra.kept
+    assert video.shape == (2, 2, 30, 15 * 27, 1152)  # at 240p, 4 s
+    assert audio.shape[:2] == (2, 2) and audio.dtype == video.dtype == jnp.bfloat16
+    step = jax.ShapeDtypeStruct((), jnp.int32)
+    after = jax.eval_shape(draft.step, model.params, keys, start, step, cond)
+    assert after == start
+
+
 @pytest.mark.parametrize(
     ("name", "masks"),
     [

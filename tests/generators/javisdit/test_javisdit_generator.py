@@ -120,6 +120,22 @@ def test_operations_of_an_evaluation_are_those_of_the_program(scope):
     assert tiny(prior_scope="batch").generator.flops_per_evaluation is None
 
 
+@pytest.mark.parametrize("scope", ["candidate", "separate"])
+def test_operations_of_a_draft_are_those_of_steps_with_and_without_levels(scope):
+    made, params = tiny(num_steps=5, prior_scope=scope).generator, tiny().params
+    draft = made.drafts[-1]
+    cond = jax.eval_shape(draft.prepare, params, _prompt())
+    start = jax.eval_shape(draft.init, params, _keys(3), cond)
+    step = jax.ShapeDtypeStruct((), jnp.int32)
+    used = used_jaxpr(draft.predict, params, start, step, cond)
+    (choice,) = (each for each in used.eqns if each.primitive.name == "cond")
+    without, full = sorted(map(count_flops, choice.params["branches"]))
+    num_full = sum(nfe > 0 for nfe in draft.nfe_per_step)
+    whole = num_full * full + (draft.num_steps - num_full) * without
+    assert 0 < without < full / 10
+    assert whole == pytest.approx(3 * draft.evaluations() * draft.flops_per_evaluation)
+
+
 def test_texts_may_come_as_states():
     made, params, graphs, _ = tiny()
     prompt, without = _prompt(), params._replace(t5=())

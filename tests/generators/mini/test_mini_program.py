@@ -150,6 +150,25 @@ def test_operations_of_an_evaluation_are_those_of_the_program(parts, scale):
     assert made.flops_per_evaluation * made.nfe_per_step == count(3) - count(2)
 
 
+def test_operations_of_a_draft_are_those_of_steps_with_and_without_blocks(parts):
+    made, params = mini(), parts[2].generator
+    draft, cond = made.drafts[-1], jnp.asarray(made.encode(PROMPT))
+
+    def count(num):
+        """Operations of a step without blocks, and of one with them."""
+        keys = jax.random.split(KEY, num)
+        start = jax.eval_shape(draft.init, params, keys, cond)
+        program = jax.make_jaxpr(draft.predict)(params, start, 0, cond)
+        (choice,) = (each for each in program.eqns if each.primitive.name == "cond")
+        return np.array(sorted(map(count_flops, choice.params["branches"])))
+
+    without, full = count(3) - count(2)
+    num_full = sum(nfe > 0 for nfe in draft.nfe_per_step)
+    whole = num_full * full + (draft.num_steps - num_full) * without
+    assert 0 < without < full / 10
+    assert whole == pytest.approx(draft.evaluations() * draft.flops_per_evaluation)
+
+
 def test_a_generator_without_text_tower_is_left_as_it_is(parts):
     made, params = parts[0], parts[2].generator
     assert precompute_text(made, params, "cond") == (params, "cond")
