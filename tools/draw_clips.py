@@ -45,19 +45,24 @@ def search(prompt: str, seed: int) -> avits.SearchOutput:
     generator, params = avits.generators.load("mini")
     verifiers, vparams = avits.verifiers.load(VERIFIERS)
     arw = avits.arw([1.0] * len(verifiers), optimizer="closed_form")
-    parts = {"generator": generator, "verifiers": verifiers, "aggregator": arw}
-    best_of = jax.jit(
-        partial(avits.best_of_n, **parts, num_candidates=16, keep_media=True)
+    best_of = partial(
+        avits.best_of_n,
+        generator=generator,
+        verifiers=verifiers,
+        aggregator=arw,
+        num_candidates=16,
+        keep_media=True,
     )
     cond = avits.encode_prompt(prompt, generator, verifiers)
     weights = avits.Params(params, vparams)
     key = jax.random.fold_in(jax.random.key(seed), 0)  # of the command line's prompt
-    return jax.device_get(best_of(weights, key, cond))
+    return jax.device_get(jax.jit(best_of)(weights, key, cond))
 
 
 def title(name: str, clip: avits.Media, prompt: str) -> str:
     """Return the name of a clip, and what is wrong with it."""
-    verdict = truth.judge(truth.measure(*clip), grammar.parse(prompt))
+    measured = truth.measure(np.asarray(clip.video), np.asarray(clip.audio))
+    verdict = truth.judge(measured, grammar.parse(prompt))
     wrong = [part for part, right in verdict._asdict().items() if not right]
     return f"{name}: {'wrong: ' + ', '.join(wrong) if wrong else 'entirely right'}"
 
