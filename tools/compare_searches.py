@@ -144,7 +144,7 @@ class Options:
 
     Attributes:
         num_prompts: random prompts, the attributes spread evenly.
-        num_fidelity: of them, how many the second table looks at.
+        num_fidelity: of them, how many the second table looks at; 0 for none of it.
         seed: of prompts and of noise.
         only: parts of names; searches whose name holds one are run. All by default.
         out: write the tables as JSON, too.
@@ -257,7 +257,8 @@ def main() -> None:
     drafts = {
         name: draft(problem.generator)
         for name, draft in DRAFTS.items()
-        if any(f", {name}" in entered for entered in contestants)
+        if options.num_fidelity
+        and any(f", {name}" in entered for entered in contestants)
     }
     sixteen = {"num_candidates": NUM_CANDIDATES}
     judges = {

@@ -142,7 +142,8 @@ def _beam_search(options: PolicyOptions, generator: Generator, num: int) -> _Pla
 
 
 def _zero_order(options: PolicyOptions, generator: Generator, num: int) -> _Plan:
-    rounds = _or(options.num_iterations, 4)
+    """Two rounds: more of them, of fewer neighbours, found less on mini."""
+    rounds = _or(options.num_iterations, 2)
     plan = {"num_candidates": max(1, num // max(1, rounds)), "num_iterations": rounds}
     return _Plan(
         search.zero_order, search.zero_order_cost, plan, search.ZeroOrderOptions()
