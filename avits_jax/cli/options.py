@@ -233,7 +233,7 @@ class GenerateOptions(SearchOptions, PolicyOptions):
     force: bool = False
     """Replace a run folder that exists."""
     keep_candidates: bool = False
-    """Write every candidate's clip, too."""
+    """Keep every candidate's clip, not only the chosen and the first one's."""
     config: ConfigFile = None
     """Defaults for these flags: a preset, or a file such as a run's config.toml."""
     compilation_cache: bool = True

@@ -13,6 +13,7 @@ from avits_jax.cli.errors import FAILED, CliError
 from avits_jax.cli.options import SearchOptions
 from avits_jax.cli.program import Outcome
 from avits_jax.runs import blame, facts
+from avits_jax.runs.results import candidate_clip, first_is_one_sample
 from avits_jax.types import Media, SearchOutput
 
 FORMAT = 1
@@ -87,6 +88,9 @@ def write_files(
 ) -> None:
     """Write a run's files into an empty folder.
 
+    The first candidate's clip is always kept where it is what one would have got
+    without a search, so that the page can show both.
+
     Args:
         folder: where.
         results: of `make_results`.
@@ -101,14 +105,14 @@ def write_files(
     rates = {key: results["clip"][key] for key in ("fps", "sample_rate")}
     label = weights_label(results["random_weights"])
     write_clip(folder / "best.mp4", best.video, best.audio, **rates, comment=label)
-    if keep_candidates:
-        (folder / "candidates").mkdir()
-        for index, clip in enumerate(zip(media.video, media.audio, strict=True)):
-            name = f"candidate_{index:03d}.mp4"
-            # A broken candidate may hold NaN, which no file can show.
-            if all(np.isfinite(part).all() for part in clip):
-                path = folder / "candidates" / name
-                write_clip(path, *clip, **rates, comment=label)
+    count = len(media.video) if keep_candidates else 0
+    for index in range(max(count, first_is_one_sample(results["settings"]))):
+        clip = media.video[index], media.audio[index]
+        # A broken candidate may hold NaN, which no file can show.
+        if all(np.isfinite(part).all() for part in clip):
+            path = candidate_clip(folder, index)
+            path.parent.mkdir(exist_ok=True)
+            write_clip(path, *clip, **rates, comment=label)
     write_previews(folder, media, **rates)
     write_json(folder / "results.json", results)
     config = set_fields(options, without=("out", "config", "force"))

@@ -1,6 +1,5 @@
 """Tables for the terminal."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from avits_jax.catalogue.names import parse
-from avits_jax.catalogue.verifiers import OUTPUTS, Output
+from avits_jax.catalogue.scales import output_of, range_in_words, spread_in_words
 from avits_jax.cli.errors import printable
 
 if TYPE_CHECKING:
@@ -60,27 +58,12 @@ def print_rewards(rewards: Mapping[str, float | None]) -> None:
     table.add_column("range")
     table.add_column("samples have")
     for name, reward in rewards.items():
-        known = OUTPUTS.get(parse(name).name)
-        scale = ("", "") if known is None else (_range(known), _spread(known))
+        known = output_of(name)
+        scale = "", ""
+        if known is not None:
+            scale = range_in_words(known), spread_in_words(known) or "-"
         table.add_row(name, "failed" if reward is None else _show(reward), *scale)
     _print(table)
-
-
-def _range(known: Output) -> str:
-    low, high = (f"{end:g}" if math.isfinite(end) else "" for end in known.range)
-    if low and high:
-        return f"{low} to {high}"
-    if low or high:
-        return f"at least {low}" if low else f"at most {high}"
-    return "any number"
-
-
-def _spread(known: Output) -> str:
-    """Return mean and deviation of a verifier's rewards, where they are known."""
-    if known.prior is None:
-        return "-"
-    mean, std = known.prior
-    return f"{mean:g} ± {std:g}"
 
 
 def print_judgements(judgements: Sequence["Judgement"]) -> None:

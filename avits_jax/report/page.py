@@ -1,6 +1,5 @@
 """Render report.html, one self-contained page, from a run folder."""
 
-import base64
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -8,12 +7,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from avits_jax.catalogue.scales import judges_in_words
 from avits_jax.files.atomic import write_text
 from avits_jax.media.labels import weights_label
 from avits_jax.report.charts import contributions, lines
+from avits_jax.report.embedded import candidate_clips, data_uri
 from avits_jax.report.first_candidates import first_of_results
 from avits_jax.report.previews import line_layout
-from avits_jax.runs.results import RankedRow, load_results, ranked_rows
+from avits_jax.report.settings import in_words
+from avits_jax.runs.results import (
+    RankedRow,
+    first_is_one_sample,
+    load_results,
+    ranked_rows,
+)
 
 # A page of very many candidates would be slow to open; the table still names all.
 _MAX_CARDS = 64
@@ -22,10 +29,11 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_report(folder: str | os.PathLike[str]) -> Path:
-    """Render ``report.html`` from results.json, best.mp4 and previews/ of a folder.
+    """Render ``report.html`` from results.json, the clips and previews/ of a folder.
 
     The page holds everything it shows: it needs no network and can be sent as one file.
-    A missing clip or preview is said on the page. Text from the run is escaped.
+    Of the candidates' clips that were kept it holds as many as 16 MiB allow, the best
+    first. A missing clip or preview is said on the page. Text from the run is escaped.
 
     Raises:
         ValueError: results.json is missing or of another format.
@@ -77,6 +85,13 @@ def _view(folder: Path, results: Mapping[str, Any]) -> dict[str, Any]:
     sigmas = [v.get(key) for v in verifiers for key in ("sigma_before", "sigma_after")]
     known = [sigma for sigma in sigmas if sigma is not None]
     weights = [v["weight"] for v in verifiers if v["guides"]]
+    best = next((row for row in rows if row.best), None)
+    one = _one_sample(results, rows)
+    shown = rows[:_MAX_CARDS]
+    wanted = [*filter(None, [one]), *shown]
+    clips = candidate_clips(
+        folder, dict.fromkeys(r.index for r in wanted if not r.best)
+    )
     return {
         "results": results,
         "guides": [v for v in verifiers if v["guides"]],
@@ -85,16 +100,18 @@ def _view(folder: Path, results: Mapping[str, Any]) -> dict[str, Any]:
         "notices": results.get("notices", []),
         "created": day_and_time(results["created"]),
         "rows": rows,
-        "best": next((row for row in rows if row.best), None),
-        "reasons": _reasons(rows, verifiers),
+        "best": best,
+        "one": one,
+        "clips": clips,
+        "reasons": _reasons(rows, verifiers, one),
         "first": first_of_results(results),
         "num_failed": sum(row.failed for row in rows),
         "long_prompt": len(results["prompt"]) > _LONG_PROMPT,
-        "clip_uri": _data_uri(folder / "best.mp4", "video/mp4"),
+        "clip_uri": data_uri(folder / "best.mp4", "video/mp4"),
         "stacks": contributions(rows, weights),
         "sigma_top": max(known, default=0.0),
         "history": lines(history) if len(history) > 1 else None,
-        "cards": [(row, _preview(folder, row)) for row in rows[:_MAX_CARDS]],
+        "cards": [(row, _preview(folder, row)) for row in shown],
         "preview_lines": _preview_lines(results["clip"]),
         "settings": _settings(results),
     }
@@ -111,9 +128,17 @@ def day_and_time(created: str) -> str:
 
 
 def _reasons(
-    rows: Sequence[RankedRow], verifiers: Sequence[Mapping[str, Any]]
+    rows: Sequence[RankedRow],
+    verifiers: Sequence[Mapping[str, Any]],
+    one: RankedRow | None,
 ) -> list[dict[str, Any]]:
-    """Say for each verifier how the chosen candidate stands among the others."""
+    """Say for each verifier how the chosen candidate stands among the others.
+
+    Args:
+        rows: ranked.
+        verifiers: of the results.
+        one: what one would have got without a search, if that is known.
+    """
     valid = [row for row in rows if not row.failed]
     best = next((row for row in valid if row.best), None)
     if best is None:
@@ -136,6 +161,8 @@ def _reasons(
                 "count": len(known),
                 "reward": own,
                 "mean": mean,
+                "one": None if one is None else one.rewards[column],
+                "judges": judges_in_words(verifier["name"]),
                 # Exactly zero where all are alike.
                 "gain": sum(own - reward for reward in known) / len(known),
             }
@@ -143,16 +170,17 @@ def _reasons(
     return reasons
 
 
-def _preview(folder: Path, row: RankedRow) -> str | None:
-    return _data_uri(
-        folder / "previews" / f"candidate_{row.index:03d}.png", "image/png"
-    )
-
-
-def _data_uri(path: Path, kind: str) -> str | None:
-    if not path.is_file():
+def _one_sample(
+    results: Mapping[str, Any], rows: Sequence[RankedRow]
+) -> RankedRow | None:
+    """Return the candidate that one would have got without a search, if it is there."""
+    if not first_is_one_sample(results["settings"]) or len(rows) < 2:
         return None
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
+    return next((row for row in rows if row.index == 0), None)
+
+
+def _preview(folder: Path, row: RankedRow) -> str | None:
+    return data_uri(folder / "previews" / f"candidate_{row.index:03d}.png", "image/png")
 
 
 def _preview_lines(clip: Mapping[str, Any]) -> list[str]:
@@ -177,4 +205,4 @@ def _settings(results: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         ("Aggregator", dict(results["aggregator"])),
         ("Versions", dict(results["versions"])),
     ]
-    return [(title, values) for title, values in groups if values]
+    return [(title, in_words(values)) for title, values in groups if values]

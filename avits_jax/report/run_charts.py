@@ -9,6 +9,8 @@ from jaxtyping import Float, Int
 
 from avits_jax.report.charts import svg_path
 
+Limits = tuple[float, float]
+NO_LIMITS = (-math.inf, math.inf)
 _MAX_POINTS = 120
 _MARGIN = 0.06  # of the axis, above and below the lines
 
@@ -35,13 +37,18 @@ class RunChart:
 
 
 def over_prompts(
-    rows: Int[np.ndarray, " P"], lines: Float[np.ndarray, "P L"], *, zero: bool = False
+    rows: Int[np.ndarray, " P"],
+    lines: Float[np.ndarray, "P L"],
+    limits: Limits = NO_LIMITS,
+    *,
+    zero: bool = False,
 ) -> RunChart | None:
     """Lay out lines over the rows of a prompts file; long runs are averaged in groups.
 
     Args:
         rows: increasing.
         lines: one column per line; NaN breaks it.
+        limits: lowest and highest value there can be; the axis ends there.
         zero: let the axis begin at zero.
 
     Returns:
@@ -52,7 +59,7 @@ def over_prompts(
     groups = np.array_split(np.arange(len(rows)), min(len(rows), _MAX_POINTS))
     places = np.array([rows[group].mean() for group in groups])
     values = np.array([_means(lines[group]) for group in groups])
-    low, high = _bounds(values, zero)
+    low, high = _bounds(values, limits, zero)
     per_point = math.ceil(len(rows) / len(groups))
     first, last = int(rows[0]), int(rows[-1])
     return RunChart(
@@ -78,30 +85,40 @@ class CountChart:
 
 
 def over_counts(
-    counts: Sequence[int], lines: Float[np.ndarray, "C L"]
+    counts: Sequence[int],
+    lines: Float[np.ndarray, "C L"],
+    limits: Limits = NO_LIMITS,
 ) -> CountChart | None:
     """Lay out lines over numbers of candidates, each about twice the one before.
 
     Args:
         counts: increasing.
         lines: one column per line; NaN breaks it.
+        limits: lowest and highest value there can be; the axis ends there.
 
     Returns:
         The chart; None with fewer than two counts, or nothing finite to draw.
     """
     if len(counts) < 2 or not np.isfinite(lines).any():
         return None
-    low, high = _bounds(lines)
+    low, high = _bounds(lines, limits)
     paths = _paths(np.arange(len(counts)), lines, low, high)
     return CountChart(paths, low, high, tuple(counts))
 
 
-def _bounds(values: np.ndarray, zero: bool = False) -> tuple[float, float]:
+def _bounds(
+    values: np.ndarray, limits: Limits, zero: bool = False
+) -> tuple[float, float]:
     """Return the values at the bottom and the top of an axis."""
     low, high = (float(bound(values)) for bound in (np.nanmin, np.nanmax))
     low = 0.0 if zero else low
     margin = _MARGIN * (high - low) or max(abs(high), 1.0) * _MARGIN
-    return (0.0 if zero else low - margin), high + margin
+    bottom, top = 0.0 if zero else max(low - margin, limits[0]), high + margin
+    top = min(top, limits[1])
+    # Rewards outside of what their verifier can give are another's making.
+    return (
+        (bottom, top) if bottom <= low <= high <= top else (low - margin, high + margin)
+    )
 
 
 def _paths(

@@ -1,17 +1,20 @@
 """Render report.html of a run of many prompts."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from avits_jax.catalogue.scales import judges_in_words, limits_of
 from avits_jax.files.atomic import write_text
 from avits_jax.media.labels import weights_label
 from avits_jax.report.domination import domination
 from avits_jax.report.first_candidates import FirstOfRun, first_of_run
 from avits_jax.report.page import day_and_time, environment
-from avits_jax.report.run_charts import CountChart, over_counts, over_prompts
+from avits_jax.report.run_charts import CountChart, Limits, over_counts, over_prompts
+from avits_jax.report.settings import in_words
 from avits_jax.runs.folder import CLIPS, MERGED, clip_name, read_run
 from avits_jax.runs.records import Record
 from avits_jax.runs.summary import Summary, gains, summarise
@@ -41,6 +44,7 @@ def _view(folder: Path, made: dict[str, Any], summary: Summary) -> dict[str, Any
     total = summary.counts.total()
     done = len(summary.rows)
     settings = made["settings"] | made["plan"]
+    limits = [limits_of(name) for name in guides + judges]
     return {
         "made": made,
         # A run in code names what it likes.
@@ -56,30 +60,41 @@ def _view(folder: Path, made: dict[str, Any], summary: Summary) -> dict[str, Any
         "names": [(name, True) for name in guides] + [(name, False) for name in judges],
         "gains": gains(summary, guides, judges),
         "domination": domination(summary.gained, len(guides)),
-        "charts": _reward_charts(summary),
-        "first": _first_charts(first_of_run(folder, made, summary.most_candidates)),
+        "judged": [(name, judges_in_words(name)) for name in guides + judges],
+        "charts": _reward_charts(summary, limits),
+        "first": _first_charts(
+            first_of_run(folder, made, summary.most_candidates), limits
+        ),
         "sigmas": over_prompts(summary.rows, summary.sigmas, zero=True),
         "last_sigmas": summary.sigmas[-1].tolist() if done else [],
         "shown": [_row(folder, record) for record in summary.shown],
         "seconds_each": summary.seconds / max(summary.num_timed, 1),
         "untimed": max(total - summary.num_timed, 0),
-        "settings": {k: v for k, v in settings.items() if v is not None},
+        "settings": in_words(settings),
     }
 
 
-def _reward_charts(summary: Summary) -> list[Any]:
+def _reward_charts(summary: Summary, limits: Sequence[Limits]) -> list[Any]:
     """Return a chart of chosen and mean rewards for every verifier."""
     if not len(summary.rows):
         return []
     pairs = np.stack([summary.chosen, summary.mean], axis=-1)
-    return [over_prompts(summary.rows, pairs[:, v]) for v in range(pairs.shape[1])]
+    return [
+        over_prompts(summary.rows, pairs[:, place], ends)
+        for place, ends in enumerate(limits)
+    ]
 
 
-def _first_charts(first: FirstOfRun | None) -> list[CountChart | None]:
+def _first_charts(
+    first: FirstOfRun | None, limits: Sequence[Limits]
+) -> list[CountChart | None]:
     """Return a chart of rewards over numbers of candidates for every verifier."""
     if first is None:
         return []
-    return [over_counts(first.counts, line[:, None]) for line in first.rewards.T]
+    return [
+        over_counts(first.counts, line[:, None], ends)
+        for line, ends in zip(first.rewards.T, limits, strict=True)
+    ]
 
 
 def _row(folder: Path, record: Record) -> dict[str, Any]:

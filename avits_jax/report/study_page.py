@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from avits_jax.catalogue.scales import judges_in_words, limits_of
 from avits_jax.files.atomic import write_text
 from avits_jax.report.page import environment
-from avits_jax.report.run_charts import CountChart, over_counts
+from avits_jax.report.run_charts import CountChart, Limits, over_counts
 
 
 def write_study_page(
@@ -41,6 +42,7 @@ def _view(numbers: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "numbers": numbers,
         "names": names,
+        "judged": [(name, judges_in_words(name)) for name in names],
         "truth": bool(numbers["truth"]),
         "curves": curves,
         "charts": _charts(numbers, names),
@@ -61,15 +63,18 @@ def _charts(
     """Return titled charts: the rate of right winners, and each verifier's reward."""
     points = [curve["points"] for curve in numbers["growth"]]
     found = [
-        (name, _chart(points, lambda p, n=name: p["rewards"][n])) for name in names
+        (name, _chart(points, lambda p, n=name: p["rewards"][n], limits_of(name)))
+        for name in names
     ]
     if numbers["truth"]:
-        right = _chart(points, lambda point: point["right"]["mean"])
+        right = _chart(points, lambda point: point["right"]["mean"], (0.0, 1.0))
         found.insert(0, ("Right winners", right))
     return [(title, chart) for title, chart in found if chart is not None]
 
 
-def _chart(points: Sequence[Sequence[Mapping[str, Any]]], value: Any) -> Any:
+def _chart(
+    points: Sequence[Sequence[Mapping[str, Any]]], value: Any, limits: Limits
+) -> Any:
     counts = [point["num_candidates"] for point in points[0]] if points else []
     lines = [[value(point) for point in line] for line in points]
-    return over_counts(counts, np.array(lines, float).T)
+    return over_counts(counts, np.array(lines, float).T, limits)

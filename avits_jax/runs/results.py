@@ -21,6 +21,8 @@ from avits_jax.files.json_values import (
 
 FORMAT = 1
 
+# Searches whose candidates are samples that have nothing to do with each other.
+_INDEPENDENT = ("best_of_n", "adaptive_best_of_n")
 _MAX_CANDIDATES = 2**31
 _LIST = Kind("a list", lambda value: isinstance(value, list))
 _SIGMA = optional(
@@ -130,6 +132,20 @@ def load_results(folder: str | os.PathLike[str]) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{path} {error}") from error
     return results
+
+
+def candidate_clip(folder: Path, index: int) -> Path:
+    """Return where the clip of a candidate lies, if it was kept."""
+    return folder / "candidates" / f"candidate_{index:03d}.mp4"
+
+
+def first_is_one_sample(settings: Mapping[str, Any]) -> bool:
+    """Tell whether candidate 0 is what one would have got without a search.
+
+    Args:
+        settings: of the run.
+    """
+    return settings.get("search", _INDEPENDENT[0]) in _INDEPENDENT
 
 
 def ranked_rows(results: Mapping[str, Any]) -> list[RankedRow]:

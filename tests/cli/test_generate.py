@@ -94,7 +94,8 @@ def test_existing_run_is_replaced_only_by_force(first_run, toy_flags, capsys):
     assert (folder / "results.json").read_bytes() == before
     assert main([*arguments, "--force"]) == 0
     assert load_results(folder)["seed"] == 7
-    assert not (folder / "candidates").exists()
+    kept = [path.name for path in (folder / "candidates").iterdir()]
+    assert kept == ["candidate_000.mp4"]  # what one would have got without search
     assert [path.name for path in folder.parent.iterdir()] == ["first"]
 
 
