@@ -142,7 +142,7 @@ def _beam_search(options: PolicyOptions, generator: Generator, num: int) -> _Pla
 
 
 def _zero_order(options: PolicyOptions, generator: Generator, num: int) -> _Plan:
-    """Two rounds: more of them, of fewer neighbours, found less on mini."""
+    """Look once around the best: half of the candidates are fresh, half neighbours."""
     rounds = _or(options.num_iterations, 2)
     plan = {"num_candidates": max(1, num // max(1, rounds)), "num_iterations": rounds}
     return _Plan(
