@@ -261,8 +261,8 @@ def _mutate(plain, parent, later, step, noise):
     """Walk down to a lower level on the parent's own line, then add noise again."""
     s, t = plain.sigmas[step], plain.sigmas[step + 1]
     if s == 1:
-        return np.sqrt(0.96) * parent[0] + 0.2 * noise, parent[1]
-    odds = np.sqrt(0.96) * s / (1 - s)
+        return 0.6 * parent[0] + 0.8 * noise, parent[1]
+    odds = 0.6 * s / (1 - s)
     low = odds / (1 + odds)
     share = (s - low) / (s - t)
     lower = parent[0] + share * (later[0] - parent[0])

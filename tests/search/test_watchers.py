@@ -48,6 +48,7 @@ def test_a_watcher_changes_nothing_but_its_column(small, build_toy):
         output._replace(rewards=output.rewards[:, ::2], outliers=output.outliers[::2]),
         plain,
         rtol=1e-6,
+        atol=1e-6,
     )
     spent = int(plain.nfe), int(plain.decodes), int(plain.verifier_calls)
     assert small.predicted_cost(watched)[:3] == spent
