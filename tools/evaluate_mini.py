@@ -3,8 +3,8 @@
 Every prompt's candidates are generated once, and scored by all of mini's verifiers and
 judges; every selection, from the first 1, 2, 4, ... of them, is made from these
 rewards. Truth is measured from pixels and samples by the analysers, which no selection
-sees. Writes a table of selections, the claims with a verdict each, a figure of success
-against the number of candidates, and the raw numbers.
+sees. Writes a table of selections, the verifiers' usual rewards, the claims with a
+verdict each, a figure of success against the number of candidates, and the raw numbers.
 
     python tools/evaluate_mini.py --seed 4711 --out evidence
 """
@@ -127,6 +127,24 @@ def show(evidence: Evidence, num: int, console: Console) -> None:
     console.print(f"some candidate is entirely right: {some:.1%} of prompts")
 
 
+def show_yardsticks(evidence: Evidence, console: Console) -> None:
+    """Print what the catalogue says of rewards: of all samples, and of right ones."""
+    right = evidence.verdicts.all(2)
+    table = Table(
+        title=f"rewards of {right.size} samples, {right.sum()} entirely right",
+        box=MARKDOWN,
+    )
+    for heading in ("verifier", "mean", "deviation", "three of four right ones have"):
+        table.add_column(heading)
+    for column, name in enumerate(evidence.names):
+        rewards = evidence.rewards[..., column]
+        low = np.percentile(rewards[right], 25) if right.any() else np.nan
+        table.add_row(
+            name, f"{rewards.mean():.3g}", f"{rewards.std():.3g}", f"{low:.3g}"
+        )
+    console.print(table)
+
+
 def judge_claims(evidence: Evidence, console: Console) -> None:
     """Print every claim with its verdict and the figures it rests on."""
     table = Table("claim", "holds", "figures", box=MARKDOWN)
@@ -152,6 +170,7 @@ def main() -> None:
     most = evidence.rewards.shape[1]
     for num in sorted({min(16, most), most}):
         show(evidence, num, console)
+    show_yardsticks(evidence, console)
     judge_claims(evidence, console)
     console.print(
         f"seed {options.seed}, {platform.processor() or platform.machine()}, "

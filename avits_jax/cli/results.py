@@ -105,8 +105,8 @@ def write_files(
     rates = {key: results["clip"][key] for key in ("fps", "sample_rate")}
     label = weights_label(results["random_weights"])
     write_clip(folder / "best.mp4", best.video, best.audio, **rates, comment=label)
-    count = len(media.video) if keep_candidates else 0
-    for index in range(max(count, first_is_one_sample(results["settings"]))):
+    one = int(first_is_one_sample(results["settings"]))
+    for index in range(len(media.video) if keep_candidates else one):
         clip = media.video[index], media.audio[index]
         # A broken candidate may hold NaN, which no file can show.
         if all(np.isfinite(part).all() for part in clip):

@@ -88,10 +88,8 @@ def _view(folder: Path, results: Mapping[str, Any]) -> dict[str, Any]:
     best = next((row for row in rows if row.best), None)
     one = _one_sample(results, rows)
     shown = rows[:_MAX_CARDS]
-    wanted = [*filter(None, [one]), *shown]
-    clips = candidate_clips(
-        folder, dict.fromkeys(r.index for r in wanted if not r.best)
-    )
+    others = [row for row in (one, *shown) if row is not None and not row.best]
+    clips = candidate_clips(folder, dict.fromkeys(row.index for row in others))
     return {
         "results": results,
         "guides": [v for v in verifiers if v["guides"]],

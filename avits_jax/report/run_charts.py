@@ -113,12 +113,11 @@ def _bounds(
     low, high = (float(bound(values)) for bound in (np.nanmin, np.nanmax))
     low = 0.0 if zero else low
     margin = _MARGIN * (high - low) or max(abs(high), 1.0) * _MARGIN
-    bottom, top = 0.0 if zero else max(low - margin, limits[0]), high + margin
-    top = min(top, limits[1])
+    bottom, top = 0.0 if zero else low - margin, high + margin
     # Rewards outside of what their verifier can give are another's making.
-    return (
-        (bottom, top) if bottom <= low <= high <= top else (low - margin, high + margin)
-    )
+    if limits[0] <= low <= high <= limits[1]:
+        bottom, top = max(bottom, limits[0]), min(top, limits[1])
+    return bottom, top
 
 
 def _paths(

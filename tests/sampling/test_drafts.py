@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from drafted import close, run
 
 from avits_jax.aggregation import weighted
 from avits_jax.sampling import (
     Guidance,
-    denoise,
     euler,
     fewer_steps,
     flow_step,
@@ -100,33 +100,13 @@ def guided() -> Guided:
     return Guided(generator, Guidance(both, conditional), rows)
 
 
-def run(generator, keys, cond):
-    """Sample candidates from start to end; return latents and clips."""
-
-    @jax.jit
-    def sample(keys, cond):
-        start = generator.init((), keys, cond)
-        final, _ = denoise((), keys, start, cond, generator=generator)
-        return final.latents, generator.decode((), final)
-
-    return sample(keys, cond)
-
-
-def _close(found, wanted, atol=1e-5):
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, atol=atol, rtol=1e-5),
-        found,
-        wanted,
-    )
-
-
 def test_with_every_step_full_a_draft_is_the_generator(guided):
     generator, guidance, _ = guided
     wanted = run(generator, KEYS, COND)
     every = reuse_guidance(generator, guidance, range(NUM_STEPS))
     assert every.evaluations() == generator.evaluations()
-    _close(run(every, KEYS, COND), wanted, 1e-6)
-    _close(run(fewer_steps(generator, 1), KEYS, COND), wanted, 1e-6)
+    close(run(every, KEYS, COND), wanted, 1e-6)
+    close(run(fewer_steps(generator, 1), KEYS, COND), wanted, 1e-6)
     # The others are not.
     for draft in usual_drafts(generator, guidance):
         latents, _ = run(draft, KEYS, COND)
@@ -157,7 +137,7 @@ def test_reused_guidance_is_the_last_difference_of_velocities(guided):
             kept = jax.tree.map(lambda s, a, b: (a - b) / s, level, clean, conditional)
         clean = jax.tree.map(lambda s, c, d: c + s * d, level, conditional, kept)
         now = now._replace(latents=flow_step(now.latents, clean, level, after))
-    _close(run(draft, KEYS, COND)[0], now.latents)
+    close(run(draft, KEYS, COND)[0], now.latents)
 
 
 def test_without_full_steps_nothing_guides(guided):
@@ -165,7 +145,7 @@ def test_without_full_steps_nothing_guides(guided):
     none = reuse_guidance(generator, guidance, ())
     bare = without_guidance(generator, guidance)
     assert none.evaluations() == bare.evaluations() == NUM_STEPS
-    _close(run(none, KEYS, COND), run(bare, KEYS, COND), 1e-6)
+    close(run(none, KEYS, COND), run(bare, KEYS, COND), 1e-6)
 
 
 def test_fewer_steps_lead_to_the_levels_of_the_generator(guided):
@@ -180,13 +160,13 @@ def test_a_draft_is_alike_in_pieces_over_prompts_and_eager(guided, number):
     draft = usual_drafts(guided.generator, guided.guidance)[number]
     whole = run(draft, KEYS, COND)
     alone = run(draft, KEYS[2:], COND)
-    _close(alone, jax.tree.map(lambda x: x[2:], whole))
+    close(alone, jax.tree.map(lambda x: x[2:], whole))
     conds = jnp.asarray([0.4, -1.3])
     both = jax.vmap(lambda cond: run(draft, KEYS, cond))(conds)
-    _close(jax.tree.map(lambda x: x[0], both), whole)
-    _close(jax.tree.map(lambda x: x[1], both), run(draft, KEYS, conds[1]))
+    close(jax.tree.map(lambda x: x[0], both), whole)
+    close(jax.tree.map(lambda x: x[1], both), run(draft, KEYS, conds[1]))
     with jax.disable_jit():
-        _close(run(draft, KEYS[:1], COND), jax.tree.map(lambda x: x[:1], whole))
+        close(run(draft, KEYS[:1], COND), jax.tree.map(lambda x: x[:1], whole))
 
 
 def test_searches_take_drafts_that_carry_more(guided, toy):

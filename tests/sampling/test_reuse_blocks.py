@@ -2,15 +2,16 @@
 
 from functools import partial
 
+import drafted
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from drafted import run
 
 from avits_jax.nn.stacking import run_or_repeat
 from avits_jax.sampling import (
     Blocks,
-    denoise,
     euler,
     linear_sigmas,
     noise_like,
@@ -70,20 +71,7 @@ BLOCKS = Blocks(predict_and_tell, flops=10.0)
 reusing = partial(reuse_blocks, GENERATOR, BLOCKS)
 
 
-def run(generator, keys, cond):
-    """Sample from start to end; return latents and clips."""
-
-    @jax.jit
-    def sample(keys, cond):
-        start = generator.init((), keys, cond)
-        final, _ = denoise((), keys, start, cond, generator=generator)
-        return final.latents, generator.decode((), final)
-
-    return sample(keys, cond)
-
-
-def close(found, wanted, atol=1e-6):
-    jax.tree.map(partial(np.testing.assert_allclose, atol=atol), found, wanted)
+close = partial(drafted.close, atol=1e-6, rtol=1e-7)
 
 
 def test_with_every_step_full_the_draft_is_the_generator():

@@ -38,17 +38,15 @@ def _gives_up(params, media, cond):
 def test_a_watcher_changes_nothing_but_its_column(small, build_toy):
     toy = build_toy(4, with_extra=True)
     watched = _watched(toy, _gives_up)
+    # Not compiled: two programs would round differently where scores nearly cancel.
     plain, output = (
-        jax.jit(small.bind(each))(each.params, KEY, each.cond, None)
-        for each in (toy, watched)
+        small.bind(each)(each.params, KEY, each.cond, None) for each in (toy, watched)
     )
     assert np.isnan(output.rewards[:, 1]).any() and plain.best_index >= 0
     assert output.outliers[1] >= 1
-    chex.assert_trees_all_close(
+    chex.assert_trees_all_equal(
         output._replace(rewards=output.rewards[:, ::2], outliers=output.outliers[::2]),
         plain,
-        rtol=1e-6,
-        atol=1e-6,
     )
     spent = int(plain.nfe), int(plain.decodes), int(plain.verifier_calls)
     assert small.predicted_cost(watched)[:3] == spent
