@@ -56,6 +56,7 @@ _NAMES = {
         "pruned_best_of_n",
         "pruned_cost",
         "reference_mutation",
+        "select",
         "smc",
         "smc_cost",
         "sum_potential",

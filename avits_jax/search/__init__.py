@@ -24,6 +24,7 @@ from avits_jax.search.resampling import (
     multinomial,
     systematic,
 )
+from avits_jax.search.select import select
 from avits_jax.search.smc import (
     SMCOptions,
     difference_potential,
@@ -63,6 +64,7 @@ __all__ = [
     "pruned_best_of_n",
     "pruned_cost",
     "reference_mutation",
+    "select",
     "smc",
     "smc_cost",
     "sum_potential",

@@ -15,6 +15,7 @@ from avits_jax.search.evaluate import Problem, glance, learned, pose
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key
 from avits_jax.search.memory import Memory, MovedFields, agree
 from avits_jax.search.operators import elites
+from avits_jax.search.picking import take
 from avits_jax.search.rollout import (
     advance,
     final_output,
@@ -24,7 +25,6 @@ from avits_jax.search.rollout import (
     predict_clean,
     scored_cost,
 )
-from avits_jax.search.select import take
 from avits_jax.types import (
     Aggregator,
     Candidates,

@@ -173,12 +173,30 @@ def check_problem(
         verifiers: at least one.
 
     Raises:
-        TypeError: `params` or `cond` is not a pair, `generator` is not a `Generator`,
-            or a verifier is not a `Verifier`.
-        ValueError: the noise levels are no schedule, no verifier guides, or there is
-            not one tree of weights and one of conditioning per verifier.
+        TypeError: `generator` is not a `Generator`; see `check_jury`.
+        ValueError: the noise levels are no schedule; see `check_jury`.
     """
     check_generator("generator", generator)
+    return check_jury(params, cond, verifiers)
+
+
+def check_jury(
+    params: Params | tuple[Any, Any],
+    cond: Cond | tuple[Any, Any],
+    verifiers: Sequence[Verifier],
+) -> tuple[Params, Cond]:
+    """Return `params` and `cond` as NamedTuples that fit `verifiers`.
+
+    Args:
+        params: `Params` or a plain pair (generator, verifiers).
+        cond: `Cond` or a plain pair (generator, verifiers).
+        verifiers: at least one.
+
+    Raises:
+        TypeError: `params` or `cond` is not a pair, or a verifier is not a `Verifier`.
+        ValueError: no verifier guides, or there is not one tree of weights and one of
+            conditioning per verifier.
+    """
     if not verifiers:
         raise ValueError("verifiers must name at least one verifier, got none")
     for verifier in verifiers:

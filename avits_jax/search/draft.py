@@ -17,8 +17,8 @@ from avits_jax.search.evaluate import Problem, glance, learned, pose, prepared
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key
 from avits_jax.search.memory import Memory
 from avits_jax.search.operators import elites
+from avits_jax.search.picking import take
 from avits_jax.search.rollout import advance, final_output, initialise, scored_cost
-from avits_jax.search.select import take
 from avits_jax.types import (
     Aggregator,
     Candidates,

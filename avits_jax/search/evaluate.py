@@ -14,13 +14,13 @@ from avits_jax.search.checks import check_key, check_problem, check_state
 from avits_jax.search.contracts import with_checks
 from avits_jax.search.cost import Cost
 from avits_jax.search.memory import Memory
-from avits_jax.search.rewards import stacked_rewards
-from avits_jax.search.select import (
+from avits_jax.search.picking import (
     best_index,
     concatenate,
     failed_candidates,
     pick_from,
 )
+from avits_jax.search.rewards import stacked_rewards
 from avits_jax.types import (
     Aggregator,
     Candidates,

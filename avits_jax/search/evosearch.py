@@ -25,8 +25,8 @@ from avits_jax.search.operators import (
     tournament,
     tournament_size,
 )
+from avits_jax.search.picking import concatenate, take_from
 from avits_jax.search.rollout import advance, initialise, scored_cost
-from avits_jax.search.select import concatenate, take_from
 from avits_jax.types import (
     Aggregator,
     Candidates,

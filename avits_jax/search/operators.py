@@ -10,7 +10,7 @@ from jaxtyping import Array, Int, Key
 from avits_jax.sampling.steps import linear_combination, noise_like
 from avits_jax.search.checks import check_fraction
 from avits_jax.search.keys import SearchKey
-from avits_jax.search.select import rankable
+from avits_jax.search.picking import rankable
 from avits_jax.types import Keys, PyTree, Scores
 
 

@@ -14,6 +14,7 @@ from avits_jax.search.evaluate import glance, learned, pose
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key
 from avits_jax.search.memory import Memory, MovedFields, agree
 from avits_jax.search.operators import elites
+from avits_jax.search.picking import take
 from avits_jax.search.rollout import (
     advance,
     final_output,
@@ -21,7 +22,6 @@ from avits_jax.search.rollout import (
     predict_clean,
     scored_cost,
 )
-from avits_jax.search.select import take
 from avits_jax.types import (
     Aggregator,
     Cond,

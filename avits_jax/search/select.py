@@ -1,112 +1,99 @@
-"""Choose and move candidates.
-
-Inside a population, selection gathers latents (`take`). The final winner is taken by
-masking and summing (`pick`): on a candidate axis that is spread over devices this is
-one all-reduce of the winner, where ``x[argmax(scores)]`` would gather everything.
-"""
+"""Choose among clips that exist, whatever made them."""
 
 from collections.abc import Sequence
+from typing import Any, cast
 
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int
 
-from avits_jax.aggregation.checks import LARGEST_REWARD
-from avits_jax.types import PyTree, Rewards, Scores
-
-
-def failed_candidates(rewards: Rewards) -> Bool[Array, " N"]:
-    """Return True for every candidate with a reward that is NaN, infinite or outlying.
-
-    An outlier is what `avits_jax.aggregation.count_outliers` counts.
-    """
-    return ~(jnp.abs(rewards) <= LARGEST_REWARD).all(axis=1)
-
-
-def rankable(scores: Scores) -> Scores:
-    """Return `scores` with NaN as -inf, since argmax and top_k pick NaN first."""
-    return jnp.where(jnp.isnan(scores), -jnp.inf, scores)
+from avits_jax.sampling.chunks import over_candidates
+from avits_jax.search.checks import check_batch, check_jury, check_state
+from avits_jax.search.cost import Cost
+from avits_jax.search.evaluate import Finished, Problem, finish, seen
+from avits_jax.types import (
+    Aggregator,
+    Cond,
+    Generator,
+    Media,
+    Params,
+    PyTree,
+    SearchOutput,
+    Verifier,
+)
 
 
-def best_index(scores: Scores) -> Int[Array, ""]:
-    """Return the index of the highest score; -1 if all are -inf or NaN.
+def select(
+    params: Params | tuple[Any, Any],
+    media: Media | tuple[Any, Any],
+    cond: Cond | tuple[Any, Any],
+    state: PyTree = None,
+    *,
+    verifiers: Sequence[Verifier],
+    aggregator: Aggregator,
+    candidate_batch: int | None = None,
+) -> SearchOutput:
+    """Choose among a prompt's clips as `best_of_n` does among those that it makes.
 
-    Of equal scores the first wins.
-    """
-    scores = rankable(scores)
-    index = jnp.argmax(scores).astype(jnp.int32)
-    return jnp.where(jnp.max(scores) > -jnp.inf, index, jnp.int32(-1))
-
-
-def pick(tree: PyTree, index: Int[Array, ""]) -> PyTree:
-    """Return one candidate, without the candidate axis; zeros for index -1.
-
-    The others are masked before the sum, since 0 x NaN is NaN.
-
-    Args:
-        tree: tree of ``[N, ...]`` arrays (typed keys included).
-        index: int32 candidate, or -1.
-    """
-
-    def one(leaf: Array) -> Array:
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            data = one(jax.random.key_data(leaf))
-            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
-        chosen = jnp.arange(leaf.shape[0], dtype=jnp.int32) == index
-        chosen = chosen.reshape((-1,) + (1,) * (leaf.ndim - 1))
-        masked = jnp.where(chosen, leaf, jnp.zeros_like(leaf))
-        return masked.sum(axis=0, dtype=leaf.dtype)
-
-    return jax.tree.map(one, tree)
-
-
-def take(tree: PyTree, indices: Int[Array, " M"]) -> PyTree:
-    """Return candidates `indices` of a tree of ``[N, ...]`` arrays, in that order."""
-    return jax.tree.map(lambda leaf: leaf[indices], tree)
-
-
-def take_from(blocks: Sequence[PyTree], indices: Int[Array, " M"]) -> PyTree:
-    """Return candidates by their number in several populations, counted in a row.
-
-    The populations are not joined first: a join of arrays that are spread over devices
-    would gather all of them, where only those taken need to move.
+    Pure: jit it (with the keyword arguments bound), vmap it over prompts (over `media`,
+    `cond` and `state`), or call it behind a generator of any kind. For clips in files
+    there is ``avits select``; for rewards that are known, `avits_jax.study.choose`.
 
     Args:
-        blocks: trees of ``[N_b, ...]`` arrays.
-        indices: ``[M]`` candidates, in [0, sum of N_b).
+        params: `Params` or a pair of anything (unused) and one tree per verifier.
+        media: `Media` or a pair, N clips: video ``[N, F, H, W, 3]`` in [0, 1], audio
+            ``[N, S]`` or ``[N, C, S]`` in [-1, 1], at the rates that the verifiers were
+            made for.
+        cond: `Cond` or a pair, one encoded prompt without candidate axis:
+            ``encode_prompt(prompt, None, verifiers)``.
+        state: the aggregator's state, or None for a fresh one; carry it from prompt to
+            prompt.
+        verifiers: one that guides at least; the columns of `rewards` have their order.
+        aggregator: turns rewards ``[N, V]`` into scores ``[N]``; learns once.
+        candidate_batch: most clips scored at once; None scores all.
 
     Returns:
-        A tree of ``[M, ...]`` arrays.
+        The same as a search: nothing was denoised (`nfe` 0) or decoded; `best` is zero
+        with `best_index` -1 if every clip failed.
+
+    Raises:
+        TypeError, ValueError: an argument is not as described here.
+
+    Example:
+        >>> verifiers, vparams = avits.verifiers.load(["mini_tv", "mini_ta"])
+        >>> cond = avits.encode_prompt("a blue box falls once", None, verifiers)
+        >>> chosen = jax.jit(functools.partial(avits.select, verifiers=verifiers,
+        ...     aggregator=avits.arw([1.0, 1.0])))
+        >>> output = chosen(avits.Params((), vparams), media, cond, state)
     """
-    taken, first = take(blocks[0], jnp.clip(indices, 0, _size(blocks[0]) - 1)), 0
-    for block, before in zip(blocks[1:], blocks, strict=False):
-        first += _size(before)
-        local = jnp.clip(indices - first, 0, _size(block) - 1)
-        taken = _where(indices >= first, take(block, local), taken)
-    return taken
+    check_batch(candidate_batch)
+    params, cond = check_jury(params, cond, verifiers)
+    media = _clips(media)
+    nothing = cast(Generator, None)  # clips are there: nobody asks it for anything
+    problem = Problem(params, cond, nothing, tuple(verifiers), candidate_batch)
+    state = check_state(aggregator, problem.num_guides, state)
+
+    def look(chunk: Media) -> Finished:
+        return seen(problem, chunk, hold=False)
+
+    finished = over_candidates(look, media, candidate_batch)._replace(media=media)
+    scores, state = aggregator.update(finished.rewards, state)
+    calls = len(media.video) * problem.num_guides
+    cost = Cost(nfe=0, decodes=0, verifier_calls=calls)
+    return finish(problem, aggregator, [finished], scores, state, cost)
 
 
-def pick_from(blocks: Sequence[PyTree], index: Int[Array, ""]) -> PyTree:
-    """Return one candidate by its number in several populations, see `pick`."""
-    picked, first = pick(blocks[0], index), 0
-    for block, before in zip(blocks[1:], blocks, strict=False):
-        first += _size(before)
-        picked = _where(index >= first, pick(block, index - first), picked)
-    return picked
-
-
-def concatenate(trees: Sequence[PyTree]) -> PyTree:
-    """Join trees of ``[N_b, ...]`` arrays along the candidate axis."""
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *trees)
-
-
-def _size(tree: PyTree) -> int:
-    return jax.tree.leaves(tree)[0].shape[0]
-
-
-def _where(condition: Bool[Array, "*M"], new: PyTree, old: PyTree) -> PyTree:
-    def choose(a: Array, b: Array) -> Array:
-        shape = condition.shape + (1,) * (a.ndim - condition.ndim)
-        return jnp.where(condition.reshape(shape), a, b)
-
-    return jax.tree.map(choose, new, old)
+def _clips(media: Media | tuple[Any, Any]) -> Media:
+    """Return clips as `Media`; raise for what is no population of clips."""
+    if not isinstance(media, tuple) or len(media) != 2:
+        raise TypeError(f"media must be a pair (video, audio), got {type(media)}")
+    shapes = [jnp.shape(part) for part in media]
+    if len(shapes[0]) != 5 or len(shapes[1]) not in (2, 3) or not shapes[0][0]:
+        raise ValueError(
+            "media must hold video [N, F, H, W, 3] and audio [N, S] or [N, C, S], one "
+            f"clip at least, got shapes {shapes[0]} and {shapes[1]}"
+        )
+    if shapes[0][0] != shapes[1][0]:
+        raise ValueError(
+            f"media must hold as many sounds as videos, got {shapes[0][0]} videos and "
+            f"{shapes[1][0]} sounds"
+        )
+    return Media(*media)

@@ -16,6 +16,7 @@ from avits_jax.search.cost import Cost, rollout_nfe
 from avits_jax.search.evaluate import Problem, glance, pose
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key
 from avits_jax.search.memory import Memory, MovedFields, agree
+from avits_jax.search.picking import take
 from avits_jax.search.resampling import (
     Ancestors,
     LogWeights,
@@ -29,7 +30,6 @@ from avits_jax.search.rollout import (
     predict_clean,
     scored_cost,
 )
-from avits_jax.search.select import take
 from avits_jax.types import (
     Aggregator,
     Candidates,

@@ -15,8 +15,8 @@ from avits_jax.search.cost import Cost, rollout_nfe
 from avits_jax.search.evaluate import finish, judge, pose, preferred
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key
 from avits_jax.search.memory import Memory, MovedFields, agree
+from avits_jax.search.picking import concatenate, rankable, take
 from avits_jax.search.rollout import advance, initialise, scored_cost
-from avits_jax.search.select import concatenate, rankable, take
 from avits_jax.types import (
     Aggregator,
     Candidates,

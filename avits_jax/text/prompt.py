@@ -9,13 +9,14 @@ from avits_jax.types import Cond, Generator, PyTree, Verifier
 
 
 def encode_prompt(
-    prompt: str, generator: Generator, verifiers: Sequence[Verifier]
+    prompt: str, generator: Generator | None, verifiers: Sequence[Verifier]
 ) -> Cond:
     """Tokenize a prompt for the generator and for each verifier.
 
     Args:
         prompt: text, not empty.
-        generator: a generator; one without ``encode`` gets the condition ``()``.
+        generator: a generator; one without ``encode`` gets the condition ``()``, and so
+            does None.
         verifiers: verifiers; likewise.
 
     Returns:
@@ -29,8 +30,8 @@ def encode_prompt(
         raise ValueError("prompt is empty; say what to show and to hear")
     prompt.encode("utf-8")  # a lone surrogate, which is no text, is a ValueError
 
-    def encode(part: Generator | Verifier):
-        return () if part.encode is None else part.encode(prompt)
+    def encode(part: Generator | Verifier | None):
+        return () if part is None or part.encode is None else part.encode(prompt)
 
     cond = Cond(encode(generator), tuple(encode(verifier) for verifier in verifiers))
     return jax.tree.map(jnp.asarray, cond)

@@ -14,7 +14,7 @@ from avits_jax.sampling import denoise
 from avits_jax.sampling.chunks import over_candidates
 from avits_jax.search import best_of_n, candidate_keys
 from avits_jax.search.evaluate import Problem, evaluate
-from avits_jax.search.select import best_index, pick
+from avits_jax.search.picking import best_index, pick
 
 KEY = jax.random.key(4)
 

@@ -8,7 +8,7 @@ from search_cases import CASES
 
 from avits_jax.aggregation import weighted
 from avits_jax.search import best_of_n, evosearch, zero_order
-from avits_jax.search.select import concatenate, pick, pick_from, take_from
+from avits_jax.search.picking import concatenate, pick, pick_from, take_from
 from avits_jax.types import Aggregator, Params
 
 KEY = jax.random.key(9)
