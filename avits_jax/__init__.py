@@ -24,6 +24,7 @@ _NAMES = {
         "zscore_candidate",
         "zscore_history",
     ),
+    "media": ("save",),
     "sampling": (
         "from_edm",
         "from_epsilon",

@@ -28,6 +28,7 @@ from avits_jax.aggregation import (
     zscore_candidate,
     zscore_history,
 )
+from avits_jax.media import save
 from avits_jax.sampling import from_edm, from_epsilon, from_velocity
 from avits_jax.search import (
     BeamOptions,
@@ -127,6 +128,7 @@ __all__ = [
     "rank",
     "reference_mutation",
     "sampling",
+    "save",
     "select",
     "sigmas",
     "smc",

@@ -4,7 +4,7 @@ import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 from jax.experimental.compilation_cache import compilation_cache
@@ -20,7 +20,7 @@ from avits_jax.cli.options import SearchOptions
 from avits_jax.cli.policies import Policy
 from avits_jax.cli.progress import stage
 from avits_jax.cli.run_progress import note
-from avits_jax.types import Cond, Generator, PyTree
+from avits_jax.types import Cond, PyTree
 
 
 class Outcome(NamedTuple):
@@ -135,39 +135,27 @@ def run_search(
         chosen: the aggregator.
         policy: the search.
         options: seed of all noise, chunk size, and how many verifiers guide.
-        steps: move a bar with every denoising step; puts a callback into the program.
+        steps: move a bar with every evaluation; puts callbacks into the program.
 
     Raises:
         CliError: the device has too little memory, or a verifier cannot take clips like
             these.
     """
-    # Steps that are predictions alone are not shown, so that the bar may stop early.
-    generator = loaded.generator
-    total = policy.cost.nfe * generator.num_steps // generator.evaluations()
     advance: list[Callable[[int], None]] = []
     if steps:
-        reporting = _reporting(generator, lambda count: advance[-1](count))
-        loaded = loaded._replace(generator=reporting)
+        shown = runs.with_progress(
+            loaded.generator, lambda done: advance[-1](done.evaluations)
+        )
+        loaded = loaded._replace(generator=shown)
     work = make_work(loaded, chosen, policy, options, keep_media=True)
     with stage("Compiling the search", "Compiled") as compiling:
         work.prepare(cond)
         compile_seconds = compiling.seconds()
-    with stage("Searching", "Searched", total if steps else None) as searching:
+    with stage(
+        "Searching", "Searched", policy.cost.nfe if steps else None
+    ) as searching:
         advance.append(searching.advance)
         found = work.search(0, cond, work.state)
         jax.effects_barrier()
         run_seconds = searching.seconds()
     return Outcome(found, work.state, compile_seconds, run_seconds)
-
-
-def _reporting(generator: Generator, advance: Callable[[int], None]) -> Generator:
-    """Return ``generator`` telling ``advance`` how many candidates took each step."""
-
-    def step(params: Any, keys: Any, candidates: Any, i: Any, cond: Any) -> Any:
-        stepped = generator.step(params, keys, candidates, i, cond)
-        # The callback takes a number of the result, so as not to run before it.
-        number = jax.tree.leaves(stepped.latents)[0].ravel()[0]
-        jax.debug.callback(lambda _: advance(keys.shape[0]), number)
-        return stepped
-
-    return generator._replace(step=step)

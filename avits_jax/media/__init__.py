@@ -6,6 +6,7 @@ from avits_jax.media.fitting import fit_clip, mono_sound
 from avits_jax.media.labels import weights_label
 from avits_jax.media.prompts import Prompt, count_prompts, read_prompts
 from avits_jax.media.reading import read_clip
+from avits_jax.media.saving import save
 from avits_jax.media.writing import write_clip
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "read_clip",
     "read_prompts",
     "replacing",
+    "save",
     "weights_label",
     "write_bytes",
     "write_clip",

@@ -13,6 +13,7 @@ from avits_jax.runs.loop import ALONE, Host, blame, make_clip_again, search_prom
 from avits_jax.runs.many import search_many
 from avits_jax.runs.merge import Merged, last_states, merge_runs, read_shards
 from avits_jax.runs.program import Found, PromptError, Work, make_work
+from avits_jax.runs.progress import Progress, with_progress
 from avits_jax.runs.records import Record, read_records
 from avits_jax.runs.rows import (
     Resumed,
@@ -38,6 +39,7 @@ __all__ = [
     "Lost",
     "LostFolderError",
     "Merged",
+    "Progress",
     "PromptError",
     "Record",
     "Resumed",
@@ -67,4 +69,5 @@ __all__ = [
     "summarise",
     "survey_prompts",
     "text_apart",
+    "with_progress",
 ]

@@ -131,7 +131,7 @@ def make_work(
         params: weights; the judges' are the last. A text tower among them runs once
             per prompt, see `text_apart`.
         key: typed key; row ``r`` of the prompts is searched with ``fold_in(key, r)``.
-        generator: the generator.
+        generator: the generator; one of `with_progress` tells how far a prompt is.
         verifiers: those that guide, at least one.
         aggregator: turns their rewards into scores; learns from prompt to prompt.
         judges: verifiers that only watch: they neither guide nor cost, and cannot fail

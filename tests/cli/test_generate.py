@@ -131,7 +131,8 @@ def test_candidate_batch_and_step_progress_change_nothing(
     assert (totals, moved) == ([None, None], [])
     flags = [*toy_flags, "--candidate-batch", "2", "--step-progress"]
     assert main(["generate", PROMPT, *flags, "--out", "batched"]) == 0
-    assert totals[-1] == sum(moved) == 3 * 2
+    # Three candidates, two steps, two evaluations each.
+    assert totals[-1] == sum(moved) == 3 * 2 * 2
     plain = load_results(tmp_path / "plain")["candidates"]
     batched = load_results(tmp_path / "batched")["candidates"]
     for one, other in zip(plain, batched, strict=True):
