@@ -34,17 +34,18 @@ def model():
     return full_size.javisdit()
 
 
-def trace_search(model, judges, num_candidates):
-    """Best-of-N with ARW, traced for one candidate of the model's full size."""
+def trace_search(model, judges, num_candidates, search=avits.best_of_n, **sizes):
+    """A search with ARW, traced for candidates of the model's full size."""
     aggregator = avits.arw([1.0] * len(judges))
-    search = functools.partial(
-        avits.best_of_n,
+    bound = functools.partial(
+        search,
         generator=model.made,
         verifiers=[each.made for each in judges],
         aggregator=aggregator,
         num_candidates=num_candidates,
+        **sizes,
     )
-    return jax.jit(search).trace(
+    return jax.jit(bound).trace(
         avits.Params(model.params, tuple(each.params for each in judges)),
         full_size.shapes(jax.random.key(0)),
         avits.Cond(model.cond, tuple(each.cond for each in judges)),
@@ -97,6 +98,16 @@ def test_a_draft_that_uses_levels_again_carries_two_rows_of_tokens(model):
     step = jax.ShapeDtypeStruct((), jnp.int32)
     after = jax.eval_shape(draft.step, model.params, keys, start, step, cond)
     assert after == start
+
+
+def test_a_search_among_such_drafts_as_one_program():
+    model = full_size.javisdit(text_states=True)
+    draft = model.made.drafts[-1]
+    search = {"search": avits.draft_best_of_n, "draft": draft, "num_kept": 2}
+    judges = full_size.judges(["brightness"], model.made)
+    traced = trace_search(model, judges, 8, **search)
+    masks = cudnn_masks(traced)
+    assert set(masks) == {"PADDING", "NO_MASK", "CAUSAL"}
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ class Compiled(NamedTuple):
 
 
 def make_plan(options: argparse.Namespace) -> Plan:
-    """State what a best-of-N with ARW takes, for a model and its verifiers."""
+    """State what a best of N with ARW takes, for a model and its verifiers."""
     model = _generator(options)
     judges = full_size.judges(
         options.verifiers,
@@ -188,13 +188,18 @@ def compile_for(options: argparse.Namespace, plan: Plan, topology: str) -> Compi
     mesh = make_mesh(devices=devices, model=shared)
     num_candidates = options.candidates_per_chip * len(devices)
     batch = options.candidate_batch
+    drafting = {}
+    if options.draft is not None:
+        draft = plan.settings["generator"].drafts[options.draft]
+        drafting = {"draft": draft, "num_kept": len(devices)}
     search, params = jit_search(
-        avits.best_of_n,
+        avits.draft_best_of_n if drafting else avits.best_of_n,
         plan.params,
         mesh,
         num_candidates=num_candidates,
         candidate_batch=batch and batch * len(devices),
         gather=options.gather,
+        **drafting,
         **plan.settings,
     )
     started = time.perf_counter()
@@ -298,6 +303,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--candidate-batch",
         type=int,
         help="of these, worked on at once; the winner is then decoded again",
+    )
+    add(
+        "--draft",
+        type=int,
+        help="choose among these drafts of the model; one a chip is made in full",
     )
     add(
         "--model-axis",
