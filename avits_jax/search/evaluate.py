@@ -187,6 +187,26 @@ def learned(
     return preferences(aggregator, rewards, state, scores), state
 
 
+def winner(
+    aggregator: Aggregator, rewards: Rewards, scores: Scores, state: PyTree
+) -> tuple[Scores, Int[Array, ""]]:
+    """Choose the best of candidates that have been learned from.
+
+    Args:
+        aggregator: what scored them.
+        rewards: ``[N, G]`` of the verifiers that guide.
+        scores: ``[N]``.
+        state: the aggregator's, afterwards.
+
+    Returns:
+        The scores, -inf for failed candidates, and the index of the best, or -1.
+    """
+    failed = failed_candidates(rewards)
+    scores = jnp.where(failed | jnp.isnan(scores), -jnp.inf, scores)
+    ranking = preferences(aggregator, rewards, state, scores)
+    return scores, best_index(jnp.where(scores > -jnp.inf, ranking, -jnp.inf))
+
+
 def finish(
     problem: Problem,
     aggregator: Aggregator,
@@ -210,9 +230,7 @@ def finish(
     """
     together = _together(problem, populations)
     failed = failed_candidates(together.rewards)
-    scores = jnp.where(failed | jnp.isnan(scores), -jnp.inf, scores)
-    ranking = preferences(aggregator, together.rewards, state, scores)
-    index = best_index(jnp.where(scores > -jnp.inf, ranking, -jnp.inf))
+    scores, index = winner(aggregator, together.rewards, scores, state)
     rewards = _in_order(problem, together)
     return SearchOutput(
         best=_clip(problem, populations, index),
