@@ -304,7 +304,7 @@ def test_bad_flags(toy, flags, message, capsys):
         ("empty.txt", b"", "prompts file empty.txt is empty"),
         ("p.csv", b"prompt\nhello\n", "p.csv has no column 'text'; it has: prompt"),
         ("p.txt", b"fine\n\xff\n", "prompts file p.txt is not UTF-8"),
-        ("p.doc", b"x", "p.doc is not a prompts file: use .txt, .csv, .jsonl"),
+        ("p.doc", b"x", "p.doc is not a prompts file: use .txt, .csv, .tsv, .jsonl"),
     ],
 )
 def test_bad_prompts_files(toy, tmp_path, name, content, message, capsys):
