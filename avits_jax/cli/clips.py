@@ -62,9 +62,21 @@ def list_clips(arguments: Sequence[str], clip_column: str, prompt_column: str) -
         raise CliError(
             f"name a clip and a prompt, or a table of both ({', '.join(TABLES)})"
         )
+    _check_quoted(clips, prompt)
     single = len(clips) == 1 and not Path(clips[0]).is_dir()
     files = [file for clip in clips for file in _files(Path(clip))]
     return Asked(tuple(Item(file, prompt) for file in files), single)
+
+
+def _check_quoted(clips: Sequence[str], prompt: str) -> None:
+    """Raise CliError where what follows the first clip reads like words of a prompt."""
+    for place, word in enumerate(clips[1:], start=1):
+        if not Path(word).suffix and not Path(word).exists():
+            words = " ".join([*clips[place:], prompt])
+            raise CliError(
+                f"{word} is no clip; quote the prompt: "
+                f'avits verify {" ".join(clips[:place])} "{words}"'
+            )
 
 
 def _files(path: Path) -> list[Path]:
