@@ -103,7 +103,7 @@ def find(kind: str, name: str, known: Sequence[Info]) -> Info:
     if name not in names:
         listed = ", ".join(names)
         raise ValueError(
-            f"unknown {kind} {name!r}{nearest(name, names)} (there are: {listed})"
+            f"unknown {kind} {name!r} (there are: {listed}){nearest(name, names)}"
         )
     return known[names.index(name)]
 

@@ -8,33 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from avits_jax import aggregation, runs, verifiers
+from avits_jax.cli.aggregator_flags import AGGREGATOR_FLAGS, CHOSEN
 from avits_jax.cli.errors import CliError, as_cli_error, check_known
 from avits_jax.cli.options import SearchOptions
 from avits_jax.types import Aggregator, PyTree
 
-# Flag -> argument of the factory.
-_ARW = {
-    "optimizer": "optimizer",
-    "learning_rate": "learning_rate",
-    "arw_steps": "num_steps",
-    "center": "center",
-    "prior": "prior",
-    "prior_mean": "prior_mean",
-    "prior_std": "prior_std",
-    "prior_count": "prior_count",
-}
-_FLAGS: dict[str, dict[str, str]] = {
-    "arw": _ARW,
-    "weighted": {},
-    "rank": {},
-    "minmax": {},
-    "zscore": {"mean": "mean", "std": "std"},
-    "zscore_candidate": {},
-    "zscore_history": {},
-}
-_ALL_FLAGS = sorted({flag for flags in _FLAGS.values() for flag in flags})
-# One prompt is too little for a few small steps: take the minimum at once.
-_DEFAULTS: dict[str, dict[str, Any]] = {"arw": {"optimizer": "closed_form"}}
+_ALL_FLAGS = sorted({flag for flags in AGGREGATOR_FLAGS.values() for flag in flags})
 
 
 class Chosen(NamedTuple):
@@ -63,10 +42,12 @@ def choose_aggregator(options: SearchOptions) -> Chosen:
             value that it refuses.
     """
     name = options.aggregator
-    check_known("aggregator", name, _FLAGS)
+    check_known("aggregator", name, AGGREGATOR_FLAGS)
     _check_flags(options)
-    given = {argument: getattr(options, f) for f, argument in _FLAGS[name].items()}
-    parameters = _DEFAULTS.get(name, {}) | {
+    given = {
+        argument: getattr(options, f) for f, argument in AGGREGATOR_FLAGS[name].items()
+    }
+    parameters = CHOSEN.get(name, {}) | {
         argument: value for argument, value in given.items() if value is not None
     }
     if "optimizer" in parameters:
@@ -94,10 +75,10 @@ def _prior(source: str, options: SearchOptions) -> dict[str, Any]:
 
 
 def _check_flags(options: SearchOptions) -> None:
-    own = _FLAGS[options.aggregator]
+    own = AGGREGATOR_FLAGS[options.aggregator]
     for flag in _ALL_FLAGS:
         if getattr(options, flag) is not None and flag not in own:
-            takers = [name for name, flags in _FLAGS.items() if flag in flags]
+            takers = [name for name, flags in AGGREGATOR_FLAGS.items() if flag in flags]
             raise CliError(
                 f"--{flag.replace('_', '-')} is for --aggregator "
                 f"{' or '.join(takers)}, got --aggregator {options.aggregator}"

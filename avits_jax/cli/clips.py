@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from avits_jax.cli.errors import CliError, as_cli_error
 
-TABLES = (".csv", ".jsonl")
 _VIDEOS = {
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts"),
     *(".ogv", ".flv", ".wmv", ".3gp"),
@@ -41,14 +40,16 @@ def list_clips(arguments: Sequence[str], clip_column: str, prompt_column: str) -
     """Read the positional arguments: ``CLIP... PROMPT``, or one table of both.
 
     Args:
-        arguments: files and folders of clips, then the prompt; or a .csv or .jsonl file
-            whose paths are relative to it.
+        arguments: files and folders of clips, then the prompt; or a file of one of the
+            endings of `media.prompts.TABLES`, whose paths are relative to it.
         clip_column: of the table.
         prompt_column: likewise.
 
     Raises:
         CliError: no clip, no prompt, an empty folder, or a table that cannot be read.
     """
+    from avits_jax.media.prompts import TABLES
+
     if len(arguments) == 1 and Path(arguments[0]).suffix.lower() in TABLES:
         table = Path(arguments[0])
         return Asked(_rows(table, clip_column, prompt_column), single=False)
@@ -58,10 +59,24 @@ def list_clips(arguments: Sequence[str], clip_column: str, prompt_column: str) -
     if Path(prompt).suffix.lower() in _VIDEOS and Path(prompt).is_file():
         raise CliError(f"the prompt is missing: the last argument is a clip, {prompt}")
     if not clips:
-        raise CliError("name a clip and a prompt, or a table (.csv, .jsonl) of both")
+        raise CliError(
+            f"name a clip and a prompt, or a table of both ({', '.join(TABLES)})"
+        )
+    _check_quoted(clips, prompt)
     single = len(clips) == 1 and not Path(clips[0]).is_dir()
     files = [file for clip in clips for file in _files(Path(clip))]
     return Asked(tuple(Item(file, prompt) for file in files), single)
+
+
+def _check_quoted(clips: Sequence[str], prompt: str) -> None:
+    """Raise CliError where what follows the first clip reads like words of a prompt."""
+    for place, word in enumerate(clips[1:], start=1):
+        if not Path(word).suffix and not Path(word).exists():
+            words = " ".join([*clips[place:], prompt])
+            raise CliError(
+                f"{word} is no clip; quote the prompt: "
+                f'avits verify {" ".join(clips[:place])} "{words}"'
+            )
 
 
 def _files(path: Path) -> list[Path]:

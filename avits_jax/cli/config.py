@@ -107,8 +107,8 @@ def _find(source: str) -> Path:
     if source in presets():
         return preset
     raise CliError(
-        f"config {source!r} is neither a file nor a preset"
-        f"{nearest(source, presets())} (presets: {', '.join(presets())})"
+        f"config {source!r} is neither a file nor a preset "
+        f"(presets: {', '.join(presets())}){nearest(source, presets())}"
     )
 
 

@@ -5,7 +5,7 @@ import io
 import os
 import pkgutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 
 from avits_jax.catalogue.generators import FAMILIES, Family
@@ -18,25 +18,34 @@ from avits_jax.cli.errors import (
     check_known,
     printable,
 )
+from avits_jax.cli.wrapping import entry, message, terminal_width, wrapped
 from avits_jax.version import __version__
 
 _USAGE = """\
 usage: avits COMMAND [OPTIONS]
 
-Search over candidates of an audio-video generator with several verifiers.
+{purpose}
 
 commands:
 {commands}
 
 options:
-  -h, --help   show this help, or that of a command (avits generate --help)
-  --version    show the version
+{options}
 
 example:
   avits generate "a red circle bounces three times with a bell" --out runs/first
 
-exit status: 0 done; 1 the work failed; 2 bad input; 3 some prompts of a run, or some
-clips, failed; 130 interrupted"""
+{statuses}"""
+_PURPOSE = "Search over candidates of an audio-video generator with several verifiers."
+_OPTIONS = {
+    "-h, --help": "Show this help, or that of a command (avits generate --help).",
+    "--version": "Show the version.",
+}
+_STATUSES = (
+    "exit status: 0 done; 1 the work failed; 2 bad input; 3 some prompts of a run, or "
+    "some clips, failed; 130 interrupted"
+)
+_PLACE = 15  # column at which summaries begin
 
 
 def main(
@@ -70,15 +79,16 @@ def main(
         return status
 
 
-def _fail(message: str, status: int) -> int:
+def _fail(reason: str, status: int) -> int:
     sys.stdout.flush()
-    print(f"avits: error: {printable(message)}", file=sys.stderr, flush=True)
+    said = f"avits: error: {printable(reason)}"
+    print(message(said, sys.stderr.isatty()), file=sys.stderr, flush=True)
     return status
 
 
 def _dispatch(arguments: list[str], families: Sequence[Family]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(_USAGE.format(commands=_summaries()))
+        print(_usage())
         return 0 if arguments else BAD_INPUT
     if arguments[0] == "--version":
         print(f"avits_jax {__version__}")
@@ -86,14 +96,16 @@ def _dispatch(arguments: list[str], families: Sequence[Family]) -> int:
     name, *rest = arguments
     check_known("command", name, command_names())
     # Tyro is not needed to name the commands.
+    from avits_jax.cli.help import asks_for_help, print_help
     from avits_jax.cli.parsing import parse
 
-    command = _command(name)
-    # They take seconds to put together.
-    noted = hasattr(command, "notes") and {"-h", "--help"} & {*rest}
-    notes = command.notes(families) if noted else ""
-    options = parse(command.Options, f"avits {name}", rest, command.EXAMPLE, notes)
-    return 0 if options is None else command.run(options, families)
+    command, prog = _command(name), f"avits {name}"
+    if asks_for_help(rest):
+        # Notes take seconds to put together.
+        notes = command.notes(families) if hasattr(command, "notes") else ""
+        print_help(command.Options, prog, command.EXAMPLE, notes)
+        return 0
+    return command.run(parse(command.Options, prog, rest), families)
 
 
 def command_names() -> list[str]:
@@ -105,9 +117,22 @@ def _command(name: str) -> ModuleType:
     return importlib.import_module(f"{commands.__name__}.{name}")
 
 
-def _summaries() -> str:
-    lines = []
-    for name in command_names():
-        summary = (_command(name).__doc__ or "").splitlines()[0]
-        lines.append(f"  {name:<12} {summary}")
-    return "\n".join(lines)
+def _usage() -> str:
+    width = terminal_width()
+    commands = {name: _summary(name) for name in command_names()}
+    return _USAGE.format(
+        purpose=wrapped(_PURPOSE, width),
+        commands=_entries(commands, width),
+        options=_entries(_OPTIONS, width),
+        statuses=wrapped(_STATUSES, width),
+    )
+
+
+def _entries(texts: Mapping[str, str], width: int) -> str:
+    return "\n".join(
+        entry(f"  {name}", text, _PLACE, width) for name, text in texts.items()
+    )
+
+
+def _summary(name: str) -> str:
+    return (_command(name).__doc__ or "").splitlines()[0]

@@ -1,4 +1,4 @@
-"""What goes wrong at the command line, said in one line."""
+"""What goes wrong at the command line, said in one line, what to do last."""
 
 import contextlib
 from collections.abc import Iterable, Iterator
@@ -73,8 +73,8 @@ def check_known(kind: str, name: str, accepted: Iterable[str]) -> None:
     names = sorted(accepted)
     if name not in names:
         raise CliError(
-            f"unknown {kind} {_short(name)!r}{nearest(name, names)} "
-            f"(there are: {', '.join(names)})"
+            f"unknown {kind} {_short(name)!r} (there are: {', '.join(names)})"
+            f"{nearest(name, names)}"
         )
 
 

@@ -69,8 +69,8 @@ def model_options(
     for name, value in found.items():
         if name not in known:
             raise CliError(
-                f"{said[name]}: {model} has no option {name!r}{nearest(name, known)} "
-                f"(it has: {', '.join(known) or 'none'})"
+                f"{said[name]}: {model} has no option {name!r} "
+                f"(it has: {', '.join(known) or 'none'}){nearest(name, known)}"
             )
         if isinstance(value, str):
             found[name] = _converted(value, known[name].kind, said[name])

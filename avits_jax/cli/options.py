@@ -6,8 +6,12 @@ from typing import Annotated, Any
 
 import tyro
 
+from avits_jax.cli.aggregator_flags import ARW_DEFAULTS
+from avits_jax.cli.policy_defaults import in_words
+
 DEFAULT_MODEL = "mini"
 DEFAULT_VERIFIERS = ("mini_tv", "mini_ta", "mini_av")
+_MODELS_OWN = "the model's own"
 
 
 def _shown(value: Any, none: str) -> list[str]:
@@ -16,8 +20,12 @@ def _shown(value: Any, none: str) -> list[str]:
     return [",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
 
 
-def _list_of(kind: Any, metavar: str, none: str = "none") -> Any:
-    """Return a tyro rule: values after commas or spaces; None is shown as ``none``."""
+def _arw(flag: str) -> str:
+    return str(ARW_DEFAULTS[flag])
+
+
+def _list_of(kind: Any, metavar: str, none: str = "") -> Any:
+    """Return a tyro rule: values after commas or spaces; ``none`` says what None is."""
 
     def parse(arguments: list[str]) -> tuple[Any, ...]:
         parts = (part.strip() for text in arguments for part in text.split(","))
@@ -32,8 +40,8 @@ def _list_of(kind: Any, metavar: str, none: str = "none") -> Any:
     )
 
 
-def _one(kind: Any, metavar: str, none: str) -> Any:
-    """Return a tyro rule: one value; None is shown as ``none``."""
+def _one(kind: Any, metavar: str, none: str = "") -> Any:
+    """Return a tyro rule: one value; ``none`` says in the help what None is."""
     return tyro.constructors.PrimitiveConstructorSpec(
         nargs=1,
         metavar=metavar,
@@ -43,38 +51,45 @@ def _one(kind: Any, metavar: str, none: str) -> Any:
     )
 
 
+def _count(flag: str) -> Any:
+    return _one(int, "INT", in_words(flag))
+
+
+def _ratio(flag: str) -> Any:
+    return _one(float, "FLOAT", in_words(flag))
+
+
+def _step_list(flag: str) -> Any:
+    return _list_of(int, "I,I,...", in_words(flag))
+
+
 Names = Annotated[tuple[str, ...], _list_of(str, "NAME,NAME,...")]
 MoreNames = Annotated[tuple[str, ...] | None, _list_of(str, "NAME,NAME,...")]
 EqualNumbers = Annotated[tuple[float, ...] | None, _list_of(float, "W,W,...", "equal")]
 Numbers = Annotated[tuple[float, ...] | None, _list_of(float, "X,X,...")]
-Count = Annotated[int | None, _one(int, "INT", "per-search")]
-Ratio = Annotated[float | None, _one(float, "FLOAT", "per-search")]
-Word = Annotated[str | None, _one(str, "NAME", "per-search")]
-StepList = Annotated[tuple[int, ...] | None, _list_of(int, "I,I,...", "per-search")]
-RungList = Annotated[
-    tuple[str, ...] | None, _list_of(str, "STEP:KEPT,...", "per-search")
-]
 OutFolder = Annotated[str | None, _one(str, "FOLDER", "runs/PROMPT-SEED")]
-OtherRun = Annotated[str | None, _one(str, "RUN", "none")]
-OutFile = Annotated[str | None, _one(str, "FILE.csv|.json", "none")]
+OtherRun = Annotated[str | None, _one(str, "RUN")]
+OutFile = Annotated[str | None, _one(str, "FILE.csv|.json")]
 Limit = Annotated[int | None, _one(int, "INT", "all")]
 ShardOf = Annotated[str | None, _one(str, "I/N", "all")]
-PerModel = Annotated[str | None, _one(str, "SIZE", "per-model")]
-WeightType = Annotated[str | None, _one(str, "float32|bfloat16", "per-device")]
+PerModel = Annotated[str | None, _one(str, "SIZE", _MODELS_OWN)]
+WeightType = Annotated[
+    str | None, _one(str, "float32|bfloat16", "float32 on a CPU, else bfloat16")
+]
 Assignments = Annotated[
     tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE,...")
 ]
-JsonFile = Annotated[Path | None, _one(Path, "FILE.json", "none")]
+JsonFile = Annotated[Path | None, _one(Path, "FILE.json")]
 CsvFiles = Annotated[tuple[Path, ...] | None, _list_of(Path, "FILE.csv,...")]
 StudyFolder = Annotated[Path | None, _one(Path, "FOLDER", "RUN/study")]
 AllNames = Annotated[tuple[str, ...] | None, _list_of(str, "NAME,NAME,...", "all")]
 RunsNames = Annotated[
-    tuple[str, ...] | None, _list_of(str, "NAME,...", "as-in-the-run")
+    tuple[str, ...] | None, _list_of(str, "NAME,...", "those of the run")
 ]
-OtherNames = Annotated[tuple[str, ...] | None, _list_of(str, "NAME,...", "all-others")]
+OtherNames = Annotated[tuple[str, ...] | None, _list_of(str, "NAME,...", "all others")]
 AllSizes = Annotated[tuple[int, ...] | None, _list_of(int, "I,I,...", "all")]
-StoredType = Annotated[str | None, _one(str, "float32|bfloat16", "as-published")]
-ConfigFile = Annotated[str | None, _one(str, "FILE.toml|PRESET", "none")]
+StoredType = Annotated[str | None, _one(str, "float32|bfloat16", "as published")]
+ConfigFile = Annotated[str | None, _one(str, "FILE.toml|PRESET")]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,9 +98,9 @@ class ModelOptions:
 
     model: str = DEFAULT_MODEL
     """Generator: a name that "avits list" shows, or a checkpoint folder."""
-    steps: Annotated[int | None, _one(int, "INT", "per-model")] = None
+    steps: Annotated[int | None, _one(int, "INT", _MODELS_OWN)] = None
     """Denoising steps."""
-    guidance_scale: Annotated[float | None, _one(float, "FLOAT", "per-model")] = None
+    guidance_scale: Annotated[float | None, _one(float, "FLOAT", _MODELS_OWN)] = None
     """Strength of classifier-free guidance."""
     resolution: PerModel = None
     """Size of the picture, as the model names it ("240p"); mini has one size."""
@@ -109,8 +124,10 @@ class SearchOptions(ModelOptions):
 
     num_candidates: int = 16
     """Clips to generate and choose from."""
-    candidate_batch: Annotated[int | None, _one(int, "INT", "what suits")] = None
-    """Most clips worked on at once; by default 16 on a CPU, else what memory takes."""
+    candidate_batch: Annotated[
+        int | None, _one(int, "INT", "16 on a CPU, else what memory takes")
+    ] = None
+    """Most clips worked on at once."""
     verifiers: Names = DEFAULT_VERIFIERS
     """Verifiers that judge the clips: NAME, or NAME[@CHECKPOINT][:MODE]."""
     judge: MoreNames = None
@@ -119,26 +136,28 @@ class SearchOptions(ModelOptions):
     """Weight of each verifier, in their order."""
     aggregator: str = "arw"
     """arw, weighted, rank, minmax, zscore, zscore_candidate or zscore_history."""
-    optimizer: Annotated[str | None, _one(str, "NAME", "closed_form")] = None
-    """arw: how it learns; closed_form, adam, adamw, rmsprop, sgd, adagrad, lbfgs."""
-    learning_rate: Annotated[float | None, _one(float, "FLOAT", "0.05")] = None
-    """arw: step size of the optimiser."""
-    arw_steps: Annotated[int | None, _one(int, "INT", "5")] = None
-    """arw: optimiser steps per prompt."""
-    center: Annotated[str | None, _one(str, "NAME", "pooled")] = None
-    """arw: deviations from the mean of all rewards (pooled) or per prompt (prompt)."""
-    prior: Annotated[str | None, _one(str, "catalogue", "none")] = None
-    """arw: start from the mean and deviation that are known of each verifier."""
+    optimizer: Annotated[str | None, _one(str, "NAME", _arw("optimizer"))] = None
+    """How it learns; closed_form, adam, adamw, rmsprop, sgd, adagrad, lbfgs."""
+    learning_rate: Annotated[
+        float | None, _one(float, "FLOAT", _arw("learning_rate"))
+    ] = None
+    """Step size of the optimiser."""
+    arw_steps: Annotated[int | None, _one(int, "INT", _arw("arw_steps"))] = None
+    """Optimiser steps per prompt."""
+    center: Annotated[str | None, _one(str, "NAME", _arw("center"))] = None
+    """Deviations from the mean of all rewards (pooled) or per prompt (prompt)."""
+    prior: Annotated[str | None, _one(str, "catalogue")] = None
+    """Start from the mean and deviation that are known of each verifier."""
     prior_mean: Numbers = None
-    """arw: known mean reward of each verifier; with --prior-std."""
+    """Known mean reward of each verifier; with --prior-std."""
     prior_std: Numbers = None
-    """arw: known deviation of each verifier's rewards."""
-    prior_count: Annotated[int | None, _one(int, "INT", "100")] = None
-    """arw: how many rewards the prior is worth."""
+    """Known deviation of each verifier's rewards."""
+    prior_count: Annotated[int | None, _one(int, "INT", _arw("prior_count"))] = None
+    """How many rewards the prior is worth."""
     mean: Numbers = None
-    """zscore: mean reward of each verifier (needed there)."""
+    """Mean reward of each verifier (needed)."""
     std: Numbers = None
-    """zscore: deviation of each verifier's rewards (needed there)."""
+    """Deviation of each verifier's rewards (needed)."""
     seed: int = 0
     """Seed of all noise, 0 to 4294967295."""
 
@@ -160,62 +179,66 @@ class PolicyOptions:
     search: str = "best_of_n"
     """best_of_n, adaptive_best_of_n, evosearch, smc, beam_search, zero_order,
     pruned_best_of_n or draft_best_of_n."""
-    max_nfe: Annotated[int | None, _one(int, "INT", "none")] = None
+    max_nfe: Annotated[int | None, _one(int, "INT")] = None
     """Budget of network evaluations per prompt; chooses --num-candidates."""
-    chunk: Count = None
-    """adaptive_best_of_n: candidates drawn between two decisions to go on."""
-    tolerance: Ratio = None
-    """adaptive_best_of_n: least gain, in deviations of scores, worth a chunk."""
-    schedule: StepList = None
-    """evosearch: steps at which the population evolves."""
-    populations: StepList = None
-    """evosearch: size of every generation, one more than --schedule has steps."""
-    num_elites: Count = None
-    """evosearch: candidates that survive a generation unchanged."""
-    tournament_ratio: Ratio = None
-    """evosearch: share of all candidates that meet in one tournament, in (0, 1]."""
-    resample_steps: StepList = None
-    """smc: steps at which particles are weighted and drawn anew."""
-    potential: Word = None
-    """smc: difference, max or sum of the scores so far."""
-    strength: Ratio = None
-    """smc: factor of the potential."""
-    ess_threshold: Ratio = None
-    """smc: resample when the effective sample size is below this share."""
-    branch_steps: StepList = None
-    """beam_search: steps at which beams branch."""
-    num_children: Count = None
-    """beam_search: children of each beam; beams are candidates / children."""
-    lookahead: Count = None
-    """beam_search: cheap steps before a child is scored."""
-    num_iterations: Count = None
-    """zero_order: rounds; each has candidates / rounds neighbours."""
-    rate: Ratio = None
-    """zero_order: share of the noise in which a neighbour differs, in (0, 1]."""
-    rungs: RungList = None
-    """pruned_best_of_n: steps at which candidates are dropped, and how many stay."""
-    draft: Count = None
-    """draft_best_of_n: which draft; 0 half the steps, 1 no guidance, 2 both, 3 guidance
+    chunk: Annotated[int | None, _count("chunk")] = None
+    """Candidates drawn between two decisions to go on."""
+    tolerance: Annotated[float | None, _ratio("tolerance")] = None
+    """Least gain, in deviations of scores, worth a chunk."""
+    schedule: Annotated[tuple[int, ...] | None, _step_list("schedule")] = None
+    """Steps at which the population evolves."""
+    populations: Annotated[tuple[int, ...] | None, _step_list("populations")] = None
+    """Size of every generation, one more than --schedule has steps."""
+    num_elites: Annotated[int | None, _count("num_elites")] = None
+    """Candidates that survive a generation unchanged."""
+    tournament_ratio: Annotated[float | None, _ratio("tournament_ratio")] = None
+    """Share of all candidates that meet in one tournament, in (0, 1]."""
+    resample_steps: Annotated[tuple[int, ...] | None, _step_list("resample_steps")] = (
+        None
+    )
+    """Steps at which particles are weighted and drawn anew."""
+    potential: Annotated[str | None, _one(str, "NAME", in_words("potential"))] = None
+    """Difference, max or sum of the scores so far."""
+    strength: Annotated[float | None, _ratio("strength")] = None
+    """Factor of the potential."""
+    ess_threshold: Annotated[float | None, _ratio("ess_threshold")] = None
+    """Resample when the effective sample size is below this share."""
+    branch_steps: Annotated[tuple[int, ...] | None, _step_list("branch_steps")] = None
+    """Steps at which beams branch."""
+    num_children: Annotated[int | None, _count("num_children")] = None
+    """Children of each beam; beams are candidates / children."""
+    lookahead: Annotated[int | None, _count("lookahead")] = None
+    """Cheap steps before a child is scored."""
+    num_iterations: Annotated[int | None, _count("num_iterations")] = None
+    """Rounds; each has candidates / rounds neighbours."""
+    rate: Annotated[float | None, _ratio("rate")] = None
+    """Share of the noise in which a neighbour differs, in (0, 1]."""
+    rungs: Annotated[
+        tuple[str, ...] | None, _list_of(str, "STEP:KEPT,...", in_words("rungs"))
+    ] = None
+    """Steps at which candidates are dropped, and how many stay."""
+    draft: Annotated[int | None, _count("draft")] = None
+    """Which draft; 0 half the steps, 1 no guidance, 2 both, 3 guidance
     of every fourth step used again, 4 blocks of every third step used again."""
-    num_kept: Count = None
-    """draft_best_of_n: how many of the drafts are made in full."""
+    num_kept: Annotated[int | None, _count("num_kept")] = None
+    """How many of the drafts are made in full."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DeviceOptions:
     """Where the candidates of a search are worked on."""
 
-    devices: Annotated[int | None, _one(int, "INT", "one")] = None
+    devices: Annotated[int | None, _one(int, "INT", "1")] = None
     """Devices to spread the candidates over."""
     share_weights: Annotated[int | None, _one(int, "INT", "each has all")] = None
     """Devices that share one copy of the weights and work on the same candidates."""
     pod: bool = False
     """Join the other hosts of this TPU pod or cluster; all run the same command."""
-    coordinator: Annotated[str | None, _one(str, "ADDRESS:PORT", "none")] = None
+    coordinator: Annotated[str | None, _one(str, "ADDRESS:PORT")] = None
     """Where the hosts meet, if the cluster does not say: an address of host 0."""
-    num_hosts: Annotated[int | None, _one(int, "INT", "none")] = None
+    num_hosts: Annotated[int | None, _one(int, "INT")] = None
     """How many hosts there are; with --coordinator."""
-    host: Annotated[int | None, _one(int, "INT", "none")] = None
+    host: Annotated[int | None, _one(int, "INT")] = None
     """Number of this host, from 0; host 0 writes the run folder."""
 
 
@@ -237,7 +260,7 @@ class GenerateOptions(SearchOptions, PolicyOptions):
     config: ConfigFile = None
     """Defaults for these flags: a preset, or a file such as a run's config.toml."""
     compilation_cache: bool = True
-    """Whether compiled programs are kept for the next run."""
+    """Keep compiled programs for the next run, and use those that were kept."""
     step_progress: bool = False
     """Show a bar of denoising steps; puts a callback into the program."""
 
@@ -252,14 +275,13 @@ class RunOptions(SearchOptions, PolicyOptions, DeviceOptions):
     Exit status 3: the run is complete, but some prompts failed; the report says why.
     """
 
-    prompts: Annotated[
-        tyro.conf.Positional[Path], tyro.conf.arg(metavar="PROMPTS.csv|.txt|.jsonl")
-    ]
-    """One prompt a row; UTF-8."""
+    prompts: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PROMPTS")]
+    """One prompt a row: a UTF-8 file ending in .txt, .csv, .tsv, .jsonl, .json (a list,
+    columns, or as Hugging Face writes it) or .parquet."""
     out: Path
     """Run folder to write, or to go on with."""
     column: str = "text"
-    """Column (.csv) or key (.jsonl) that holds the prompt."""
+    """Column (.csv, .tsv, .parquet) or key (.jsonl, .json) that holds the prompt."""
     limit: Limit = None
     """Only the first rows; a larger limit goes on with the same run."""
     shard: ShardOf = None
@@ -269,17 +291,17 @@ class RunOptions(SearchOptions, PolicyOptions, DeviceOptions):
     config: ConfigFile = None
     """Defaults for these flags: a preset, or a file such as a run's config.toml."""
     compilation_cache: bool = True
-    """Whether compiled programs are kept for the next run."""
+    """Keep compiled programs for the next run, and use those that were kept."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VerifyOptions:
     """Score clips for prompts with the chosen verifiers; higher is better.
 
-    Name files or folders and one prompt for all; or a table (.csv, .jsonl) of clips and
-    prompts, whose paths are relative to it. Verifiers see a clip at its own size,
-    length and rates; mini's see it fitted to the model's own clips, and what that
-    changes is said.
+    Name files or folders and one prompt for all; or a table (.csv, .tsv, .jsonl, .json,
+    .parquet) of clips and prompts, whose paths are relative to it. Verifiers see a clip
+    at its own size, length and rates; mini's see it fitted to the model's own clips,
+    and what that changes is said.
 
     Exit status 1: no clip has all its scores; 3: some have.
     """
@@ -295,7 +317,7 @@ class VerifyOptions:
     max_seconds: float = 30.0
     """How much of a clip is read."""
     clip_column: str = "clip"
-    """Column (.csv) or key (.jsonl) of a table that holds paths."""
+    """Column or key of a table that holds paths."""
     prompt_column: str = "prompt"
     """Column or key that holds prompts."""
     dtype: WeightType = None
@@ -307,7 +329,7 @@ class VerifyOptions:
     out: OutFile = None
     """Write everything to a file, too."""
     compilation_cache: bool = True
-    """Whether compiled programs are kept for the next time."""
+    """Keep compiled programs for the next run, and use those that were kept."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

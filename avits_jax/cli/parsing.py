@@ -2,23 +2,25 @@
 
 import contextlib
 import dataclasses
-import inspect
 import io
 import itertools
-import typing
+import math
+import shlex
+from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
 
 import tyro
 
+from avits_jax.catalogue.records import nearest
 from avits_jax.cli.config import read_config
 from avits_jax.cli.errors import CliError
+from avits_jax.cli.flags import Flag, flags_of
 
 T = TypeVar("T")
+_TAKES = {"switch": 0, "value": 1, "list": math.inf}  # words that follow a flag
 
 
-def parse(
-    options: type[T], prog: str, arguments: list[str], example: str, notes: str = ""
-) -> T | None:
+def parse(options: type[T], prog: str, arguments: list[str]) -> T:
     """Parse ``arguments`` into a dataclass of options.
 
     A ``config`` field makes ``--config FILE`` supply defaults that flags override. A
@@ -26,35 +28,25 @@ def parse(
 
     Args:
         options: the dataclass.
-        prog: the program and command, for the help.
+        prog: the program and command, for messages.
         arguments: what follows them.
-        example: shown at the end of the help.
-        notes: shown before the example.
-
-    Returns:
-        The options, or None if help was asked for and printed.
 
     Raises:
         CliError: an argument or the config file is not as it should be.
     """
-    arguments = _lists_joined(options, arguments)
+    flags = flags_of(options)
+    _check_words(flags, prog, arguments)
+    lists = {flag.written for flag in flags if flag.kind == "list"}
+    arguments = _lists_joined(lists, arguments)
     default = _configured(options, arguments)
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed):
             return tyro.cli(
-                options,
-                prog=prog,
-                args=arguments,
-                default=default,
-                description=_describe(options, example, notes),
+                options, prog=prog, args=arguments, default=default, add_help=False
             )
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            return None
-        raise CliError(
-            f"{_first_words(printed.getvalue())}; see {prog} --help"
-        ) from None
+    except SystemExit:
+        raise CliError(_first_words(printed.getvalue(), prog)) from None
 
 
 def _configured(options: Any, arguments: list[str]) -> Any:
@@ -74,17 +66,48 @@ def _configured(options: Any, arguments: list[str]) -> Any:
     return configured
 
 
-def _describe(options: type, example: str, notes: str) -> str:
-    parts = [inspect.getdoc(options), notes, f"example:\n  {example}"]
-    return "\n\n".join(filter(None, parts))
+def _check_words(flags: Sequence[Flag], prog: str, arguments: Sequence[str]) -> None:
+    """Raise CliError for a flag that is unknown, and for a prompt without quotes."""
+    places = [flag for flag in flags if flag.kind == "positional"]
+    words = _placed(flags, prog, arguments)
+    if [flag.name for flag in places] == ["prompt"] and len(words) > 1:
+        prompt = " ".join(words)
+        said = shlex.quote(prompt) if '"' in prompt else f'"{prompt}"'
+        raise CliError(
+            f"the prompt is {len(words)} arguments; quote the prompt: {prog} {said}"
+        )
 
 
-def _lists_joined(options: type, arguments: list[str]) -> list[str]:
+def _placed(flags: Sequence[Flag], prog: str, arguments: Sequence[str]) -> list[str]:
+    """Return the words that follow no flag.
+
+    Raises:
+        CliError: a flag is unknown.
+    """
+    kinds = {flag.written: flag.kind for flag in flags if flag.kind != "positional"}
+    off = {f"--no-{name[2:]}": k for name, k in kinds.items() if k == "switch"}
+    found: list[str] = []
+    taken = 0.0  # words that the last flag may still take
+    for word in arguments:
+        if word.startswith("--"):
+            name, equals, _ = word.partition("=")
+            kind = (kinds | off).get(name.replace("_", "-"))
+            if kind is None:
+                hint = nearest(name, kinds) or f"; see {prog} --help"
+                raise CliError(f"unknown option {name!r}{hint}")
+            taken = 0 if equals else _TAKES[kind]
+        elif taken:
+            taken -= 1
+        else:
+            found.append(word)
+    return found
+
+
+def _lists_joined(lists: Collection[str], arguments: list[str]) -> list[str]:
     """Move what follows a list's flag that is given again to where it stood first.
 
     Otherwise the last one alone would count.
     """
-    lists = _list_flags(options)
     groups: list[list[str]] = []
     first: dict[str, list[str]] = {}
     current: list[str] | None = None  # the list that further words belong to
@@ -113,17 +136,6 @@ def _add(group: list[str], value: str) -> None:
         group.append(value)
 
 
-def _list_flags(options: type) -> set[str]:
-    """Return the flags that take any number of values."""
-    hints = typing.get_type_hints(options, include_extras=True)
-    return {
-        f"--{name.replace('_', '-')}"
-        for name, hint in hints.items()
-        for part in getattr(hint, "__metadata__", ())
-        if getattr(part, "nargs", None) == "*"
-    }
-
-
 def _value_of(flag: str, arguments: list[str]) -> str | None:
     found = None
     for argument, following in itertools.zip_longest(arguments, arguments[1:]):
@@ -134,18 +146,15 @@ def _value_of(flag: str, arguments: list[str]) -> str | None:
     return found
 
 
-def _first_words(box: str) -> str:
-    """Return the message inside tyro's box, without its frame and its help text."""
+def _first_words(box: str, prog: str) -> str:
+    """Return the message inside tyro's box, without its frame, and what to do."""
     lines = [line.strip("│ ") for line in box.splitlines()]
     # Where the encoding has no box characters, the title is a part of its own.
     title = 0 if lines and lines[0].startswith("╭") else 1
     lines = [line for line in lines if line and line[0] not in "╭╰"]
     parts = _split(lines) or [[]]
-    text = " ".join(parts[min(title, len(parts) - 1)])
-    if "Perhaps you meant:" in lines:
-        flag = lines[lines.index("Perhaps you meant:") + 1].split()[0]
-        text += f"; did you mean {flag}?"
-    return text or "the arguments make no sense"
+    text = " ".join(parts[min(title, len(parts) - 1)]) or "the arguments make no sense"
+    return f"{text}; see {prog} --help"
 
 
 def _split(lines: list[str]) -> list[list[str]]:

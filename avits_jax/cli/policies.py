@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from avits_jax import search
 from avits_jax.cli.errors import as_cli_error
 from avits_jax.cli.options import PolicyOptions, SearchOptions
+from avits_jax.cli.policy_defaults import FIXED, MADE_AGAIN, PLACES
 from avits_jax.cli.policy_flags import POLICY_FLAGS
 from avits_jax.search import Cost
 from avits_jax.types import Generator, SearchOutput
@@ -88,11 +89,10 @@ def _plan(options: PolicyOptions, generator: Generator, num_candidates: int) -> 
     if plan.options is None:
         return plan
     own = {
-        flag: getattr(options, flag)
+        flag: _value(options, flag)
         for flag in POLICY_FLAGS[options.search]
         if flag in {field.name for field in dataclasses.fields(plan.options)}
         and flag not in _CONVERTED
-        and getattr(options, flag) is not None
     }
     return plan._replace(options=dataclasses.replace(plan.options, **own))
 
@@ -107,7 +107,7 @@ def _best_of_n(options: PolicyOptions, generator: Generator, num: int) -> _Plan:
 
 def _adaptive(options: PolicyOptions, generator: Generator, num: int) -> _Plan:
     """Draw whole chunks: as many as do not exceed the number of candidates."""
-    chunk = min(_or(options.chunk, 4), num)
+    chunk = min(_value(options, "chunk"), num)
     plan: dict[str, Any] = {"num_candidates": num - num % max(1, chunk), "chunk": chunk}
     if options.tolerance is not None:
         plan["tolerance"] = options.tolerance
@@ -116,26 +116,24 @@ def _adaptive(options: PolicyOptions, generator: Generator, num: int) -> _Plan:
 
 def _evosearch(options: PolicyOptions, generator: Generator, num: int) -> _Plan:
     """Evolve at the start and after a third, as the paper does with 30 steps."""
-    own = search.EvoOptions()
-    schedule = _or(options.schedule, _steps(generator, (0, 1 / 3)))
-    elites = _or(options.num_elites, own.num_elites)
+    schedule = _or(options.schedule, _steps(generator, "schedule"))
+    elites = _value(options, "num_elites")
     sizes = _or(options.populations, _shares(num, len(schedule) + 1, elites + 1))
     plan = {"schedule": schedule, "population_sizes": sizes}
-    return _Plan(search.evosearch, search.evosearch_cost, plan, own)
+    return _Plan(search.evosearch, search.evosearch_cost, plan, search.EvoOptions())
 
 
 def _smc(options: PolicyOptions, generator: Generator, num: int) -> _Plan:
-    quarters = _steps(generator, (1 / 4, 1 / 2, 3 / 4))
-    steps = _or(options.resample_steps, quarters)
-    kind = options.potential or "difference"
+    steps = _or(options.resample_steps, _steps(generator, "resample_steps"))
+    kind = _value(options, "potential")
     own = search.SMCOptions(potential=getattr(search, f"{kind}_potential"))
     plan = {"num_candidates": num, "resample_steps": steps}
     return _Plan(search.smc, search.smc_cost, plan, own)
 
 
 def _beam_search(options: PolicyOptions, generator: Generator, num: int) -> _Plan:
-    children = _or(options.num_children, 4)
-    steps = _or(options.branch_steps, _steps(generator, (1 / 4, 1 / 2), spare=1))
+    children = _value(options, "num_children")
+    steps = _or(options.branch_steps, _steps(generator, "branch_steps", spare=1))
     plan = {"num_beams": max(1, num // max(1, children)), "num_children": children}
     own = search.BeamOptions(branch_steps=steps)
     return _Plan(search.beam_search, search.beam_cost, plan, own)
@@ -143,7 +141,7 @@ def _beam_search(options: PolicyOptions, generator: Generator, num: int) -> _Pla
 
 def _zero_order(options: PolicyOptions, generator: Generator, num: int) -> _Plan:
     """Look once around the best: half of the candidates are fresh, half neighbours."""
-    rounds = _or(options.num_iterations, 2)
+    rounds = _value(options, "num_iterations")
     plan = {"num_candidates": max(1, num // max(1, rounds)), "num_iterations": rounds}
     return _Plan(
         search.zero_order, search.zero_order_cost, plan, search.ZeroOrderOptions()
@@ -152,7 +150,7 @@ def _zero_order(options: PolicyOptions, generator: Generator, num: int) -> _Plan
 
 def _pruned(options: PolicyOptions, generator: Generator, num: int) -> _Plan:
     """Keep a half after a quarter of the steps, and a quarter after half of them."""
-    steps = _steps(generator, (1 / 4, 1 / 2))
+    steps = _steps(generator, "rungs")
     halves = [(step, num >> i) for i, step in enumerate(steps, start=1)]
     rungs = tuple((step, kept) for step, kept in halves if kept)
     if options.rungs is not None:
@@ -165,14 +163,14 @@ def _pruned(options: PolicyOptions, generator: Generator, num: int) -> _Plan:
 
 def _draft(options: PolicyOptions, generator: Generator, num: int) -> _Plan:
     """Make the best quarter again in full."""
-    number, count = _or(options.draft, 0), len(generator.drafts)
+    number, count = _value(options, "draft"), len(generator.drafts)
     if number not in range(count):
         raise ValueError(
             f"draft must be one of the model's {count} drafts, got {number}"
         )
     sizes = {
         "num_candidates": num,
-        "num_kept": _or(options.num_kept, max(1, num // 4)),
+        "num_kept": _or(options.num_kept, max(1, int(num * MADE_AGAIN))),
         "draft": number,
     }
     return _Plan(
@@ -199,11 +197,14 @@ def _or(value: Any, default: Any) -> Any:
     return default if value is None else value
 
 
-def _steps(
-    generator: Generator, places: tuple[float, ...], spare: int = 0
-) -> tuple[int, ...]:
-    """Return distinct steps at shares of the way, none of the `spare` last ones."""
-    steps = {round(generator.num_steps * place) for place in places}
+def _value(options: PolicyOptions, flag: str) -> Any:
+    """Return a flag's value, or what it is where it is not given."""
+    return _or(getattr(options, flag), FIXED[flag])
+
+
+def _steps(generator: Generator, flag: str, spare: int = 0) -> tuple[int, ...]:
+    """Return a flag's distinct steps by default, none of the `spare` last ones."""
+    steps = {round(generator.num_steps * place) for place in PLACES[flag]}
     return tuple(sorted(step for step in steps if step < generator.num_steps - spare))
 
 

@@ -118,6 +118,12 @@ def _duration(seconds: float) -> str:
 
 
 def note(text: str, console: Console | None = None) -> None:
-    """Say something in one line of standard error, above a bar if there is one."""
+    """Say something on standard error, above a bar if there is one.
+
+    A terminal shows it in lines of its width, a file gets one line.
+    """
     console = console or Console(stderr=True)
-    console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
+    in_lines = console.is_terminal
+    console.print(
+        printable(text), highlight=False, markup=False, soft_wrap=not in_lines
+    )

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from avits_jax.cli.errors import printable
+from avits_jax.cli.terminal import console_for
 
 _MOST_ROWS = 40
 _PLAIN_WIDTH = 100  # of a file or pipe
@@ -22,8 +22,7 @@ def print_study(numbers: Mapping[str, Any]) -> None:
     Args:
         numbers: of `avits_jax.study.to_json`.
     """
-    console = Console()
-    console = console if console.is_terminal else Console(width=_PLAIN_WIDTH)
+    console = console_for(_PLAIN_WIDTH)
     rows = _shown(numbers)
     console.print(_summary(numbers), highlight=False, markup=False)
     console.print(_success(numbers, rows))

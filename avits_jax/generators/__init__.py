@@ -213,8 +213,8 @@ def _check_names(family: Family, own: Sequence[str], given: Iterable[str]) -> No
     for key in given:
         if key not in own:
             raise ValueError(
-                f"{family.name} has no option {key!r}{nearest(key, own)} "
-                f"(it has: {', '.join(own)})"
+                f"{family.name} has no option {key!r} (it has: {', '.join(own)})"
+                f"{nearest(key, own)}"
             )
 
 

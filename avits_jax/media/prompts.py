@@ -1,14 +1,20 @@
-"""Prompt files: .txt, .csv and .jsonl, streamed row by row."""
+"""Prompt files, streamed row by row: lines, tables, JSON and parquet."""
 
 import csv
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, TextIO
 
-from avits_jax.files.json_values import parse_json
+from avits_jax.media.prompt_json import json_rows, jsonl_rows
+from avits_jax.media.prompt_parquet import parquet_rows
+from avits_jax.media.prompt_rows import (
+    check_encoding,
+    open_text,
+    require_one_column,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +35,25 @@ def read_prompts(
 ) -> Iterator[Prompt]:
     """Read the prompts of a file in row order, one row in memory at a time.
 
-    A .txt file holds one prompt a line and its blank lines are skipped; a .csv file has
-    a header row; a .jsonl file has one object a line. A row without text is kept with
-    the text ``""``, so that later rows keep their numbers.
+    A .txt file holds one prompt a line and its blank lines are skipped; a .csv or .tsv
+    file has a header row; a .jsonl file has one object a line. A .json file may, too,
+    or holds a list of objects, columns as lists, or ``{"rows": [{"row": {...}}]}`` as
+    Hugging Face's dataset viewer answers; those are read whole. A .parquet file has a
+    column of strings (extra ``parquet``). A row without text is kept with the text
+    ``""``, so that later rows keep their numbers.
 
     Args:
-        path: a UTF-8 file ending in .txt, .csv or .jsonl.
-        column: the column (.csv) or key (.jsonl) that holds the prompt.
+        path: a UTF-8 file with one of these endings.
+        column: the column (.csv, .tsv, .parquet) or key (.jsonl, .json) that holds the
+            prompt.
         limit: read only that many rows.
 
     Raises:
         ValueError: the file is missing, empty, of another kind, not UTF-8, malformed,
-            lacks ``column`` or has it twice, or a row has more fields than the header.
-            The line is named. Found in the first row, it is raised by the call itself;
-            later rows raise while they are read.
+            lacks ``column`` or has it twice, or a row has more fields than the header;
+            or pyarrow is not installed. The line, or the row from 0, is named. Found
+            in the first row, it is raised by the call itself; later rows raise while
+            they are read.
     """
     path = Path(path)
     reader = _READERS.get(path.suffix.lower())
@@ -72,98 +83,56 @@ def count_prompts(path: str | os.PathLike[str], *, column: str = "text") -> int:
 
 def _text_rows(path: Path, column: str) -> Iterator[str]:
     del column  # plain text has none
-    with _opened(path) as file:
+    with open_text(path) as file:
         for number, line in enumerate(file, start=1):
-            _check_encoding(path, number, line)
+            check_encoding(path, f"line {number}", line)
             if line.strip():
                 yield line
 
 
-def _csv_rows(path: Path, column: str) -> Iterator[str]:
-    rows = _csv_lists(path)
+def _table_rows(path: Path, column: str, separator: str) -> Iterator[str]:
+    rows = _table_lists(path, separator)
     _, names = next(rows, (0, []))
     if not names:
         return
-    _require_column(path, column, names)
-    if names.count(column) > 1:
-        raise ValueError(f"{path} has {names.count(column)} columns {column!r}")
-    place = names.index(column)
+    place = require_one_column(path, column, names)
     for number, row in rows:
         if len(row) > len(names):
+            held = "tab" if separator == "\t" else "comma"
             raise ValueError(
                 f"{path}, line {number}: {len(row)} fields, the header has "
-                f"{len(names)}; a text that holds a comma needs quotes"
+                f"{len(names)}; a text that holds a {held} needs quotes"
             )
         yield row[place] if place < len(row) else ""
 
 
-def _csv_lists(path: Path) -> Iterator[tuple[int, list[str]]]:
+def _table_lists(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
     """Yield rows that are not empty, and the line in which each begins."""
-    with _opened(path, newline="") as file:
-        rows = csv.reader(file, strict=True)
+    with open_text(path, newline="") as file:
+        rows = csv.reader(file, delimiter=separator, strict=True)
         try:
             while True:
                 number = rows.line_num + 1
                 row = next(rows, None)
                 if row is None:
                     return
-                _check_encoding(path, number, "".join(row))
+                check_encoding(path, f"line {number}", "".join(row))
                 if row:
                     yield number, row
         except csv.Error as error:
             raise ValueError(
-                f"{path}, line {number}: malformed CSV: {error}"
+                f"{path}, line {number}: malformed {path.suffix[1:].upper()}: {error}"
             ) from error
 
 
-def _jsonl_rows(path: Path, column: str) -> Iterator[str]:
-    with _opened(path) as file:
-        first = True
-        for number, line in enumerate(file, start=1):
-            _check_encoding(path, number, line)
-            if not line.strip():
-                continue
-            row = _json_object(path, number, line)
-            if first:
-                _require_column(path, column, row)
-                first = False
-            text = row.get(column)
-            if text is not None and not isinstance(text, str):
-                raise ValueError(f"{path}, line {number}: {column!r} is not a string")
-            yield text or ""
-
-
-def _json_object(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        row = parse_json(line)
-    except ValueError as error:
-        why = getattr(error, "msg", error)
-        raise ValueError(f"{path}, line {number}: not JSON: {why}") from error
-    if not isinstance(row, dict):
-        raise ValueError(f"{path}, line {number}: expected one JSON object a line")
-    return row
-
-
-def _opened(path: Path, newline: str | None = None) -> TextIO:
-    # Bytes that are no UTF-8 become surrogates, so that their line can be named.
-    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline=newline)
-
-
-def _check_encoding(path: Path, number: int, text: str) -> None:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise ValueError(f"prompts file {path} is not UTF-8: line {number}") from None
-
-
-def _require_column(path: Path, column: str, columns: Iterable[str]) -> None:
-    if column not in columns:
-        names = ", ".join(" ".join(name.split()) for name in columns)
-        raise ValueError(f"{path} has no column {column!r}; it has: {names}")
-
-
+# By ending. All but plain text have columns, so that they may hold clips as well.
 _READERS: dict[str, Callable[[Path, str], Iterator[str]]] = {
     ".txt": _text_rows,
-    ".csv": _csv_rows,
-    ".jsonl": _jsonl_rows,
+    ".csv": partial(_table_rows, separator=","),
+    ".tsv": partial(_table_rows, separator="\t"),
+    ".jsonl": jsonl_rows,
+    ".json": json_rows,
+    ".parquet": parquet_rows,
 }
+ENDINGS = tuple(_READERS)
+TABLES = tuple(ending for ending in ENDINGS if ending != ".txt")

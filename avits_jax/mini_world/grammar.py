@@ -1,5 +1,6 @@
 """Mini's prompts: words, what they mean, and paraphrases for training."""
 
+import difflib
 import re
 from typing import NamedTuple
 
@@ -96,6 +97,12 @@ def help_text() -> str:
     return f"mini understands {'; '.join(lists)}. For example:{examples}"
 
 
+def _with_nearest(word: str) -> str:
+    """Return an unknown word, and the one of mini's that it may stand for."""
+    near = difflib.get_close_matches(word, [known for known in WORDS if known], n=1)
+    return f"{word} (did you mean {near[0]!r}?)" if near else word
+
+
 def _split(prompt: str) -> list[str]:
     return re.findall(r"[^\s,.;:!?\"'()-]+", prompt.lower())
 
@@ -119,8 +126,8 @@ def parse(prompt: str) -> Attributes:
     unknown = [word for word in words if word not in WORDS]
     if unknown:
         raise ValueError(
-            f"prompt {shown!r} has words mini does not know: {', '.join(unknown)}. "
-            + help_text()
+            f"prompt {shown!r} has words mini does not know: "
+            f"{', '.join(map(_with_nearest, unknown))}. {help_text()}"
         )
     found: dict[str, int] = {}
     for word in words:

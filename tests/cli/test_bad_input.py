@@ -34,8 +34,16 @@ def refused(toy_backend, toy_flags, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--aggregator", "awr"], "unknown aggregator 'awr'; did you mean 'arw'?"),
-        (["--optimizer", "adm"], "unknown optimiser 'adm'; did you mean 'adam'?"),
+        (
+            ["--aggregator", "awr"],
+            "unknown aggregator 'awr' (there are: arw, minmax, rank, weighted, zscore, "
+            "zscore_candidate, zscore_history); did you mean 'arw'?",
+        ),
+        (
+            ["--optimizer", "adm"],
+            "unknown optimiser 'adm' (there are: adagrad, adam, adamw, closed_form, "
+            "lbfgs, rmsprop, sgd); did you mean 'adam'?",
+        ),
         (["--candidate-batch", "0"], "--candidate-batch must be at least 1, got 0"),
         (["--steps", "-3"], "--steps must be at least 1, got -3"),
         (["--steps", "1001"], "--steps must be at most 1000, got 1001"),
@@ -57,7 +65,10 @@ def refused(toy_backend, toy_flags, tmp_path, capsys, monkeypatch):
         ),
         (["--aggregator", "zscore"], "--aggregator zscore needs --mean and --std"),
         (["--config", "mini-fst"], "config 'mini-fst' is neither a file nor a preset"),
-        (["--num-candidate", "3"], "Unrecognized options: --num-candidate, 3"),
+        (
+            ["--num-candidate", "3"],
+            "unknown option '--num-candidate'; did you mean '--num-candidates'?",
+        ),
         (["--out", ""], "--out is empty"),
     ],
 )
@@ -71,9 +82,16 @@ def test_flags(refused, flags, message):
         (["--num-candidates", "0"], "--num-candidates must be at least 1, got 0"),
         (["--num-candidates", "-4"], "--num-candidates must be at least 1, got -4"),
         (["--num-candidates", "many"], "Error parsing --num-candidates"),
-        (["--model", "toi"], "unknown model 'toi'; did you mean 'toy'?"),
+        (
+            ["--model", "toi"],
+            "unknown model 'toi' (there are: toy); did you mean 'toy'?",
+        ),
         (["--model", "out/toy"], "model out/toy: no such checkpoint folder"),
-        (["--verifiers", "red,gren"], "unknown verifier 'gren'; did you mean 'green'?"),
+        (
+            ["--verifiers", "red,gren"],
+            "unknown verifier 'gren' (there are: red, green, blue, broken); "
+            "did you mean 'green'?",
+        ),
         (["--verifiers", "red", "red"], "--verifiers names 'red' twice"),
         (["--verifiers"], "--verifiers must name at least one verifier"),
     ],

@@ -26,17 +26,17 @@ def test_written_toml_reads_back(values):
 
 @pytest.mark.parametrize("name", presets())
 def test_presets_make_sense(name):
-    options = parse(Options, "avits", ["a circle", "--config", name], "")
+    options = parse(Options, "avits", ["a circle", "--config", name])
     check_search(options)
     assert choose_aggregator(options).name == options.aggregator
 
 
 def test_options_survive_a_config_file(tmp_path):
     flags = ["--seed", "3", "--weights", "1,2,3.5", "--guidance-scale", "2"]
-    options = parse(Options, "avits", ["a circle", *flags], "")
+    options = parse(Options, "avits", ["a circle", *flags])
     path = tmp_path / "config.toml"
     path.write_text(write_config(set_fields(options)))
-    assert parse(Options, "avits", [f"--config={path}"], "") == dataclasses.replace(
+    assert parse(Options, "avits", [f"--config={path}"]) == dataclasses.replace(
         options, config=str(path)
     )
     read = read_config(str(path), Options)

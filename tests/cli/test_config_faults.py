@@ -14,7 +14,7 @@ from avits_jax.cli.parsing import parse
 
 def options(*flags, config=None):
     flags = [*flags, *(["--config", str(config)] if config else [])]
-    return parse(RunOptions, "avits run", ["p.txt", "--out", "o", *flags], "")
+    return parse(RunOptions, "avits run", ["p.txt", "--out", "o", *flags])
 
 
 @pytest.fixture

@@ -46,7 +46,12 @@ def test_assignments_are_written_in_one_way():
 @pytest.mark.parametrize(
     ("assignments", "flags", "message"),
     [
-        (["scal=2"], {}, "--set scal: toy has no option 'scal'; did you mean 'scale'?"),
+        (
+            ["scal=2"],
+            {},
+            "--set scal: toy has no option 'scal' (it has: num_steps, scale, duration, "
+            "exact, mode); did you mean 'scale'?",
+        ),
         ([], {"resolution": "240p"}, "--resolution: toy has no option 'resolution'"),
         ([], {"guidance_scale": 2.0}, "--guidance-scale: toy has no option"),
         (["num_steps=4"], {"steps": 4}, "--steps and --set num_steps are the same"),
@@ -80,5 +85,5 @@ def test_config_gives_a_list_or_a_table_that_flags_add_to(tmp_path, text):
     path.write_text(text)
     assert read_config(str(path), GenerateOptions)["set"] == ("a=1", "b=true")
     arguments = ["x", "--config", str(path), "--set", "b=false", "--set", "c=2"]
-    found = parse(GenerateOptions, "avits generate", arguments, "").set
+    found = parse(GenerateOptions, "avits generate", arguments).set
     assert read_assignments(found) == {"a": "1", "b": "false", "c": "2"}

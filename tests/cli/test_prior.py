@@ -27,7 +27,7 @@ def test_arw_starts_from_the_catalogue():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"prior": "catalog"}, "unknown prior 'catalog'; did you mean 'catalogue'"),
+        ({"prior": "catalog"}, "unknown prior 'catalog' .*; did you mean 'catalogue'"),
         (
             {"prior": "catalogue", "prior_mean": (1.0,), "prior_std": (1.0,)},
             "--prior is instead of --prior-mean and --prior-std",

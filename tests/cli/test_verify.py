@@ -70,7 +70,10 @@ def test_bad_prompt_and_names(toy_backend, tmp_path, capsys):
     for arguments, message in [
         (["", *FLAGS], "the prompt is empty"),
         (["a square", *FLAGS], "toy understands circles alone"),
-        (["a circle", *FLAGS, "--model", "toi"], "unknown model 'toi'; did you mean"),
+        (
+            ["a circle", *FLAGS, "--model", "toi"],
+            "unknown model 'toi' (there are: toy); did you mean 'toy'?",
+        ),
         (["a circle", *FLAGS, "--verifiers", "blu"], "unknown verifier 'blu'"),
     ]:
         assert main(["verify", "clip.mp4", *arguments]) == 2

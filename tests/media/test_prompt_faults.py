@@ -1,8 +1,11 @@
 """Prompt tables that lose or mix up rows: refused by the line, before any work."""
 
+import io
 import json
 import random
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from avits_jax.media import read_prompts
@@ -45,12 +48,26 @@ def test_what_loses_nothing_is_read(tmp_path):
     assert [prompt.text for prompt in read_prompts(path)] == ["\ud800"]
 
 
+def parquet():
+    file = io.BytesIO()
+    pq.write_table(pa.table({"text": ["a bell", "\u00e4 drum", None]}), file)
+    return file.getvalue()
+
+
 SEEDS = {
     "p.csv": b'id,text\r\n0,"a bell, twice"\r\n1,"two\nlines ""x"""\r\n2,\xc3\xa4\r\n',
     "p.jsonl": b"\n".join(
         json.dumps({"id": i, "text": text, "more": [1.5, None, {"a": {}}]}).encode()
         for i, text in enumerate(["a bell", "\u00e4\ud800", ""])
     ),
+    "p.tsv": b'id\ttext\r\n0\t"a bell,\ttwice"\r\n1\t"two\nlines"\r\n2\t\xc3\xa4\r\n',
+    "p.json": json.dumps(
+        {"rows": [{"row": {"text": text}} for text in ("a bell", "\u00e4", "")]},
+        indent=1,
+    ).encode(),
+    "columns.json": b'{"text": ["a bell", "", null], "id": [0, 1, 2]}',
+    "lines.json": b'{"text": "a bell"}\n{"text": "", "id": 1}\n\n{"id": [{}]}\n',
+    "p.parquet": parquet(),
     "p.txt": b"\xef\xbb\xbfa bell\n\n two \r\nthree\rfour\x85\x00\n",
 }
 SPICE = [b'"', b",", b"\n", b"\r", b"\x00", b"\xff", b"\xed\xa0\x80", b"{", b"[", b"}"]

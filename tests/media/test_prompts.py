@@ -1,4 +1,4 @@
-"""Prompt files in three formats, and what is said of bad ones."""
+"""Prompt files as .txt, .csv and .jsonl, and what is said of bad ones."""
 
 import itertools
 import json
@@ -82,7 +82,7 @@ def test_streams(tmp_path):
         ("p.jsonl", '{"text": 3}\n', "line 1: 'text' is not a string"),
         ("p.txt", b"caf\xe9\n", "not UTF-8"),
         ("p.csv", b"text\ncaf\xe9\n", "not UTF-8"),
-        ("p.parquet", "x", "use .txt, .csv, .jsonl"),
+        ("p.xlsx", "x", "use .txt, .csv, .tsv, .jsonl, .json, .parquet"),
     ],
 )
 def test_bad_files(tmp_path, name, data, message):

@@ -250,7 +250,12 @@ def test_config_of_a_run_gives_the_same_run(toy):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--search", "evo"], "unknown search 'evo'; did you mean 'evosearch'?"),
+        (
+            ["--search", "evo"],
+            "unknown search 'evo' (there are: adaptive_best_of_n, beam_search, "
+            "best_of_n, draft_best_of_n, evosearch, pruned_best_of_n, smc, "
+            "zero_order); did you mean 'evosearch'?",
+        ),
         (["--schedule", "1"], "--schedule is for --search evosearch, got"),
         (["--search", "smc", "--potential", "mx"], "unknown potential 'mx'"),
         (
@@ -282,7 +287,11 @@ def test_config_of_a_run_gives_the_same_run(toy):
         (["--shard", "9/9"], "--shard 9/9 of prompts.txt holds no prompt"),
         (["--limit", "0"], "limit must be at least 1, got 0"),
         (["--judge", "red"], "--verifiers and --judge name 'red' twice"),
-        (["--judge", "gren"], "unknown verifier 'gren'; did you mean 'green'?"),
+        (
+            ["--judge", "gren"],
+            "unknown verifier 'gren' (there are: red, green, loud); "
+            "did you mean 'green'?",
+        ),
         (["--column", "x", "--seed", "-1"], "--seed must be 0 to"),
         (["--share-weights", "0"], "--devices, --share-weights: model must divide"),
         (
@@ -304,7 +313,7 @@ def test_bad_flags(toy, flags, message, capsys):
         ("empty.txt", b"", "prompts file empty.txt is empty"),
         ("p.csv", b"prompt\nhello\n", "p.csv has no column 'text'; it has: prompt"),
         ("p.txt", b"fine\n\xff\n", "prompts file p.txt is not UTF-8"),
-        ("p.doc", b"x", "p.doc is not a prompts file: use .txt, .csv, .jsonl"),
+        ("p.doc", b"x", "p.doc is not a prompts file: use .txt, .csv, .tsv, .jsonl"),
     ],
 )
 def test_bad_prompts_files(toy, tmp_path, name, content, message, capsys):

@@ -113,7 +113,11 @@ def test_without_matplotlib(run, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--aggregators", "awr"], "unknown aggregator 'awr'; did you mean 'arw'?"),
+        (
+            ["--aggregators", "awr"],
+            "unknown aggregator 'awr' (there are: arw, arw_adam, minmax, rank, "
+            "weighted, zscore, zscore_candidate, zscore_history); did you mean 'arw'?",
+        ),
         (["--aggregators", "arw", "arw"], "--aggregators names 'arw' twice"),
         (["--aggregators"], "--aggregators must name at least one of weighted, rank"),
         (

@@ -27,14 +27,11 @@ class Options:
 
 def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
     """Run the command; return its exit status."""
-    from rich.console import Console
-
     from avits_jax import generators, verifiers
     from avits_jax.cli.config import presets
+    from avits_jax.cli.terminal import console_for
 
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=_FILE_WIDTH)
+    console = console_for(_FILE_WIDTH, markup=False)
     models, judges = generators.available(families), verifiers.available()
     if options.verify:
         return _verify([*models, *judges], console)
