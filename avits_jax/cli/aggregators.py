@@ -10,7 +10,7 @@ import numpy as np
 from avits_jax import aggregation, runs, verifiers
 from avits_jax.cli.aggregator_flags import AGGREGATOR_FLAGS, CHOSEN
 from avits_jax.cli.errors import CliError, as_cli_error, check_known
-from avits_jax.cli.options import SearchOptions
+from avits_jax.cli.options import JuryOptions
 from avits_jax.types import Aggregator, PyTree
 
 _ALL_FLAGS = sorted({flag for flags in AGGREGATOR_FLAGS.values() for flag in flags})
@@ -34,7 +34,7 @@ class Chosen(NamedTuple):
     name: str
 
 
-def choose_aggregator(options: SearchOptions) -> Chosen:
+def choose_aggregator(options: JuryOptions) -> Chosen:
     """Build the aggregator that the flags ask for.
 
     Raises:
@@ -64,7 +64,7 @@ def choose_aggregator(options: SearchOptions) -> Chosen:
     return Chosen(chosen, unweighted, weights, parameters, name)
 
 
-def _prior(source: str, options: SearchOptions) -> dict[str, Any]:
+def _prior(source: str, options: JuryOptions) -> dict[str, Any]:
     """Return what is known of the rewards of the verifiers, as arguments of `arw`."""
     check_known("prior", source, ("catalogue",))
     if options.prior_mean or options.prior_std:
@@ -74,7 +74,7 @@ def _prior(source: str, options: SearchOptions) -> dict[str, Any]:
     return {"prior_mean": mean, "prior_std": std}
 
 
-def _check_flags(options: SearchOptions) -> None:
+def _check_flags(options: JuryOptions) -> None:
     own = AGGREGATOR_FLAGS[options.aggregator]
     for flag in _ALL_FLAGS:
         if getattr(options, flag) is not None and flag not in own:

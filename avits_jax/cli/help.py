@@ -16,7 +16,8 @@ _PLACE = 28  # column at which texts begin
 _ARGUMENTS, _OPTIONS = "arguments", "options"
 # What several commands share, in the order of the help.
 _SHARED: dict[type, str] = {
-    known.SearchOptions: "candidates, verifiers and aggregator",
+    known.SearchOptions: "candidates",
+    known.JuryOptions: "verifiers and aggregator",
     known.PolicyOptions: "search",
     known.ModelOptions: "model",
     known.DeviceOptions: "devices",
@@ -76,7 +77,7 @@ def _titles() -> list[str]:
     titles = [_ARGUMENTS, _OPTIONS]
     for owner, title in _SHARED.items():
         titles.append(title)
-        if owner is known.SearchOptions:
+        if owner is known.JuryOptions:
             titles += [_with("aggregator", name) for name in AGGREGATOR_FLAGS]
         if owner is known.PolicyOptions:
             titles += [_with("search", name) for name in POLICY_FLAGS]
@@ -87,7 +88,7 @@ def _title(flag: Flag) -> str:
     if flag.kind == "positional":
         return _ARGUMENTS
     tables = {
-        known.SearchOptions: ("aggregator", AGGREGATOR_FLAGS),
+        known.JuryOptions: ("aggregator", AGGREGATOR_FLAGS),
         known.PolicyOptions: ("search", POLICY_FLAGS),
     }
     choice, table = tables.get(flag.owner, ("", {}))

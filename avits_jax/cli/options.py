@@ -119,15 +119,9 @@ class ModelOptions:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SearchOptions(ModelOptions):
-    """What decides the result of a search, beside the prompt."""
+class JuryOptions:
+    """Which verifiers judge, and how their rewards become one score."""
 
-    num_candidates: int = 16
-    """Clips to generate and choose from."""
-    candidate_batch: Annotated[
-        int | None, _one(int, "INT", "16 on a CPU, else what memory takes")
-    ] = None
-    """Most clips worked on at once."""
     verifiers: Names = DEFAULT_VERIFIERS
     """Verifiers that judge the clips: NAME, or NAME[@CHECKPOINT][:MODE]."""
     judge: MoreNames = None
@@ -158,8 +152,6 @@ class SearchOptions(ModelOptions):
     """Mean reward of each verifier (needed)."""
     std: Numbers = None
     """Deviation of each verifier's rewards (needed)."""
-    seed: int = 0
-    """Seed of all noise, 0 to 4294967295."""
 
     @property
     def judges(self) -> tuple[str, ...]:
@@ -170,6 +162,20 @@ class SearchOptions(ModelOptions):
     def everyone(self) -> tuple[str, ...]:
         """Return the verifiers that guide, then those that only watch."""
         return self.verifiers + self.judges
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SearchOptions(JuryOptions, ModelOptions):
+    """What decides the result of a search, beside the prompt."""
+
+    num_candidates: int = 16
+    """Clips to generate and choose from."""
+    candidate_batch: Annotated[
+        int | None, _one(int, "INT", "16 on a CPU, else what memory takes")
+    ] = None
+    """Most clips worked on at once."""
+    seed: int = 0
+    """Seed of all noise, 0 to 4294967295."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
