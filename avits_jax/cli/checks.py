@@ -8,7 +8,7 @@ from pathlib import Path
 
 from avits_jax.cli.config import set_fields
 from avits_jax.cli.errors import CliError, check_known
-from avits_jax.cli.options import SearchOptions
+from avits_jax.cli.options import ClipOptions, JuryOptions, SearchOptions
 
 MAX_PROMPT = 2000  # characters; more than any text encoder here reads
 MAX_SEED = 2**32 - 1
@@ -34,7 +34,6 @@ def check_prompt(prompt: str) -> None:
 
 def check_search(options: SearchOptions) -> None:
     """Raise CliError for counts, seeds, verifier lists or weights out of range."""
-    _check_text(options)
     for name, most in _COUNTS.items():
         value = getattr(options, name)
         if value is not None and not 1 <= value <= most:
@@ -45,15 +44,29 @@ def check_search(options: SearchOptions) -> None:
     scale = options.guidance_scale
     if scale is not None and not (math.isfinite(scale) and scale >= 0):
         raise CliError(f"--guidance-scale must be a number of at least 0, got {scale}")
+    if options.dtype is not None:
+        check_known("dtype", options.dtype, DTYPES)
+    check_jury(options)
+
+
+def check_jury(options: JuryOptions) -> None:
+    """Raise CliError for verifier lists or weights that make no sense."""
+    _check_text(options)
     check_verifier_list(options.verifiers)
     if options.judges:
         check_verifier_list(options.everyone, "--verifiers and --judge name")
-    if options.dtype is not None:
-        check_known("dtype", options.dtype, DTYPES)
     _check_weights(options.weights, options.verifiers)
 
 
-def _check_text(options: SearchOptions) -> None:
+def check_clips(options: ClipOptions) -> None:
+    """Raise CliError for what clips cannot be read or judged with."""
+    if options.dtype is not None:
+        check_known("dtype", options.dtype, DTYPES)
+    if not options.max_seconds > 0:
+        raise CliError(f"--max-seconds must be above 0, got {options.max_seconds}")
+
+
+def _check_text(options: JuryOptions) -> None:
     """Raise CliError for a name that config.toml, which is UTF-8, cannot hold."""
     for name, value in set_fields(options, without=("prompt",)).items():
         for text in value if isinstance(value, list) else [value]:

@@ -1,4 +1,4 @@
-"""Which clips "avits verify" scores, and for which prompts."""
+"""Which clips are scored, and for which prompts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,7 +52,7 @@ def list_clips(arguments: Sequence[str], clip_column: str, prompt_column: str) -
 
     if len(arguments) == 1 and Path(arguments[0]).suffix.lower() in TABLES:
         table = Path(arguments[0])
-        return Asked(_rows(table, clip_column, prompt_column), single=False)
+        return Asked(table_rows(table, clip_column, prompt_column), single=False)
     *clips, prompt = arguments or [""]
     if clips and Path(clips[0]).suffix.lower() in TABLES:
         raise CliError(f"{clips[0]} holds its own prompts; name the table alone")
@@ -64,7 +64,7 @@ def list_clips(arguments: Sequence[str], clip_column: str, prompt_column: str) -
         )
     _check_quoted(clips, prompt)
     single = len(clips) == 1 and not Path(clips[0]).is_dir()
-    files = [file for clip in clips for file in _files(Path(clip))]
+    files = [file for clip in clips for file in video_files(Path(clip))]
     return Asked(tuple(Item(file, prompt) for file in files), single)
 
 
@@ -79,8 +79,12 @@ def _check_quoted(clips: Sequence[str], prompt: str) -> None:
             )
 
 
-def _files(path: Path) -> list[Path]:
-    """Return the path itself, or all videos of a folder by name."""
+def video_files(path: Path) -> list[Path]:
+    """Return the path itself, or all videos of a folder by name.
+
+    Raises:
+        CliError: the folder holds none.
+    """
     if not path.is_dir():
         return [path]
     found = [p for p in path.iterdir() if p.suffix.lower() in _VIDEOS]
@@ -91,7 +95,12 @@ def _files(path: Path) -> list[Path]:
     return sorted(found)
 
 
-def _rows(table: Path, clip_column: str, prompt_column: str) -> tuple[Item, ...]:
+def table_rows(table: Path, clip_column: str, prompt_column: str) -> tuple[Item, ...]:
+    """Read a table of clips and prompts; its paths are relative to it.
+
+    Raises:
+        CliError: it cannot be read, or lacks a column.
+    """
     from avits_jax.media import read_prompts
 
     with as_cli_error():

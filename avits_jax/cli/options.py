@@ -301,7 +301,27 @@ class RunOptions(SearchOptions, PolicyOptions, DeviceOptions):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class VerifyOptions:
+class ClipOptions:
+    """How verifiers see clips that exist."""
+
+    model: str = DEFAULT_MODEL
+    """Generator to whose clips a clip is fitted for mini's verifiers."""
+    max_seconds: float = 30.0
+    """How much of a clip is read."""
+    clip_column: str = "clip"
+    """Column or key of a table that holds paths."""
+    prompt_column: str = "prompt"
+    """Column or key that holds prompts."""
+    dtype: WeightType = None
+    """Of the weights, and what networks compute in: float32 or bfloat16."""
+    random_weights: bool = False
+    """Draw weights that are missing: all can be tried, but nothing means anything."""
+    compilation_cache: bool = True
+    """Keep compiled programs for the next run, and use those that were kept."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VerifyOptions(ClipOptions):
     """Score clips for prompts with the chosen verifiers; higher is better.
 
     Name files or folders and one prompt for all; or a table (.csv, .tsv, .jsonl, .json,
@@ -318,24 +338,42 @@ class VerifyOptions:
     """Video files or folders of them, and what they should show and sound like."""
     verifiers: Names = DEFAULT_VERIFIERS
     """Verifiers that judge the clips: NAME, or NAME[@CHECKPOINT][:MODE]."""
-    model: str = DEFAULT_MODEL
-    """Generator to whose clips a clip is fitted for mini's verifiers."""
-    max_seconds: float = 30.0
-    """How much of a clip is read."""
-    clip_column: str = "clip"
-    """Column or key of a table that holds paths."""
-    prompt_column: str = "prompt"
-    """Column or key that holds prompts."""
-    dtype: WeightType = None
-    """Of the weights, and what networks compute in: float32 or bfloat16."""
-    random_weights: bool = False
-    """Draw weights that are missing: all can be tried, but nothing means anything."""
     json: bool = False
     """Print JSON instead of a table."""
     out: OutFile = None
     """Write everything to a file, too."""
-    compilation_cache: bool = True
-    """Keep compiled programs for the next run, and use those that were kept."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SelectOptions(JuryOptions, ClipOptions):
+    """Choose the best of clips that exist, whatever made them.
+
+    Name files or folders of them and their prompt; or a table (.csv, .tsv, .jsonl,
+    .json, .parquet) with a row for each clip, or folder of clips, and its prompt. Its
+    paths are relative to it, and rows of equal prompts are one group. Verifiers score
+    every clip, as "avits verify" does; what the aggregator learns goes from prompt to
+    prompt.
+
+    Writes a run folder: clips/ (the chosen ones, as they are), scores.csv (every clip),
+    records.jsonl, report.html. Killed at any moment, the same command goes on.
+
+    Exit status 3: some prompts have no usable clip; the report says why.
+    """
+
+    clips: Annotated[
+        tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="CLIP...")
+    ] = ()
+    """Video files, folders of them, or one table."""
+    prompt: Annotated[str | None, _one(str, "PROMPT", "those of the table")] = None
+    """What the clips should show and sound like."""
+    out: Path
+    """Run folder to write, or to go on with."""
+    link: bool = False
+    """Link to the chosen clips instead of copying them."""
+    start: OtherRun = None
+    """Begin with what the aggregator of another run has learned."""
+    config: ConfigFile = None
+    """Defaults for these flags: a preset, or a file such as a run's config.toml."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ import dataclasses
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from avits_jax.cli.devices import Machine, choose_devices
 from avits_jax.cli.errors import FAILED, CliError, as_cli_error, status_of
 from avits_jax.cli.labels import tell_labels
 from avits_jax.cli.model_options import write_assignments
-from avits_jax.cli.options import DeviceOptions, RunOptions
+from avits_jax.cli.options import DeviceOptions, RunOptions, SelectOptions
 from avits_jax.cli.policies import choose_policy
 from avits_jax.cli.progress import stage
 from avits_jax.cli.run_progress import note, prompt_bar
@@ -87,7 +87,7 @@ def run_session(options: RunOptions, families: Sequence[Family]) -> int:
         options.model, options.everyone, options.random_weights, families
     )
     survey = _survey(options)
-    fresh = _first_state(options, chosen)
+    fresh = first_state(options, chosen)
     # What only the loaded model or its program can tell must not leave a folder behind.
     made = None
     if not runs.is_run(options.out):
@@ -96,11 +96,12 @@ def run_session(options: RunOptions, families: Sequence[Family]) -> int:
     with contextlib.ExitStack() as stack:
         folder = None
         if machine.host.writer:
-            facts = _facts(options, chosen, names, fresh)
-            folder = stack.enter_context(_open(options, facts, made))
+            plan = {} if made is None else made.plan
+            facts = _facts(options, chosen, names, fresh) | {"plan": plan}
+            folder = stack.enter_context(open_run(options, facts))
         start = _start(options, folder, fresh, machine.host)
         counts = start.counts
-        stack.enter_context(_saying_what_is_safe(counts))
+        stack.enter_context(saying_what_is_safe(counts))
         if folder is not None:
             folder.put_rows({"count": survey.total, "digest": survey.digest})
         first = next(start.prompts, None)
@@ -112,11 +113,13 @@ def run_session(options: RunOptions, families: Sequence[Family]) -> int:
             found = runs.search_prompts(made.work, prompts, start.state, folder)
             _consume(found, counts, survey.own, quiet=folder is None)
         if folder is not None:
-            _finish(options, chosen, folder, counts)
+            finish(options, chosen, folder, counts)
     return status_of(counts.total(), counts.total() - counts[DONE])
 
 
-def _first_state(options: RunOptions, chosen: aggregators.Chosen) -> PyTree:
+def first_state(
+    options: RunOptions | SelectOptions, chosen: aggregators.Chosen
+) -> PyTree:
     """Return the aggregator's state before the first prompt.
 
     Raises:
@@ -183,12 +186,18 @@ def _compile(work: runs.Work, prompt: Prompt) -> None:
             work.prepare(cond)
 
 
-def _open(
-    options: RunOptions, facts: dict[str, Any], made: _Made | None
+def open_run(
+    options: RunOptions | SelectOptions, facts: Mapping[str, Any]
 ) -> runs.RunFolder:
-    """Open the run folder, or make it, for which ``made`` is needed."""
-    if made is not None:
-        facts = facts | {"plan": made.plan}
+    """Open the run folder, or make it; say what has changed since it was begun.
+
+    Args:
+        options: of the command.
+        facts: what run.json says of it.
+
+    Raises:
+        CliError: it is of other settings, is damaged, or another process writes to it.
+    """
     with as_cli_error():
         folder = runs.RunFolder(options.out, facts)
     if folder.resumed:
@@ -274,7 +283,12 @@ def _consume(
 
 
 @contextlib.contextmanager
-def _saying_what_is_safe(counts: Counter[str]) -> Iterator[None]:
+def saying_what_is_safe(counts: Counter[str]) -> Iterator[None]:
+    """Say with an interruption or a full disk how many prompts are done.
+
+    Args:
+        counts: of records by status, kept up to date.
+    """
     try:
         yield
     except KeyboardInterrupt:
@@ -291,12 +305,13 @@ def _safe(counts: Counter[str]) -> str:
     return f"{counts.total()} prompts are safe, the same command goes on from there"
 
 
-def _finish(
-    options: RunOptions,
+def finish(
+    options: RunOptions | SelectOptions,
     chosen: aggregators.Chosen,
     folder: runs.RunFolder,
     counts: Counter[str],
 ) -> None:
+    """Write config.toml and the report, and print where all is."""
     from avits_jax.report import write_run_report
 
     folder.check_mine()

@@ -13,7 +13,7 @@ from avits_jax.cli.clips import Asked, Item
 from avits_jax.cli.errors import FAILED, SOME_FAILED, CliError, as_cli_error
 from avits_jax.cli.judgements import NOT_FINITE, Judgement
 from avits_jax.cli.labels import tell_labels
-from avits_jax.cli.options import ModelOptions, VerifyOptions
+from avits_jax.cli.options import ClipOptions, ModelOptions, VerifyOptions
 from avits_jax.cli.progress import stage
 from avits_jax.cli.run_progress import note
 from avits_jax.cli.views import FittedView, OwnView, Scores
@@ -25,26 +25,34 @@ _SLACK = 1.0  # seconds read beyond what a fitted view looks at
 class Jury:
     """All verifiers that were asked for, each with its own view of a clip."""
 
-    def __init__(self, options: VerifyOptions, families: Sequence[Family]) -> None:
+    def __init__(
+        self,
+        options: ClipOptions,
+        verifiers: tuple[str, ...],
+        families: Sequence[Family],
+    ) -> None:
         """Check names and weights, and load what can be before a clip is read.
 
         Args:
             options: of the command.
+            verifiers: their names.
             families: the table of generators.
 
         Raises:
             CliError: something is unknown, missing, or too large.
         """
         draw = options.random_weights
-        found = backend.resolve_names("", options.verifiers, draw).verifiers
+        found = backend.resolve_names("", verifiers, draw).verifiers
         own = tuple(each for each in found if _takes_any_clip(each))
         fitted = tuple(each.name for each in found if each not in own)
         watched = Resolution(None, own)
         settings = ModelOptions(
             model=options.model, dtype=options.dtype, random_weights=draw
         )
-        self.names, self._max_seconds = options.verifiers, options.max_seconds
+        self.names, self._max_seconds = verifiers, options.max_seconds
         self.random, self.notices = watched.drawn, watched.notices
+        self.fitted = bool(fitted)
+        self.checkpoints = tuple(f"{each.name} {each.digest}" for each in found)
         self._own, self._fitted = None, None
         if fitted:
             names = backend.resolve_names(options.model, fitted, draw, families)
@@ -104,7 +112,7 @@ def verify(options: VerifyOptions, asked: Asked, families: Sequence[Family]) -> 
     if asked.single:
         _check_single(asked.items[0])
     program.use_compilation_cache(options.compilation_cache)
-    jury = Jury(options, families)
+    jury = Jury(options, options.verifiers, families)
     tell_labels(jury.random, jury.notices)
     if asked.single:
         found = [jury.judge(asked.items[0])]

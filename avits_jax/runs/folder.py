@@ -31,6 +31,7 @@ from avits_jax.files.json_values import (
 )
 from avits_jax.files.locks import HeldError, lock
 from avits_jax.media import replacing, weights_label, write_clip, write_json
+from avits_jax.media.copying import copy_clip, link_clip
 from avits_jax.runs import log
 from avits_jax.runs.clips import CLIPS, clip_fault, clip_name, file_crc
 from avits_jax.runs.records import (
@@ -222,6 +223,27 @@ class RunFolder:
             sample_rate=sample_rate,
             comment=weights_label(self.made.get("random_weights", [])),
         )
+        return file_crc(path)
+
+    def keep_clip(self, row: int, source: Path, *, link: bool = False) -> int:
+        """Copy a clip that exists as the chosen one of a row; return its CRC-32.
+
+        Args:
+            row: of the prompt.
+            source: the clip.
+            link: link to it instead; it must be an .mp4.
+
+        Raises:
+            ValueError: no .mp4 can hold it as it is.
+            OSError: the disk is full, or has no links.
+            LostFolderError: the folder is gone, or another process's.
+        """
+        self.check_mine()
+        path = self.path / CLIPS / clip_name(row)
+        if link:
+            link_clip(source, path)
+        else:
+            copy_clip(source, path)
         return file_crc(path)
 
     def append(self, record: Record, seconds: float) -> None:

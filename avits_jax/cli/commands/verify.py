@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from avits_jax.catalogue.generators import FAMILIES, Family
-from avits_jax.cli.checks import DTYPES, check_verifier_list
-from avits_jax.cli.errors import CliError, check_known
+from avits_jax.cli.checks import check_clips, check_verifier_list
 from avits_jax.cli.options import VerifyOptions as Options
 
 EXAMPLE = 'avits verify runs/first/best.mp4 "a red circle bounces three times"'
@@ -17,10 +16,7 @@ def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
     from avits_jax.cli.judgements import check_out
 
     check_verifier_list(options.verifiers)
-    if options.dtype is not None:
-        check_known("dtype", options.dtype, DTYPES)
-    if not options.max_seconds > 0:
-        raise CliError(f"--max-seconds must be above 0, got {options.max_seconds}")
+    check_clips(options)
     asked = list_clips(options.clips, options.clip_column, options.prompt_column)
     check_out(None if options.out is None else Path(options.out))
     # Only now what takes seconds to import and load.
