@@ -64,6 +64,17 @@ def list_groups(
     return found
 
 
+def check_links(groups: Sequence[Group]) -> None:
+    """Raise CliError if a clip of a group is no .mp4, which a run's clips are."""
+    from avits_jax.media.copying import MP4
+
+    for clip in (clip for group in groups for clip in group.clips):
+        if clip.suffix.lower() not in MP4:
+            raise CliError(
+                f"--link needs .mp4 clips, got {clip}; leave --link out to copy them"
+            )
+
+
 def digest(groups: Sequence[Group]) -> str:
     """Return what tells these prompts and paths from others."""
     told = hashlib.sha256()

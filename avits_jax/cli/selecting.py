@@ -68,6 +68,7 @@ def select(
                 advance(record)
         write_text(folder.path / SCORES, _scores(options, groups, folder))
         finish(options, chosen, folder, counts)
+        print(f"scores     {options.out / SCORES}")
     return status_of(counts.total(), counts.total() - counts[DONE])
 
 

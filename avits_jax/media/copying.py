@@ -35,11 +35,8 @@ def link_clip(source: str | os.PathLike[str], target: str | os.PathLike[str]) ->
         target: the link to make; its folder must exist.
 
     Raises:
-        ValueError: the clip is no .mp4.
         OSError: the file system has no links.
     """
-    if Path(source).suffix.lower() not in MP4:
-        raise ValueError(f"{source} is no .mp4, and cannot be linked to as one")
     with replacing(target) as temporary:
         temporary.symlink_to(Path(source).resolve())
 

@@ -13,7 +13,7 @@ EXAMPLE = 'avits select takes/ --prompt "a dog barks" --out runs/best'
 
 def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
     """Run the command; return its exit status."""
-    from avits_jax.cli.groups import list_groups
+    from avits_jax.cli.groups import check_links, list_groups
 
     check_jury(options)
     check_clips(options)
@@ -22,6 +22,8 @@ def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
     groups = list_groups(
         options.clips, options.prompt, options.clip_column, options.prompt_column
     )
+    if options.link:
+        check_links(groups)
     # Only now what takes seconds to import and load.
     from avits_jax.cli import selecting
 
