@@ -1,7 +1,6 @@
 """Which devices a run uses, and which other hosts it shares them with."""
 
 import contextlib
-import dataclasses
 import functools
 import os
 import sys
@@ -11,7 +10,7 @@ from typing import NamedTuple
 import jax
 
 from avits_jax.cli.errors import FAILED, CliError, as_cli_error
-from avits_jax.cli.options import DeviceOptions
+from avits_jax.cli.options import DeviceOptions, MeshOptions
 from avits_jax.runs import ALONE, ONE_DEVICE, Devices, Host
 from avits_jax.types import PyTree
 
@@ -33,7 +32,7 @@ class Machine(NamedTuple):
 ONE_MACHINE = Machine()
 
 
-def choose_devices(options: DeviceOptions) -> Machine:
+def choose_devices(options: MeshOptions) -> Machine:
     """Join the other hosts, if any are asked for, and choose the devices.
 
     Must come before anything else uses JAX.
@@ -42,22 +41,24 @@ def choose_devices(options: DeviceOptions) -> Machine:
         CliError: flags that do not go together, more devices than there are, or hosts
             that do not appear.
     """
-    defaults = DeviceOptions()
-    if all(
-        getattr(options, field.name) == getattr(defaults, field.name)
-        for field in dataclasses.fields(DeviceOptions)
-    ):
+    hosts = _hosts(options) if isinstance(options, DeviceOptions) else None
+    if (options.devices, options.share_weights, hosts) == (None, None, None):
         return ONE_MACHINE
     from avits_jax.parallel.hosts import initialize
     from avits_jax.parallel.mesh import make_mesh
 
-    given = (options.coordinator, options.num_hosts, options.host)
-    if options.pod or given != (None, None, None):
+    if hosts is not None:
         with as_cli_error(), _plainly():
-            initialize(*given, set_aside=True)
+            initialize(*hosts, set_aside=True)
     sharing = 1 if options.share_weights is None else options.share_weights
     with as_cli_error("--devices, --share-weights: "):
         return _over(make_mesh(model=sharing, num_devices=options.devices))
+
+
+def _hosts(options: DeviceOptions) -> tuple[str | None, int | None, int | None] | None:
+    """Return what is said of the other hosts; None where there are none."""
+    given = (options.coordinator, options.num_hosts, options.host)
+    return given if options.pod or given != (None, None, None) else None
 
 
 def _over(mesh: jax.sharding.Mesh) -> Machine:

@@ -20,7 +20,8 @@ _SHARED: dict[type, str] = {
     known.JuryOptions: "verifiers and aggregator",
     known.PolicyOptions: "search",
     known.ModelOptions: "model",
-    known.DeviceOptions: "devices",
+    known.MeshOptions: "devices",
+    known.DeviceOptions: "hosts",
 }
 
 

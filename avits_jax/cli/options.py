@@ -231,13 +231,21 @@ class PolicyOptions:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DeviceOptions:
+class MeshOptions:
     """Where the candidates of a search are worked on."""
 
     devices: Annotated[int | None, _one(int, "INT", "1")] = None
     """Devices to spread the candidates over."""
     share_weights: Annotated[int | None, _one(int, "INT", "each has all")] = None
     """Devices that share one copy of the weights and work on the same candidates."""
+    profile: Annotated[Path | None, _one(Path, "FOLDER")] = None
+    """Write what JAX's profiler sees of the first search, its compilation left out."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DeviceOptions(MeshOptions):
+    """Which hosts work on the same candidates."""
+
     pod: bool = False
     """Join the other hosts of this TPU pod or cluster; all run the same command."""
     coordinator: Annotated[str | None, _one(str, "ADDRESS:PORT")] = None
@@ -246,10 +254,12 @@ class DeviceOptions:
     """How many hosts there are; with --coordinator."""
     host: Annotated[int | None, _one(int, "INT")] = None
     """Number of this host, from 0; host 0 writes the run folder."""
+    log: Annotated[Path | None, _one(Path, "FOLDER")] = None
+    """Write what each host says, with the time, to host-000.log, host-001.log, ..."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class GenerateOptions(SearchOptions, PolicyOptions):
+class GenerateOptions(SearchOptions, PolicyOptions, MeshOptions):
     """Generate candidates for a prompt, and keep the one that the verifiers choose.
 
     Writes a run folder: best.mp4, results.json, report.html, config.toml, previews/.

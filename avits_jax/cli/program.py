@@ -16,7 +16,7 @@ from avits_jax.cli.checks import check_prompt
 from avits_jax.cli.compiled import Checked
 from avits_jax.cli.errors import CliError, TooLargeError
 from avits_jax.cli.fitting import fitted_work
-from avits_jax.cli.options import SearchOptions
+from avits_jax.cli.options import GenerateOptions, SearchOptions
 from avits_jax.cli.policies import Policy
 from avits_jax.cli.progress import stage
 from avits_jax.cli.run_progress import note
@@ -119,13 +119,37 @@ def make_work(
     )
 
 
+def profiled(work: runs.Work, folder: Path | None) -> runs.Work:
+    """Return work whose first search is profiled, its compilation left out.
+
+    Args:
+        work: what is done with every prompt.
+        folder: takes the profile, which TensorBoard's and XProf's viewers show; None
+            makes none.
+    """
+    if folder is None:
+        return work
+    waiting = [folder]
+
+    def search(row: int, cond: Cond, state: PyTree) -> runs.Found:
+        if not waiting:
+            return work.search(row, cond, state)
+        work.prepare(cond)
+        with jax.profiler.trace(str(waiting.pop())):
+            found = work.search(row, cond, state)
+        note(f"profile of row {row} written; to look at it: xprof --logdir {folder}")
+        return found
+
+    return work._replace(search=search)
+
+
 def run_search(
     loaded: Backend,
     cond: Cond,
     chosen: Chosen,
     policy: Policy,
-    options: SearchOptions,
-    steps: bool,
+    options: GenerateOptions,
+    devices: runs.Devices,
 ) -> Outcome:
     """Search for one prompt as for the first of a run, and keep every clip.
 
@@ -134,20 +158,23 @@ def run_search(
         cond: the encoded prompt.
         chosen: the aggregator.
         policy: the search.
-        options: seed of all noise, chunk size, and how many verifiers guide.
-        steps: move a bar with every evaluation; puts callbacks into the program.
+        options: seed of all noise, chunk size, how many verifiers guide, and whether a
+            bar moves with every evaluation, which puts callbacks into the program.
+        devices: what the search is laid over.
 
     Raises:
         CliError: the device has too little memory, or a verifier cannot take clips like
             these.
     """
     advance: list[Callable[[int], None]] = []
+    steps = options.step_progress
     if steps:
         shown = runs.with_progress(
             loaded.generator, lambda done: advance[-1](done.evaluations)
         )
         loaded = loaded._replace(generator=shown)
-    work = make_work(loaded, chosen, policy, options, keep_media=True)
+    work = make_work(loaded, chosen, policy, options, devices, keep_media=True)
+    work = profiled(work, options.profile)
     with stage("Compiling the search", "Compiled") as compiling:
         work.prepare(cond)
         compile_seconds = compiling.seconds()

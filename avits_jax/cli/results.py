@@ -1,5 +1,6 @@
 """The search's numbers as results.json (schema 1), and the run folder's files."""
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,18 @@ from avits_jax.cli.aggregators import Chosen, calibrated_rewards, learned_sigmas
 from avits_jax.cli.backend import Backend
 from avits_jax.cli.config import set_fields, write_config
 from avits_jax.cli.errors import FAILED, CliError
-from avits_jax.cli.options import SearchOptions
+from avits_jax.cli.options import MeshOptions, SearchOptions
 from avits_jax.cli.program import Outcome
 from avits_jax.runs import blame, facts
 from avits_jax.runs.results import candidate_clip, first_is_one_sample
 from avits_jax.types import Media, SearchOutput
 
 FORMAT = 1
+# What no result depends on.
+_OWN = (
+    *("out", "config", "force"),
+    *(field.name for field in dataclasses.fields(MeshOptions)),
+)
 
 
 def check_any_succeeded(outcome: Outcome, names: tuple[str, ...]) -> None:
@@ -70,7 +76,7 @@ def make_results(
             "run_seconds": round(outcome.run_seconds, 3),
         },
         "settings": {
-            **set_fields(options, without=("prompt", "out", "config", "force")),
+            **set_fields(options, without=("prompt", *_OWN)),
         },
         "versions": facts.versions(),
         "device": facts.device(),
@@ -115,7 +121,7 @@ def write_files(
             write_clip(path, *clip, **rates, comment=label)
     write_previews(folder, media, **rates)
     write_json(folder / "results.json", results)
-    config = set_fields(options, without=("out", "config", "force"))
+    config = set_fields(options, without=_OWN)
     write_text(folder / "config.toml", write_config(config))
     write_report(folder)
 

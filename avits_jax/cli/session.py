@@ -17,6 +17,7 @@ from avits_jax.cli import aggregators, backend, program
 from avits_jax.cli.config import set_fields, write_config
 from avits_jax.cli.devices import Machine, choose_devices
 from avits_jax.cli.errors import FAILED, CliError, as_cli_error, status_of
+from avits_jax.cli.host_log import host_log
 from avits_jax.cli.labels import tell_labels
 from avits_jax.cli.model_options import write_assignments
 from avits_jax.cli.options import DeviceOptions, RunOptions, SelectOptions
@@ -81,6 +82,11 @@ def run_session(options: RunOptions, families: Sequence[Family]) -> int:
         KeyboardInterrupt: with a message that says how far the run got.
     """
     machine = choose_devices(options)
+    with host_log(options.log):
+        return _run(options, families, machine)
+
+
+def _run(options: RunOptions, families: Sequence[Family], machine: Machine) -> int:
     program.use_compilation_cache(options.compilation_cache)
     chosen = aggregators.choose_aggregator(options)
     names = backend.resolve_names(
@@ -173,6 +179,7 @@ def _load(
         loaded = backend.load(options, names, machine)
         policy = choose_policy(options, options, loaded.generator)
         work = program.make_work(loaded, chosen, policy, options, machine.devices)
+        work = program.profiled(work, options.profile)
     if machine.host.writer:
         tell_labels(names.drawn, names.notices)
     return _Made(work, policy.plan)

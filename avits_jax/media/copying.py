@@ -28,7 +28,7 @@ def copy_clip(source: str | os.PathLike[str], target: str | os.PathLike[str]) ->
 
 
 def link_clip(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
-    """Link to an .mp4, in the place of what was at ``target``.
+    """Make a link to an .mp4, in the place of what was at ``target``.
 
     Args:
         source: the clip.

@@ -15,19 +15,20 @@ import toy_command
 
 import avits_jax
 from avits_jax.runs import read_records
+from avits_jax.runs.results import load_results
 
 HERE = Path(__file__).parent
 
 
 @pytest.fixture
 def start(tmp_path, monkeypatch):
-    """Return a function that starts ``avits run`` over the toy."""
+    """Return a function that starts ``avits run``, or another, over the toy."""
     monkeypatch.chdir(tmp_path)
     Path("prompts.txt").write_text("\n".join(toy_command.PROMPTS))
     path = f"{Path(avits_jax.__file__).parents[1]}:{HERE}"
 
-    def run(out, *flags, devices=1):
-        arguments = ["run", "prompts.txt", "--out", out, *toy_command.FLAGS, *flags]
+    def run(out, *flags, devices=1, command=("run", "prompts.txt")):
+        arguments = [*command, "--out", out, *toy_command.FLAGS, *flags]
         return subprocess.Popen(
             [sys.executable, str(HERE / "toy_command.py"), *arguments],
             env=os.environ
@@ -61,11 +62,25 @@ def test_two_devices_give_what_one_gives(start):
     assert_same("shared", "one")
 
 
+def test_one_prompt_on_two_devices(start):
+    command = ("generate", toy_command.PROMPTS[0])
+    finish(start("one", command=command))
+    flags = ["--devices", "2", "--profile", "seen"]
+    finish(start("two", *flags, devices=2, command=command))
+    one, two = load_results("one"), load_results("two")
+    assert one["best_index"] == two["best_index"]
+    # Where it was worked on decides nothing.
+    assert one["settings"] == two["settings"]
+    for a, b in zip(one["candidates"], two["candidates"], strict=True):
+        np.testing.assert_allclose(a["rewards"], b["rewards"], rtol=1e-4)
+    assert list(Path("seen").rglob("*.xplane.pb"))
+
+
 def two_hosts(start):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
-    meet = ["--coordinator", address, "--num-hosts", "2", "--host"]
+    meet = ["--coordinator", address, "--num-hosts", "2", "--log", "logs", "--host"]
     return [start("hosts", *meet, str(number)) for number in (0, 1)]
 
 
@@ -88,3 +103,6 @@ def test_a_lost_host_ends_the_other_and_the_run_resumes(start):
     for process in two_hosts(start):
         finish(process)
     assert_same("hosts", "one")
+    for number in (0, 1):
+        text = Path(f"logs/host-00{number}.log").read_text()
+        assert text.count(f"host {number} of 2, ") == 2 and text.endswith("Z done\n")

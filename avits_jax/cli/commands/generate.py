@@ -36,24 +36,24 @@ def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
     check_out(out, options.force)
     # Only now what takes seconds to import and load.
     from avits_jax.cli import aggregators, backend, program, results, table
+    from avits_jax.cli.devices import choose_devices
     from avits_jax.cli.labels import tell_labels
     from avits_jax.cli.policies import choose_policy
     from avits_jax.cli.progress import stage
     from avits_jax.files.folders import replacing_folder
 
+    machine = choose_devices(options)
     program.use_compilation_cache(options.compilation_cache)
     chosen = aggregators.choose_aggregator(options)
     names = backend.resolve_names(
         options.model, options.everyone, options.random_weights, families
     )
     with stage(f"Loading {options.model}", "Loaded"):
-        loaded = backend.load(options, names)
+        loaded = backend.load(options, names, machine)
         policy = choose_policy(options, options, loaded.generator)
         cond = backend.encode(loaded, options.prompt)
     tell_labels(names.drawn, names.notices)
-    outcome = program.run_search(
-        loaded, cond, chosen, policy, options, options.step_progress
-    )
+    outcome = program.run_search(loaded, cond, chosen, policy, options, machine.devices)
     results.check_any_succeeded(outcome, options.verifiers)
     resolved = dataclasses.replace(
         options,
