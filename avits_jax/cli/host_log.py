@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import jax
 
@@ -49,7 +49,7 @@ def host_log(folder: Path | None) -> Iterator[None]:
 class _Timed(io.TextIOBase):
     """Passes text on, and keeps its lines with the time."""
 
-    def __init__(self, stream: TextIO, file: TextIO) -> None:
+    def __init__(self, stream: Any, file: TextIO) -> None:
         self._stream, self._file, self._begun = stream, file, ""
 
     def write(self, text: str) -> int:
