@@ -69,7 +69,7 @@ class _Timed(io.TextIOBase):
         self._file.flush()
 
     def flush(self) -> None:
-        """Flush the stream; lines are flushed one by one."""
+        """Pass on what the stream has buffered; lines are kept at once."""
         self._stream.flush()
 
     def isatty(self) -> bool:

@@ -224,7 +224,7 @@ def test_broken_clips_are_the_generators_fault(
 ):
     load = backend.load
 
-    def broken(options, names):
+    def broken(options, names, machine):
         loaded = load(options, names)
         # One candidate of three holds NaN; under another seed all do.
         least = jnp.where(options.seed == 9, -9.0, 0.5)
