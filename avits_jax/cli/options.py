@@ -66,7 +66,7 @@ Assignments = Annotated[
 ]
 JsonFile = Annotated[Path | None, _one(Path, "FILE.json", "none")]
 CsvFiles = Annotated[tuple[Path, ...] | None, _list_of(Path, "FILE.csv,...")]
-StudyFolder = Annotated[Path | None, _one(Path, "FOLDER", "RUN/study")]
+StudyFolder = Annotated[str | None, _one(str, "FOLDER", "RUN/study")]
 AllNames = Annotated[tuple[str, ...] | None, _list_of(str, "NAME,NAME,...", "all")]
 RunsNames = Annotated[
     tuple[str, ...] | None, _list_of(str, "NAME,...", "as-in-the-run")
@@ -229,7 +229,7 @@ class GenerateOptions(SearchOptions, PolicyOptions):
     prompt: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PROMPT")]
     """What to show and to hear."""
     out: OutFolder = None
-    """Run folder to write."""
+    """Run folder to write; or an address, gs:// or s3://."""
     force: bool = False
     """Replace a run folder that exists."""
     keep_candidates: bool = False
@@ -253,11 +253,11 @@ class RunOptions(SearchOptions, PolicyOptions, DeviceOptions):
     """
 
     prompts: Annotated[
-        tyro.conf.Positional[Path], tyro.conf.arg(metavar="PROMPTS.csv|.txt|.jsonl")
+        tyro.conf.Positional[str], tyro.conf.arg(metavar="PROMPTS.csv|.txt|.jsonl")
     ]
-    """One prompt a row; UTF-8."""
-    out: Path
-    """Run folder to write, or to go on with."""
+    """One prompt a row; UTF-8; a file, or an address, gs:// or s3://."""
+    out: Annotated[str, tyro.conf.arg(metavar="FOLDER")]
+    """Run folder to write, or to go on with; or an address, gs:// or s3://."""
     column: str = "text"
     """Column (.csv) or key (.jsonl) that holds the prompt."""
     limit: Limit = None
@@ -327,9 +327,7 @@ class StudyOptions:
     Writes study.html, study.json and, where matplotlib is installed, pictures.
     """
 
-    runs: Annotated[
-        tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN")
-    ]
+    runs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN")]
     """Folders of "avits run", "merge" or "generate" with the same verifiers."""
     out: StudyFolder = None
     """Folder to write."""

@@ -8,7 +8,9 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TextIO
 
+from avits_jax.files.copies import local_file
 from avits_jax.files.json_values import parse_json
+from avits_jax.files.stores import NoObjectError, address_of, naming
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ def read_prompts(
     the text ``""``, so that later rows keep their numbers.
 
     Args:
-        path: a UTF-8 file ending in .txt, .csv or .jsonl.
+        path: a UTF-8 file ending in .txt, .csv or .jsonl, here or in a store.
         column: the column (.csv) or key (.jsonl) that holds the prompt.
         limit: read only that many rows.
 
@@ -44,6 +46,9 @@ def read_prompts(
             The line is named. Found in the first row, it is raised by the call itself;
             later rows raise while they are read.
     """
+    address = address_of(path)
+    if address is not None:
+        return _read_copy(address, column, limit)
     path = Path(path)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
@@ -68,6 +73,22 @@ def count_prompts(path: str | os.PathLike[str], *, column: str = "text") -> int:
         ValueError: as ``read_prompts``.
     """
     return sum(1 for _ in read_prompts(path, column=column))
+
+
+def _read_copy(address: str, column: str, limit: int | None) -> Iterator[Prompt]:
+    """Read the prompts of a file in a store; errors name its address."""
+    try:
+        copy = local_file(address)
+    except NoObjectError:
+        raise ValueError(f"prompts file {address} does not exist") from None
+    with naming(copy, address):
+        rows = read_prompts(copy, column=column, limit=limit)
+    return _rows_of(rows, copy, address)
+
+
+def _rows_of(rows: Iterator[Prompt], copy: Path, address: str) -> Iterator[Prompt]:
+    with naming(copy, address):
+        yield from rows
 
 
 def _text_rows(path: Path, column: str) -> Iterator[str]:
