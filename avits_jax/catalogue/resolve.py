@@ -13,7 +13,7 @@ from typing import NamedTuple
 from avits_jax.catalogue import generators, verifiers
 from avits_jax.catalogue.names import TINY, Request, parse
 from avits_jax.catalogue.records import HOME, Info, find
-from avits_jax.files.stores import address_of
+from avits_jax.files.stores import address_of, naming
 from avits_jax.weights.checkpoint import read_manifest
 from avits_jax.weights.parts import is_in_parts, read_index
 from avits_jax.weights.stored import local_checkpoint
@@ -122,21 +122,41 @@ def resolve_model(
     families: Sequence[generators.Family] = generators.FAMILIES,
 ) -> Resolved:
     """Find out what the name of a generator stands for, see `resolve`."""
+    info, path = find_model(name, families)
+    if path is not None:
+        return Resolved(name, Request(info.name, name), info, path, drawn=False)
+    if info.random:
+        return Resolved(name, Request(info.name), info, None, drawn=True)
+    folder, drawn = _find_weights(info, random_weights)
+    return Resolved(name, Request(info.name), info, folder, drawn)
+
+
+def find_model(
+    name: str, families: Sequence[generators.Family]
+) -> tuple[Info, Path | None]:
+    """Find the record of a generator; where its weights usually lie is not looked at.
+
+    Args:
+        name: of the generator, or of a checkpoint folder, or an address.
+        families: the table of generators.
+
+    Returns:
+        The record, and the folder of the checkpoint if that was named.
+
+    Raises:
+        ValueError: the name is unknown, or the checkpoint is no generator's.
+    """
     known = generators.infos(families)
     if name not in [info.name for info in known]:
         path = local_checkpoint(name)
         if path is None:
             raise ValueError(f"model {name}: there is no checkpoint")
         if path.is_dir():
-            info = _info_of(path, known)
-            return Resolved(name, Request(info.name, name), info, path, drawn=False)
+            with naming(path, name):
+                return _info_of(path, known), path
         if len(path.parts) > 1:
             raise ValueError(f"model {name}: no such checkpoint folder")
-    info = find("model", name, known)
-    if info.random:
-        return Resolved(name, Request(info.name), info, None, drawn=True)
-    folder, drawn = _find_weights(info, random_weights)
-    return Resolved(name, Request(info.name), info, folder, drawn)
+    return find("model", name, known), None
 
 
 def resolve_verifier(name: str, random_weights: bool = False) -> Resolved:

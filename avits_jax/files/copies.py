@@ -93,7 +93,7 @@ def added_files(place: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def upload_folder(store: Store, folder: Path, *, last: str | None = None) -> list[str]:
-    """Upload all files of a folder; return their names.
+    """Put all files of a folder into a store; return their names.
 
     Args:
         store: where to.

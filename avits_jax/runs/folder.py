@@ -263,7 +263,7 @@ class RunFolder:
             self._write_made()
 
     def publish(self, *names: str) -> None:
-        """Upload files written to `path`, in their order, if the run is in a store.
+        """Put files written to `path` into the store, if the run is in one, in order.
 
         Raises:
             OSError: the store cannot be reached, or refuses.

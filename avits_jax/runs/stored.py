@@ -75,12 +75,12 @@ class StoredRun:
         return self.store.read(_WRITER) == self._mine
 
     def put(self, *names: str) -> None:
-        """Upload files of the copy, in their order."""
+        """Put files of the copy into the store, in their order."""
         for name in names:
             self.store.upload([(name, self.folder / name)])
 
     def put_clip(self, name: str) -> None:
-        """Upload a clip; its place in the copy stays, its bytes do not."""
+        """Put a clip into the store; its place in the copy stays, its bytes do not."""
         self.put(f"{CLIPS}/{name}")
         (self.folder / CLIPS / name).write_bytes(b"")
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from avits_jax.catalogue import resolve
+from avits_jax.cli import main
 from avits_jax.files.resources import data_folder
 from avits_jax.weights import checkpoint
 from avits_jax.weights.manifest import CheckpointError
@@ -130,6 +131,18 @@ def test_all_checkpoints_lie_in_a_store(network, bucket, monkeypatch, tmp_path):
     upload(bucket, network, "gs://bucket/checkpoints/clap")
     found = resolve.resolve_verifier("clap")
     assert found.folder == local_checkpoint(PLACE) and not found.drawn
+
+
+def test_a_listing_copies_nothing(bucket, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AVITS_CHECKPOINTS", "gs://bucket/checkpoints")
+    monkeypatch.setattr(bucket, "cat_file", None)
+    assert main(["list"]) == 0
+    printed = capsys.readouterr().out
+    assert "Copied from gs://bucket/checkpoints if they are there" in printed
+    monkeypatch.setenv("AVITS_CHECKPOINTS", "ftp://host/checkpoints")
+    assert main(["list"]) == 2
+    assert "ftp://host/checkpoints is in no store" in capsys.readouterr().err
 
 
 def test_checkpoints_are_saved_on_this_machine(bucket):

@@ -2,11 +2,14 @@
 
 import dataclasses
 import itertools
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from avits_jax.catalogue.generators import FAMILIES, Family
-from avits_jax.cli.errors import FAILED
+from avits_jax.catalogue.records import HOME
+from avits_jax.cli.errors import FAILED, as_cli_error
+from avits_jax.files.stores import address_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,7 +38,8 @@ def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console = Console(highlight=False, markup=False, width=_FILE_WIDTH)
-    models, judges = generators.available(families), verifiers.available()
+    with as_cli_error():
+        models, judges = generators.available(families), verifiers.available()
     if options.verify:
         return _verify([*models, *judges], console)
     _print_groups("MODELS", models, console)
@@ -126,6 +130,9 @@ def _print_missing(infos: Sequence["Info"], console: "Console") -> None:
     if not missing:
         return
     console.print("\nMISSING WEIGHTS (--random-weights tries everything without them)")
+    home = os.environ.get(HOME, "")
+    if address_of(home) is not None:
+        console.print(f"  Copied from {home} if they are there, when they are named")
     for name, info in missing.items():
         console.print(f"  {name}")
         lines = [
