@@ -24,6 +24,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import jaxtyping
+import memory_store
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
@@ -264,6 +265,12 @@ class Counter:
 def counter() -> Counter:
     """A fresh counter."""
     return Counter()
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    """The class of an empty store in memory that stands for gs:// and s3://."""
+    return memory_store.install(monkeypatch)
 
 
 @pytest.fixture

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from avits_jax.files.resources import data_folder
+from avits_jax.files.stores import address_of
 
 if TYPE_CHECKING:
     from avits_jax.weights.model import Download, Model
+
+HOME = "AVITS_CHECKPOINTS"
 
 
 class Info(NamedTuple):
@@ -83,10 +86,10 @@ def converted(name: str) -> Path:
     """Return the folder of a checkpoint that its user has converted, there or not.
 
     Looked for in the folder that AVITS_CHECKPOINTS names, in ./checkpoints, and beside
-    the shipped checkpoints.
+    the shipped checkpoints. An address there is looked at when a name is resolved.
     """
-    chosen = os.environ.get("AVITS_CHECKPOINTS")
-    homes = [Path(chosen)] if chosen else []
+    chosen = os.environ.get(HOME)
+    homes = [Path(chosen)] if chosen and address_of(chosen) is None else []
     homes += [Path("checkpoints"), data_folder("checkpoints")]
     return next(
         (home / name for home in homes if (home / name).is_dir()), homes[0] / name

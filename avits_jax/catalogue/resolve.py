@@ -5,15 +5,18 @@ which licence they are, asks the record that `resolve` made of the name.
 """
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from avits_jax.catalogue import generators, verifiers
 from avits_jax.catalogue.names import TINY, Request, parse
-from avits_jax.catalogue.records import Info, find
+from avits_jax.catalogue.records import HOME, Info, find
+from avits_jax.files.stores import address_of, naming
 from avits_jax.weights.checkpoint import read_manifest
 from avits_jax.weights.parts import is_in_parts, read_index
+from avits_jax.weights.stored import local_checkpoint
 
 
 class Resolved(NamedTuple):
@@ -92,7 +95,8 @@ def resolve(
     """Find out what the names of a model and of verifiers stand for; loads nothing.
 
     Args:
-        model: name or checkpoint folder of a generator; "" for no generator.
+        model: name or checkpoint folder of a generator, or its address in a store, from
+            which it is copied; "" for no generator.
         verifiers: names, ``NAME[@CHECKPOINT][:MODE]``; may be empty.
         random_weights: weights that are missing will be drawn.
         families: the table of generators.
@@ -118,18 +122,41 @@ def resolve_model(
     families: Sequence[generators.Family] = generators.FAMILIES,
 ) -> Resolved:
     """Find out what the name of a generator stands for, see `resolve`."""
+    info, path = find_model(name, families)
+    if path is not None:
+        return Resolved(name, Request(info.name, name), info, path, drawn=False)
+    if info.random:
+        return Resolved(name, Request(info.name), info, None, drawn=True)
+    folder, drawn = _find_weights(info, random_weights)
+    return Resolved(name, Request(info.name), info, folder, drawn)
+
+
+def find_model(
+    name: str, families: Sequence[generators.Family]
+) -> tuple[Info, Path | None]:
+    """Find the record of a generator; where its weights usually lie is not looked at.
+
+    Args:
+        name: of the generator, or of a checkpoint folder, or an address.
+        families: the table of generators.
+
+    Returns:
+        The record, and the folder of the checkpoint if that was named.
+
+    Raises:
+        ValueError: the name is unknown, or the checkpoint is no generator's.
+    """
     known = generators.infos(families)
-    path = Path(name)
     if name not in [info.name for info in known]:
+        path = local_checkpoint(name)
+        if path is None:
+            raise ValueError(f"model {name}: there is no checkpoint")
         if path.is_dir():
-            info = _info_of(path, known)
-            return Resolved(name, Request(info.name, name), info, path, drawn=False)
+            with naming(path, name):
+                return _info_of(path, known), path
         if len(path.parts) > 1:
             raise ValueError(f"model {name}: no such checkpoint folder")
-    info = find("model", name, known)
-    drawn = info.random or _missing(info, random_weights)
-    folder = None if drawn else info.folder
-    return Resolved(name, Request(info.name), info, folder, drawn)
+    return find("model", name, known), None
 
 
 def resolve_verifier(name: str, random_weights: bool = False) -> Resolved:
@@ -143,25 +170,33 @@ def resolve_verifier(name: str, random_weights: bool = False) -> Resolved:
     if request.checkpoint == TINY:
         return Resolved(name, request, info, None, drawn=True)
     if request.checkpoint and info.folder is not None:
-        folder = Path(request.checkpoint)
-        if not folder.is_dir():
+        folder = local_checkpoint(request.checkpoint)
+        if folder is None or not folder.is_dir():
             raise ValueError(
-                f"checkpoint {folder} of verifier {request.name} is no folder"
+                f"checkpoint {request.checkpoint} of verifier {request.name} is no "
+                "folder"
             )
         return Resolved(name, request, info, folder, drawn=False)
-    drawn = _missing(info, random_weights)
-    return Resolved(name, request, info, None if drawn else info.folder, drawn)
+    found, drawn = _find_weights(info, random_weights)
+    return Resolved(name, request, info, found, drawn)
 
 
-def _missing(info: Info, random_weights: bool) -> bool:
-    """Tell whether weights are missing and will be drawn.
+def _find_weights(info: Info, random_weights: bool) -> tuple[Path | None, bool]:
+    """Return the folder of the weights, and whether they are missing and drawn.
 
     Raises:
-        ValueError: they are missing, and will not.
+        ValueError: they are missing, and will not be drawn.
     """
-    if not (info.present or random_weights):
+    if info.present:
+        return info.folder, False
+    home = os.environ.get(HOME, "")
+    if info.folder is not None and address_of(home) is not None:
+        copy = local_checkpoint(f"{home}/{info.folder.name}")
+        if copy is not None:
+            return copy, False
+    if not random_weights:
         raise ValueError(info.missing)
-    return not info.present
+    return None, True
 
 
 def _info_of(folder: Path, known: Sequence[Info]) -> Info:

@@ -4,11 +4,13 @@ import math
 import os
 import re
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from avits_jax.cli.config import set_fields
-from avits_jax.cli.errors import CliError, check_known
+from avits_jax.cli.errors import CliError, as_cli_error, check_known
 from avits_jax.cli.options import ClipOptions, JuryOptions, SearchOptions
+from avits_jax.files.stores import Store, StoreError, check_local, open_store
 
 MAX_PROMPT = 2000  # characters; more than any text encoder here reads
 MAX_SEED = 2**32 - 1
@@ -115,26 +117,67 @@ def default_out(prompt: str, seed: int) -> Path:
     return Path("runs") / f"{plain or 'prompt'}-{seed}"
 
 
-def check_out(out: Path, force: bool) -> None:
-    """Raise CliError unless a run folder can be written at ``out``.
+def check_places(*places: str) -> None:
+    """Raise CliError for an address of no known store, or whose package is missing."""
+    with as_cli_error():
+        for place in places:
+            open_store(place)
+
+
+def check_local_folders(**folders: Path | None) -> None:
+    """Raise CliError for an address where a folder of this machine is wanted.
 
     Args:
-        out: the run folder asked for.
+        **folders: by the flag's name.
+    """
+    with as_cli_error():
+        for name, folder in folders.items():
+            check_local(folder or "", f"--{name}")
+
+
+def check_out(place: str, force: bool) -> None:
+    """Raise CliError unless a run folder can be written there.
+
+    Args:
+        place: the run folder asked for, here or in a store.
         force: replace a folder that is a run of avits.
     """
+    with as_cli_error():
+        store = open_store(place)
+    if store is not None:
+        _check_stored_out(store, force)
+        return
+    out = Path(place)
     if out == Path():
         raise CliError("--out is empty, or the present folder; name a new one")
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise CliError(f"--out {out} exists and is no folder")
-    if out.is_dir() and any(out.iterdir()):
-        if not force:
-            raise CliError(f"--out {out} exists; --force replaces it")
-        if not (out / RUN_MARK).is_file():
-            raise CliError(
-                f"--out {out} holds files but no {RUN_MARK}: not a run of avits, "
-                "not replaced even with --force"
-            )
+    _check_replaced(place, os.listdir(out) if out.is_dir() else [], force)
     check_writable(out)
+
+
+def _check_replaced(place: str, names: Sequence[str], force: bool) -> None:
+    """Raise CliError if what is in a folder is not to be replaced."""
+    if names and not force:
+        raise CliError(f"--out {place} exists; --force replaces it")
+    if names and RUN_MARK not in names:
+        raise CliError(
+            f"--out {place} holds files but no {RUN_MARK}: not a run of avits, not "
+            "replaced even with --force"
+        )
+
+
+def _check_stored_out(store: Store, force: bool) -> None:
+    _check_replaced(store.address, store.top_names(), force)
+    check_store_writable(store)
+
+
+def check_store_writable(store: Store) -> None:
+    """Raise CliError if nothing can be written to a store."""
+    try:
+        store.check_writable()
+    except StoreError as error:
+        raise CliError(f"--out cannot be written: {error}") from error
 
 
 def check_writable(out: Path) -> None:

@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import logging
 import os
 import pkgutil
 import sys
@@ -64,6 +65,8 @@ def main(
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A file's name may be no text in the terminal's encoding.
         sys.stdout.reconfigure(errors="backslashreplace")
+    # It logs whole tracebacks of what is said here in one line.
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
     try:
         return _dispatch(arguments, families)
     except CliError as error:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from avits_jax.cli.clips import table_rows, video_files
 from avits_jax.cli.errors import CliError
+from avits_jax.files.stores import address_of
 
 _NAMED = 3  # missing files that are named
 
@@ -64,9 +65,12 @@ def list_groups(
     return found
 
 
-def check_links(groups: Sequence[Group]) -> None:
-    """Raise CliError if a clip of a group is no .mp4, which a run's clips are."""
+def check_links(groups: Sequence[Group], out: str) -> None:
+    """Raise CliError where no link can be: in a store, or to what is no .mp4."""
     from avits_jax.media.copying import MP4
+
+    if address_of(out) is not None:
+        raise CliError(f"--link: {out} holds no links; leave --link out to copy")
 
     for clip in (clip for group in groups for clip in group.clips):
         if clip.suffix.lower() not in MP4:

@@ -81,7 +81,7 @@ Assignments = Annotated[
 ]
 JsonFile = Annotated[Path | None, _one(Path, "FILE.json")]
 CsvFiles = Annotated[tuple[Path, ...] | None, _list_of(Path, "FILE.csv,...")]
-StudyFolder = Annotated[Path | None, _one(Path, "FOLDER", "RUN/study")]
+StudyFolder = Annotated[str | None, _one(str, "FOLDER", "RUN/study")]
 AllNames = Annotated[tuple[str, ...] | None, _list_of(str, "NAME,NAME,...", "all")]
 RunsNames = Annotated[
     tuple[str, ...] | None, _list_of(str, "NAME,...", "those of the run")
@@ -268,7 +268,7 @@ class GenerateOptions(SearchOptions, PolicyOptions, MeshOptions):
     prompt: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PROMPT")]
     """What to show and to hear."""
     out: OutFolder = None
-    """Run folder to write."""
+    """Run folder to write; or an address, gs:// or s3://."""
     force: bool = False
     """Replace a run folder that exists."""
     keep_candidates: bool = False
@@ -291,11 +291,11 @@ class RunOptions(SearchOptions, PolicyOptions, DeviceOptions):
     Exit status 3: the run is complete, but some prompts failed; the report says why.
     """
 
-    prompts: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PROMPTS")]
+    prompts: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PROMPTS")]
     """One prompt a row: a UTF-8 file ending in .txt, .csv, .tsv, .jsonl, .json (a list,
-    columns, or as Hugging Face writes it) or .parquet."""
-    out: Path
-    """Run folder to write, or to go on with."""
+    columns, or as Hugging Face writes it) or .parquet; or an address, gs:// or s3://."""
+    out: Annotated[str, tyro.conf.arg(metavar="FOLDER")]
+    """Run folder to write, or to go on with; or an address, gs:// or s3://."""
     column: str = "text"
     """Column (.csv, .tsv, .parquet) or key (.jsonl, .json) that holds the prompt."""
     limit: Limit = None
@@ -376,8 +376,8 @@ class SelectOptions(JuryOptions, ClipOptions):
     """Video files, folders of them, or one table."""
     prompt: Annotated[str | None, _one(str, "PROMPT", "those of the table")] = None
     """What the clips should show and sound like."""
-    out: Path
-    """Run folder to write, or to go on with."""
+    out: Annotated[str, tyro.conf.arg(metavar="FOLDER")]
+    """Run folder to write, or to go on with; or an address, gs:// or s3://."""
     link: bool = False
     """Link to the chosen clips instead of copying them."""
     start: OtherRun = None
@@ -403,9 +403,7 @@ class StudyOptions:
     Writes study.html, study.json and, where matplotlib is installed, pictures.
     """
 
-    runs: Annotated[
-        tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN")
-    ]
+    runs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN")]
     """Folders of "avits run", "merge" or "generate" with the same verifiers."""
     out: StudyFolder = None
     """Folder to write."""

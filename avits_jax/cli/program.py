@@ -20,6 +20,7 @@ from avits_jax.cli.options import GenerateOptions, SearchOptions
 from avits_jax.cli.policies import Policy
 from avits_jax.cli.progress import stage
 from avits_jax.cli.run_progress import note
+from avits_jax.files.resources import user_cache
 from avits_jax.types import Cond, PyTree
 
 
@@ -48,18 +49,12 @@ def use_compilation_cache(enabled: bool) -> None:
     jax.config.update("jax_enable_compilation_cache", enabled)
     if not enabled:
         return
-    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(cache_folder())
+    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(user_cache("xla"))
     jax.config.update("jax_compilation_cache_dir", folder)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     # JAX looks for the folder once, at the first compilation, which may have been.
     compilation_cache.reset_cache()
-
-
-def cache_folder() -> Path:
-    """Return where compiled programs are kept: avits_jax/xla in the user's cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "avits_jax" / "xla"
 
 
 def make_work(

@@ -13,6 +13,7 @@ import numpy as np
 from avits_jax import runs
 from avits_jax.catalogue.generators import Family
 from avits_jax.cli import aggregators, program
+from avits_jax.cli.checks import check_store_writable
 from avits_jax.cli.clips import Item
 from avits_jax.cli.config import set_fields
 from avits_jax.cli.errors import CliError, as_cli_error, status_of
@@ -22,6 +23,7 @@ from avits_jax.cli.options import SelectOptions
 from avits_jax.cli.run_progress import note, prompt_bar
 from avits_jax.cli.session import finish, first_state, open_run, saying_what_is_safe
 from avits_jax.cli.verifying import Jury
+from avits_jax.files.stores import inside, open_store
 from avits_jax.media import Prompt, write_text
 from avits_jax.runs import states
 from avits_jax.runs.choosing import Scored, make_chooser
@@ -53,6 +55,9 @@ def select(
     fresh = first_state(options, chosen)
     jury = Jury(options, options.everyone, families)
     tell_labels(jury.random, jury.notices)
+    store = open_store(options.out)
+    if store is not None:
+        check_store_writable(store)
     with contextlib.ExitStack() as stack:
         facts = _facts(options, chosen, groups, jury, fresh)
         folder = stack.enter_context(open_run(options, facts))
@@ -67,8 +72,9 @@ def select(
                 counts[record.status] += 1
                 advance(record)
         write_text(folder.path / SCORES, _scores(options, groups, folder))
+        folder.publish(SCORES)
         finish(options, chosen, folder, counts)
-        print(f"scores     {options.out / SCORES}")
+        print(f"scores     {inside(options.out, SCORES)}")
     return status_of(counts.total(), counts.total() - counts[DONE])
 
 

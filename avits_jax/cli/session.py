@@ -6,6 +6,7 @@ import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from avits_jax import runs
 from avits_jax.catalogue.generators import Family
 from avits_jax.catalogue.resolve import Resolution
 from avits_jax.cli import aggregators, backend, program
+from avits_jax.cli.checks import check_store_writable
 from avits_jax.cli.config import set_fields, write_config
 from avits_jax.cli.devices import Machine, choose_devices
 from avits_jax.cli.errors import FAILED, CliError, as_cli_error, status_of
@@ -24,10 +26,12 @@ from avits_jax.cli.options import DeviceOptions, RunOptions, SelectOptions
 from avits_jax.cli.policies import choose_policy
 from avits_jax.cli.progress import stage
 from avits_jax.cli.run_progress import note, prompt_bar
+from avits_jax.files.stores import address_of, inside, open_store
 from avits_jax.media import Prompt, write_text
 from avits_jax.runs import states
+from avits_jax.runs.clips import CLIPS
 from avits_jax.runs.facts import run_facts
-from avits_jax.runs.records import DONE, REFUSED
+from avits_jax.runs.records import DONE, RECORDS, REFUSED
 from avits_jax.runs.records import FAILED as NO_CANDIDATE
 from avits_jax.types import PyTree
 
@@ -92,6 +96,9 @@ def _run(options: RunOptions, families: Sequence[Family], machine: Machine) -> i
     names = backend.resolve_names(
         options.model, options.everyone, options.random_weights, families
     )
+    store = open_store(options.out)
+    if store is not None and machine.host.writer:
+        check_store_writable(store)
     survey = _survey(options)
     fresh = first_state(options, chosen)
     # What only the loaded model or its program can tell must not leave a folder behind.
@@ -134,8 +141,8 @@ def first_state(
     fresh = states.on_host(chosen.aggregator.init(len(options.verifiers)))
     if options.start is None:
         return fresh
-    with as_cli_error("--start: "):
-        return runs.state_of(options.start, options.verifiers, fresh)
+    with as_cli_error("--start: "), runs.local_run(options.start) as folder:
+        return runs.state_of(folder, options.verifiers, fresh)
 
 
 def _survey(options: RunOptions) -> runs.Survey:
@@ -229,9 +236,10 @@ def _facts(
     }
     if options.start is not None:
         settings["start"] = hashlib.sha256(states.pack(fresh)).hexdigest()[:16]
-    prompts = str(options.prompts)
     labels = {"random_weights": list(names.drawn), "notices": list(names.notices)}
-    made = run_facts(options.verifiers, options.judges, fresh, settings, prompts)
+    made = run_facts(
+        options.verifiers, options.judges, fresh, settings, options.prompts
+    )
     return made | labels
 
 
@@ -243,8 +251,8 @@ def _start(
         prompts, counts, state = _prompts(options), Counter[str](), fresh
         lost: list[runs.Lost] = []
         if folder is not None:
-            name = str(options.prompts)
-            prompts, counts, data = runs.resume(prompts, folder.take_up(lost), name)
+            done = folder.take_up(lost)
+            prompts, counts, data = runs.resume(prompts, done, options.prompts)
             state = states.after(data, fresh)
     numbers = np.int32(counts.total()), np.int32(len(lost))
     (count, num_lost), state = host.agree((numbers, state))
@@ -329,8 +337,11 @@ def finish(
         }
         write_text(folder.path / "config.toml", write_config(config))
         page = write_run_report(folder.path)
-    print(f"{summary_line(counts)}\nclips      {folder.path / 'clips'}")
-    print(f"rewards    {folder.path / 'records.jsonl'}\nreport     {page}")
+        folder.publish("config.toml", page.name)
+    rewards = RECORDS if address_of(options.out) is None else Path(RECORDS).stem
+    print(f"{summary_line(counts)}\nclips      {inside(options.out, CLIPS)}")
+    print(f"rewards    {inside(options.out, rewards)}")
+    print(f"report     {inside(options.out, page.name)}")
 
 
 def summary_line(counts: Counter[str]) -> str:

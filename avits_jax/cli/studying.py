@@ -1,16 +1,21 @@
 """Study kept rewards: check what was asked for, choose, print, write."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from avits_jax.cli import study_tables
-from avits_jax.cli.checks import check_writable
+from avits_jax.cli.checks import check_places, check_store_writable, check_writable
 from avits_jax.cli.errors import CliError, as_cli_error, check_known
 from avits_jax.cli.options import StudyOptions
 from avits_jax.cli.run_progress import note
 from avits_jax.files.atomic import write_json
+from avits_jax.files.copies import added_files
+from avits_jax.files.stores import inside, open_store
 from avits_jax.report.study_page import write_study_page
 from avits_jax.report.study_plots import can_plot, write_study_plots
+from avits_jax.runs import local_run
 from avits_jax.study import (
     AGGREGATORS,
     Kept,
@@ -35,26 +40,32 @@ def study(options: StudyOptions) -> int:
     if not options.runs:
         raise CliError("RUN must name at least one run folder")
     aggregators = _aggregators(options)
-    out = options.runs[0] / "study" if options.out is None else options.out
-    with as_cli_error():
-        kept = read_kept(options.runs, options.guides, options.judges)
+    out = inside(options.runs[0], "study") if options.out is None else options.out
+    check_places(*options.runs, out)
+    with as_cli_error(), contextlib.ExitStack() as stack:
+        folders = [stack.enter_context(local_run(run)) for run in options.runs]
+        kept = read_kept(folders, options.guides, options.judges)
         selections = _selections(options, kept, aggregators)
         files = options.truth
         truth = None if files is None else read_truth(files, kept)
     _check_out(out)
     made = make_study(kept, selections, truth)
-    out.mkdir(parents=True, exist_ok=True)
-    runs, truths = (list(map(str, paths or ())) for paths in (options.runs, files))
-    numbers = to_json(made, runs, truths)
-    written = [write_study_page(out, numbers), write_json(out / "study.json", numbers)]
-    if can_plot():
-        written += write_study_plots(out, numbers)
-    else:
-        note("no pictures: matplotlib is not installed (pip install matplotlib)")
+    numbers = to_json(made, list(options.runs), list(map(str, files or ())))
+    with added_files(out) as folder:
+        written = _write(folder, numbers)
     study_tables.print_study(numbers)
     for path in written:
-        print(path)
+        print(inside(out, path.name))
     return 0
+
+
+def _write(folder: Path, numbers: dict[str, Any]) -> list[Path]:
+    page = write_study_page(folder, numbers)
+    written = [page, write_json(folder / "study.json", numbers)]
+    if can_plot():
+        return written + write_study_plots(folder, numbers)
+    note("no pictures: matplotlib is not installed (pip install matplotlib)")
+    return written
 
 
 def _aggregators(options: StudyOptions) -> tuple[str, ...]:
@@ -111,7 +122,11 @@ def _weights(given: Sequence[float], guides: Sequence[str]) -> list[tuple[float,
     return rows
 
 
-def _check_out(out: Path) -> None:
+def _check_out(place: str) -> None:
+    if store := open_store(place):
+        check_store_writable(store)
+        return
+    out = Path(place)
     if out == Path():
         raise CliError("--out is empty, or the present folder; name a new one")
     if out.exists() and not out.is_dir():

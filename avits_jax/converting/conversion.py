@@ -13,6 +13,7 @@ import numpy as np
 from avits_jax.converting.files import tokenizer_files
 from avits_jax.converting.models import reader_of
 from avits_jax.files.folders import replacing_folder
+from avits_jax.files.stores import check_local
 from avits_jax.weights import checkpoint
 from avits_jax.weights import name_map as weights
 from avits_jax.weights.checkpoint import CheckpointError
@@ -141,6 +142,7 @@ def convert(
 
 def check_target(out: Path, overwrite: bool) -> None:
     """Refuse a folder that may not be replaced, before any work is done."""
+    check_local(out, "out")
     if not out.exists():
         return
     if not overwrite:

@@ -1,9 +1,10 @@
-"""Find the data that travels with the package: checkpoints and presets.
+"""Find the data that travels with the package, and where copies are kept.
 
 In a checkout they lie beside the package (``checkpoints/``, ``configs/``); the wheel
 carries them inside it (``avits_jax/_data/``). Callers need not know which.
 """
 
+import os
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -35,3 +36,9 @@ def data_folder(name: str) -> Path:
         f"the data folder {name!r} is in neither {installed} nor {checkout}; "
         "install avits_jax again"
     )
+
+
+def user_cache(name: str) -> Path:
+    """Return the folder ``name`` of this package in the user's cache, there or not."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "avits_jax" / name

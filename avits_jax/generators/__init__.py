@@ -25,7 +25,7 @@ from jax.sharding import Mesh
 
 from avits_jax.catalogue.generators import FAMILIES, Family, infos
 from avits_jax.catalogue.records import Info, nearest
-from avits_jax.catalogue.resolve import Resolved, resolve_model
+from avits_jax.catalogue.resolve import Resolved, find_model, resolve_model
 from avits_jax.types import Generator, PyTree
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def options(name: str, families: Sequence[Family] = FAMILIES) -> dict[str, Optio
     """
     from docstring_parser import parse
 
-    own = _module(_family(resolve_model(name, True, families), families)).Options
+    own = _module(_family(find_model(name, families)[0], families)).Options
     described = {each.arg_name: each.description for each in parse(own.__doc__).params}
     kinds = typing.get_type_hints(own)
     return {
@@ -122,7 +122,7 @@ def load(
     from avits_jax.weights.model import read_parts
 
     resolved = _resolved(name, random_weights, families)
-    family = _family(resolved, families)
+    family = _family(resolved.info, families)
     weights = _weights(resolved, dtype, seed, mesh)
     generator, model, configs = _made(family, weights, options)
     return generator, read_parts(model, weights, configs)
@@ -154,7 +154,9 @@ def shapes(
 
     resolved = _resolved(name, random_weights, families)
     weights = _weights(resolved, dtype)
-    generator, model, configs = _made(_family(resolved, families), weights, options)
+    generator, model, configs = _made(
+        _family(resolved.info, families), weights, options
+    )
     return generator, model_shapes(model, configs, weights.dtype)
 
 
@@ -181,8 +183,8 @@ def _resolved(
     return name
 
 
-def _family(resolved: Resolved, families: Sequence[Family]) -> Family:
-    return next(each for each in families if each.name == resolved.info.name)
+def _family(info: Info, families: Sequence[Family]) -> Family:
+    return next(each for each in families if each.name == info.name)
 
 
 def _weights(

@@ -8,6 +8,8 @@ from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
+from avits_jax.files.copies import local_file
+from avits_jax.files.stores import NoObjectError, address_of, naming
 from avits_jax.media.prompt_json import json_rows, jsonl_rows
 from avits_jax.media.prompt_parquet import parquet_rows
 from avits_jax.media.prompt_rows import (
@@ -43,7 +45,7 @@ def read_prompts(
     ``""``, so that later rows keep their numbers.
 
     Args:
-        path: a UTF-8 file with one of these endings.
+        path: a UTF-8 file with one of these endings, here or in a store.
         column: the column (.csv, .tsv, .parquet) or key (.jsonl, .json) that holds the
             prompt.
         limit: read only that many rows.
@@ -55,6 +57,9 @@ def read_prompts(
             in the first row, it is raised by the call itself; later rows raise while
             they are read.
     """
+    address = address_of(path)
+    if address is not None:
+        return _read_copy(address, column, limit)
     path = Path(path)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
@@ -79,6 +84,22 @@ def count_prompts(path: str | os.PathLike[str], *, column: str = "text") -> int:
         ValueError: as ``read_prompts``.
     """
     return sum(1 for _ in read_prompts(path, column=column))
+
+
+def _read_copy(address: str, column: str, limit: int | None) -> Iterator[Prompt]:
+    """Read the prompts of a file in a store; errors name its address."""
+    try:
+        copy = local_file(address)
+    except NoObjectError:
+        raise ValueError(f"prompts file {address} does not exist") from None
+    with naming(copy, address):
+        rows = read_prompts(copy, column=column, limit=limit)
+    return _rows_of(rows, copy, address)
+
+
+def _rows_of(rows: Iterator[Prompt], copy: Path, address: str) -> Iterator[Prompt]:
+    with naming(copy, address):
+        yield from rows
 
 
 def _text_rows(path: Path, column: str) -> Iterator[str]:

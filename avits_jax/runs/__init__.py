@@ -7,7 +7,7 @@ weightings without generating again.
 
 from avits_jax.runs.clips import clip_name
 from avits_jax.runs.devices import ONE_DEVICE, Compiled, Devices
-from avits_jax.runs.folder import Lost, LostFolderError, RunFolder, is_run, read_run
+from avits_jax.runs.folder import Lost, LostFolderError, RunFolder, read_run
 from avits_jax.runs.learned import learned_sigmas
 from avits_jax.runs.loop import ALONE, Host, blame, make_clip_again, search_prompts
 from avits_jax.runs.many import search_many
@@ -25,6 +25,7 @@ from avits_jax.runs.rows import (
     survey_prompts,
 )
 from avits_jax.runs.start import state_of
+from avits_jax.runs.stored import is_run, local_run, new_run
 from avits_jax.runs.summary import Gain, Summary, gains, summarise
 from avits_jax.runs.text import text_apart
 
@@ -54,9 +55,11 @@ __all__ = [
     "is_run",
     "last_states",
     "learned_sigmas",
+    "local_run",
     "make_clip_again",
     "make_work",
     "merge_runs",
+    "new_run",
     "parse_shard",
     "read_records",
     "read_run",

@@ -30,6 +30,7 @@ from avits_jax.files.json_values import (
     whole,
 )
 from avits_jax.files.locks import HeldError, lock
+from avits_jax.files.stores import name_store, open_store
 from avits_jax.media import replacing, weights_label, write_clip, write_json
 from avits_jax.media.copying import copy_clip, link_clip
 from avits_jax.runs import log
@@ -42,12 +43,12 @@ from avits_jax.runs.records import (
     read_records,
     to_entry,
 )
-from avits_jax.runs.times import TIMES, append_time
+from avits_jax.runs.stored import RUN_FILE, StoredRun, is_run
+from avits_jax.runs.times import TIMES, append_time, to_time
 from avits_jax.types import Media
 
 FORMAT = 1
 RUN, MERGED = "run", "merged"
-RUN_FILE = "run.json"
 _LOCK = ".lock"
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
 _NAMES = list_of(TEXT)
@@ -89,11 +90,6 @@ class Lost(NamedTuple):
     state: bytes | None
 
 
-def is_run(folder: str | os.PathLike[str]) -> bool:
-    """Tell whether a folder is one of ``avits run`` or ``avits merge``."""
-    return (Path(folder) / RUN_FILE).is_file()
-
-
 def read_run(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """Read and check run.json.
 
@@ -129,7 +125,7 @@ class RunFolder:
     Use it as a context manager, or `close` it, to let others in.
 
     Attributes:
-        path: the folder.
+        path: the folder; of a run in a store, the copy that is worked on.
         made: the content of run.json.
         resumed: whether the folder was there before.
     """
@@ -138,7 +134,7 @@ class RunFolder:
         """Make the folder, or take up one that the same settings made.
 
         Args:
-            path: the folder.
+            path: the folder, here or in a store.
             facts: what run.json shall say: "settings" (which must agree with those of
                 a folder that is there) and the other fields, see `read_run`.
 
@@ -147,24 +143,25 @@ class RunFolder:
                 else, or another process is writing to it.
             OSError: it cannot be written.
         """
-        self.path = Path(path)
+        store = open_store(path)
+        self._stored = None if store is None else StoredRun(store)
+        self.path = Path(path) if self._stored is None else self._stored.folder
+        self._lock: int | None = None
         self.made: dict[str, Any] = {}
-        check_target(self.path)
-        self.resumed = is_run(self.path)
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(self.path)
-        mine = self.path / _LOCK if self._lock is None else self._lock
-        self._identity = _identity(mine)
         try:
-            self._prepare(facts)
-        except BaseException:
-            self.close()
+            self._begin(facts)
+        except BaseException as error:
+            self.__exit__(type(error), error)
             raise
 
     def __enter__(self) -> "RunFolder":
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(
+        self, kind: object, error: BaseException | None, *traceback: object
+    ) -> None:
+        if self._stored is not None and error is not None:
+            name_store(error, self.path, self._stored.store.address)
         self.close()
 
     def close(self) -> None:
@@ -172,6 +169,8 @@ class RunFolder:
         if self._lock is not None:
             os.close(self._lock)
         self._lock = None
+        if self._stored is not None:
+            self._stored.close()
 
     def records(self) -> Iterator[Record]:
         """Read the records so far, and look for their clips.
@@ -199,8 +198,7 @@ class RunFolder:
         """
         state = None
         for record in fitting(read_records(self.path), self.made, self.path):
-            crc = record.clip_crc
-            if record.status == DONE and clip_fault(self._clip(record), crc):
+            if record.status == DONE and self._clip_fault(record):
                 lost.append(Lost(record, state))
             state = record.state
             yield record
@@ -223,7 +221,7 @@ class RunFolder:
             sample_rate=sample_rate,
             comment=weights_label(self.made.get("random_weights", [])),
         )
-        return file_crc(path)
+        return self._uploaded(path)
 
     def keep_clip(self, row: int, source: Path, *, link: bool = False) -> int:
         """Copy a clip that exists as the chosen one of a row; return its CRC-32.
@@ -244,7 +242,7 @@ class RunFolder:
             link_clip(source, path)
         else:
             copy_clip(source, path)
-        return file_crc(path)
+        return self._uploaded(path)
 
     def append(self, record: Record, seconds: float) -> None:
         """Write the record that makes a prompt done.
@@ -256,6 +254,10 @@ class RunFolder:
         self.check_mine()
         log.append(self.path / RECORDS, to_entry(record), sync=True)
         append_time(self.path, record.row, seconds)
+        if self._stored is not None:
+            time = log.encode(to_time(record.row, seconds))
+            self._stored.put_line(TIMES, record.row, time)
+            self._put_line(record)  # last: it makes the prompt done
 
     def put_record(self, changed: Record) -> None:
         """Write a record in the place of the one of its row.
@@ -267,6 +269,7 @@ class RunFolder:
             for record in read_records(self.path):
                 kept = changed if record.row == changed.row else record
                 log.append(new, to_entry(kept), sync=False)
+        self._put_line(changed)
 
     def put_rows(self, rows: Mapping[str, Any]) -> None:
         """Write to run.json of which rows of which prompts the run is.
@@ -276,7 +279,16 @@ class RunFolder:
         """
         if self.made.get("rows") != rows:
             self.made = self.made | {"rows": dict(rows)}
-            write_json(self.path / RUN_FILE, self.made)
+            self._write_made()
+
+    def publish(self, *names: str) -> None:
+        """Put files written to `path` into the store, if the run is in one, in order.
+
+        Raises:
+            OSError: the store cannot be reached, or refuses.
+        """
+        if self._stored is not None:
+            self._stored.put(*names)
 
     def check_mine(self) -> None:
         """Check that nobody has deleted the folder or made it anew.
@@ -284,7 +296,8 @@ class RunFolder:
         Raises:
             LostFolderError: the folder is gone, or another process's.
         """
-        if _identity(self.path / _LOCK) != self._identity:
+        mine = self._stored is None or self._stored.is_mine()
+        if _identity(self.path / _LOCK) != self._identity or not mine:
             raise LostFolderError(
                 f"{self.path} was deleted, or made anew by another process, while this "
                 "one wrote to it; start the command again"
@@ -292,6 +305,38 @@ class RunFolder:
 
     def _clip(self, record: Record) -> Path:
         return self.path / CLIPS / clip_name(record.row)
+
+    def _clip_fault(self, record: Record) -> str | None:
+        clip = self._clip(record)
+        if self._stored is None:
+            return clip_fault(clip, record.clip_crc)
+        # A store compares checksums of its own, and keeps no half objects.
+        return None if clip.is_file() else "is missing"
+
+    def _uploaded(self, clip: Path) -> int:
+        """Upload a clip, if the run is in a store; return its CRC-32."""
+        crc = file_crc(clip)
+        if self._stored is not None:
+            self._stored.put_clip(clip.name)
+        return crc
+
+    def _put_line(self, record: Record) -> None:
+        if self._stored is not None:
+            line = log.encode(to_entry(record))
+            self._stored.put_line(RECORDS, record.row, line)
+
+    def _write_made(self) -> None:
+        write_json(self.path / RUN_FILE, self.made)
+        self.publish(RUN_FILE)
+
+    def _begin(self, facts: Mapping[str, Any]) -> None:
+        check_target(self.path)
+        self.resumed = is_run(self.path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(self.path)
+        mine = self.path / _LOCK if self._lock is None else self._lock
+        self._identity = _identity(mine)
+        self._prepare(facts)
 
     def _prepare(self, facts: Mapping[str, Any]) -> None:
         if self.resumed:
@@ -302,9 +347,11 @@ class RunFolder:
         (self.path / CLIPS).mkdir(exist_ok=True)
         for name in (RECORDS, TIMES):
             log.repair(self.path / name)
+        if self._stored is not None:
+            self._stored.claim()
         if not self.resumed:
             self.made = {"format": FORMAT, "kind": RUN, **facts}
-            write_json(self.path / RUN_FILE, self.made)
+            self._write_made()
 
 
 def check_target(path: Path) -> None:

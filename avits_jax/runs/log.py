@@ -23,6 +23,14 @@ _END = '"}'
 _CRC_LENGTH = len(_CRC) + 8 + len(_END)
 
 
+def encode(entry: dict[str, Any]) -> bytes:
+    """Return the line of an entry, its checksum and newline included."""
+    text = json.dumps(entry, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    # A lone surrogate is no UTF-8; it is written as JSON escapes it.
+    body = text[:-1].encode("utf-8", "backslashreplace")
+    return body + f"{_CRC}{zlib.crc32(body):08x}{_END}\n".encode()
+
+
 def append(path: str | os.PathLike[str], entry: dict[str, Any], *, sync: bool) -> None:
     """Append one entry: all of it, or nothing.
 
@@ -35,7 +43,7 @@ def append(path: str | os.PathLike[str], entry: dict[str, Any], *, sync: bool) -
         OSError: the disk is full or the file cannot be written; the log is then as it
             was before.
     """
-    line = _encode(entry)
+    line = encode(entry)
     with open(path, "ab", buffering=0) as file:
         before = file.seek(0, os.SEEK_END)
         try:
@@ -85,13 +93,6 @@ def repair(path: str | os.PathLike[str]) -> int:
             file.truncate(whole)
             os.fsync(file.fileno())
         return size - whole
-
-
-def _encode(entry: dict[str, Any]) -> bytes:
-    text = json.dumps(entry, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    # A lone surrogate is no UTF-8; it is written as JSON escapes it.
-    body = text[:-1].encode("utf-8", "backslashreplace")
-    return body + f"{_CRC}{zlib.crc32(body):08x}{_END}\n".encode()
 
 
 def _decode(line: bytes, where: str) -> dict[str, Any]:

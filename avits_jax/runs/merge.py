@@ -11,8 +11,9 @@ from avits_jax.files.folders import replacing_folder
 from avits_jax.media import write_json
 from avits_jax.runs import log
 from avits_jax.runs.clips import CLIPS, clip_fault, clip_name
-from avits_jax.runs.folder import FORMAT, MERGED, RUN, RUN_FILE, read_run
+from avits_jax.runs.folder import FORMAT, MERGED, RUN, read_run
 from avits_jax.runs.records import DONE, RECORDS, Record, read_records, to_entry
+from avits_jax.runs.stored import RUN_FILE
 from avits_jax.runs.times import append_time, read_times
 from avits_jax.runs.whole import check_whole
 
@@ -81,6 +82,7 @@ def merge_runs(
     out: str | os.PathLike[str],
     learned: dict[str, Any],
     finish: Callable[[Path], Any],
+    names: Sequence[str] | None = None,
 ) -> Merged:
     """Write a folder with the records and clips of all shards, in row order.
 
@@ -92,6 +94,7 @@ def merge_runs(
         out: the folder to write; must not exist, or be empty.
         learned: the merged state, as JSON values.
         finish: writes what else belongs into the folder (the report).
+        names: of the shards, for run.json; by default their folders.
 
     Raises:
         ValueError: see `read_shards`; or a clip is missing or damaged.
@@ -106,7 +109,7 @@ def merge_runs(
         counts = _write_records(folders, folder)
         _write_times(folders, folder)
         settings = {k: v for k, v in made[0]["settings"].items() if k != "shard"}
-        runs = [str(shard) for shard in folders]
+        runs = [str(shard) for shard in names or folders]
         merged = {"kind": MERGED, "settings": settings, "runs": runs}
         write_json(
             folder / RUN_FILE,

@@ -45,6 +45,7 @@ from avits_jax.files.json_values import (
     whole,
 )
 from avits_jax.runs import log
+from avits_jax.runs.stored import local_run
 
 DONE, FAILED, REFUSED = "done", "failed", "refused"
 RECORDS = "records.jsonl"
@@ -103,7 +104,7 @@ def read_records(folder: str | os.PathLike[str]) -> Iterator[Record]:
     """Read the records of a run folder in the order of their rows.
 
     Args:
-        folder: of ``avits run`` or ``avits merge``, finished or not.
+        folder: of ``avits run`` or ``avits merge``, finished or not; may be in a store.
 
     Raises:
         ValueError: the file is damaged, or holds records out of order.
@@ -112,7 +113,12 @@ def read_records(folder: str | os.PathLike[str]) -> Iterator[Record]:
         >>> for record in read_records("runs/many"):
         ...     print(record.prompt, record.rewards.mean(axis=0))
     """
-    path = Path(folder) / RECORDS
+    with local_run(folder) as local:
+        yield from _read(local)
+
+
+def _read(folder: Path) -> Iterator[Record]:
+    path = folder / RECORDS
     before = -1
     for number, entry in enumerate(log.read(path), start=1):
         try:

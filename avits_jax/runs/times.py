@@ -3,6 +3,7 @@
 import contextlib
 import os
 from pathlib import Path
+from typing import Any
 
 from avits_jax.files.json_values import NUMBER, Kind, check_fields, whole
 from avits_jax.runs import log
@@ -20,8 +21,12 @@ def append_time(folder: Path, row: int, seconds: float) -> None:
     Raises:
         OSError: the disk is full.
     """
-    entry = {"row": row, "seconds": round(seconds, 4)}
-    log.append(folder / TIMES, entry, sync=False)
+    log.append(folder / TIMES, to_time(row, seconds), sync=False)
+
+
+def to_time(row: int, seconds: float) -> dict[str, Any]:
+    """Return the seconds of a row as JSON values."""
+    return {"row": row, "seconds": round(seconds, 4)}
 
 
 def read_times(folder: str | os.PathLike[str]) -> dict[int, float]:

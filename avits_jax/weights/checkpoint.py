@@ -20,6 +20,7 @@ import jax
 import numpy as np
 
 from avits_jax.files.folders import replacing_folder
+from avits_jax.files.stores import check_local
 from avits_jax.types import PyTree
 from avits_jax.weights.lazy import LazyArray
 from avits_jax.weights.manifest import (
@@ -77,6 +78,7 @@ def save(
     Example:
         >>> save("out/mini", {"w": jnp.ones(3)}, {"model": "mini", "config": {}})
     """
+    check_local(folder, "folder")
     folder = Path(folder)
     _check_metadata(metadata)
     leaves = _flatten(tree)
@@ -104,7 +106,8 @@ def load(
     """Read a checkpoint, checked against its manifest, onto devices.
 
     Args:
-        folder: a folder written by ``save``.
+        folder: a folder written by ``save``; of one in a store, the copy that
+            `avits_jax.weights.stored` makes.
         like: tree of arrays or ``jax.ShapeDtypeStruct`` that gives structure and
             shapes; values are cast to its dtypes. None: nested dicts and lists (a
             tuple comes back as a list), as stored.

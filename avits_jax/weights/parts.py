@@ -24,7 +24,7 @@ from avits_jax.weights.manifest import (
     write_sealed,
 )
 
-_INDEX = "parts.json"
+INDEX = "parts.json"
 
 
 def _is_parts(parts: Any) -> bool:
@@ -51,12 +51,12 @@ def write_index(
     if not isinstance(metadata.get("model"), str):
         raise ValueError(f"metadata needs a 'model' name, got {dict(metadata)!r}")
     parts = {name: sha256(folder / name / MANIFEST) for name in names}
-    write_sealed(folder / _INDEX, {**metadata, "parts": parts})
+    write_sealed(folder / INDEX, {**metadata, "parts": parts})
 
 
 def is_in_parts(folder: str | Path) -> bool:
     """Tell whether ``folder`` is a checkpoint of several networks."""
-    return (Path(folder) / _INDEX).is_file()
+    return (Path(folder) / INDEX).is_file()
 
 
 def read_index(
@@ -78,8 +78,7 @@ def read_index(
             or a part is missing or was exchanged; all such parts are named in one line.
     """
     folder = Path(folder)
-    index = read_sealed(folder / _INDEX, ["parts"])
-    check_content(folder / _INDEX, index, {"parts": _PARTS})
+    index = _read(folder)
     faults = [f"no {name}" for name in expect_parts if name not in index["parts"]]
     for name, digest in index["parts"].items():
         if not (folder / name / MANIFEST).is_file():
@@ -88,6 +87,21 @@ def read_index(
             faults.append(f"{name} is of another conversion")
     if faults:
         raise CheckpointError(f"checkpoint {folder} is incomplete: {'; '.join(faults)}")
+    return index
+
+
+def part_names(folder: Path) -> list[str]:
+    """Return the names of the parts that the index states, there or not.
+
+    Raises:
+        CheckpointError: the index is missing or damaged.
+    """
+    return list(_read(folder)["parts"])
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    index = read_sealed(folder / INDEX, ["parts"])
+    check_content(folder / INDEX, index, {"parts": _PARTS})
     return index
 
 

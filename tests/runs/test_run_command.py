@@ -36,7 +36,7 @@ def kept(out):
 def test_states_go_from_prompt_to_prompt_exactly(toy):
     assert toy("run", "--optimizer", "adam", "--seed", "7") == 0
     names = resolve("toy", ("red", "loud"))
-    loaded = toy_command.load(Options(prompts=Path("p"), out=Path("o")), names)
+    loaded = toy_command.load(Options(prompts="p", out="o"), names)
     aggregator = avits_jax.arw([0.5, 0.5], "adam")
     state = states.on_host(aggregator.init(2))
 

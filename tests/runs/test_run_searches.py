@@ -41,14 +41,14 @@ def test_defaults_suit_any_size(search, num_steps):
     generator = toy_command.toy_generator(num_steps)
     for num in (1, 2, 3, 16):
         sizes = {"search": search, "num_candidates": num}
-        options = Options(prompts=Path("p"), out=Path("o"), **sizes)
+        options = Options(prompts="p", out="o", **sizes)
         assert choose_policy(options, options, generator).cost.nfe > 0
 
 
 @pytest.mark.parametrize("search", SEARCHES)
 def test_budget_chooses_the_size(search):
     generator = toy_command.toy_generator(24)
-    options = Options(prompts=Path("p"), out=Path("o"), search=search, max_nfe=1000)
+    options = Options(prompts="p", out="o", search=search, max_nfe=1000)
     cost = choose_policy(options, options, generator).cost
     assert 800 <= cost.nfe <= 1000
 

@@ -2,11 +2,12 @@
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from avits_jax.catalogue.generators import FAMILIES, Family
 from avits_jax.cli.checks import (
+    RUN_MARK,
+    check_local_folders,
     check_out,
     check_prompt,
     check_search,
@@ -30,9 +31,10 @@ def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
     check_prompt(options.prompt)
     check_search(options)
     check_policy(options)
-    out = default_out(options.prompt, options.seed)
-    if options.out is not None:
-        out = Path(options.out)
+    out = options.out
+    if out is None:
+        out = str(default_out(options.prompt, options.seed))
+    check_local_folders(profile=options.profile)
     check_out(out, options.force)
     # Only now what takes seconds to import and load.
     from avits_jax.cli import aggregators, backend, program, results, table
@@ -40,7 +42,8 @@ def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
     from avits_jax.cli.labels import tell_labels
     from avits_jax.cli.policies import choose_policy
     from avits_jax.cli.progress import stage
-    from avits_jax.files.folders import replacing_folder
+    from avits_jax.files.copies import whole_folder
+    from avits_jax.files.stores import inside
 
     machine = choose_devices(options)
     program.use_compilation_cache(options.compilation_cache)
@@ -63,7 +66,7 @@ def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
     )
     made = results.make_results(options.prompt, resolved, loaded, chosen, outcome)
     with stage("Writing the run folder", "Wrote the run folder"):
-        with replacing_folder(out) as folder:
+        with whole_folder(out, last=RUN_MARK) as folder:
             results.write_files(
                 folder,
                 made,
@@ -73,7 +76,8 @@ def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
                 keep_candidates=options.keep_candidates,
             )
     table.print_candidates(made)
-    print(f"best clip  {out / 'best.mp4'}\nreport     {out / 'report.html'}")
+    print(f"best clip  {inside(out, 'best.mp4')}")
+    print(f"report     {inside(out, 'report.html')}")
     return 0
 
 

@@ -2,11 +2,14 @@
 
 import dataclasses
 import itertools
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from avits_jax.catalogue.generators import FAMILIES, Family
-from avits_jax.cli.errors import FAILED
+from avits_jax.catalogue.records import HOME
+from avits_jax.cli.errors import FAILED, as_cli_error
+from avits_jax.files.stores import address_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,7 +35,8 @@ def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
     from avits_jax.cli.terminal import console_for
 
     console = console_for(_FILE_WIDTH, markup=False)
-    models, judges = generators.available(families), verifiers.available()
+    with as_cli_error():
+        models, judges = generators.available(families), verifiers.available()
     if options.verify:
         return _verify([*models, *judges], console)
     _print_groups("MODELS", models, console)
@@ -123,6 +127,9 @@ def _print_missing(infos: Sequence["Info"], console: "Console") -> None:
     if not missing:
         return
     console.print("\nMISSING WEIGHTS (--random-weights tries everything without them)")
+    home = os.environ.get(HOME, "")
+    if address_of(home) is not None:
+        console.print(f"  Copied from {home} if they are there, when they are named")
     for name, info in missing.items():
         console.print(f"  {name}")
         lines = [

@@ -1,18 +1,20 @@
 """Put the shards of a run together: rewards, clips, what was learned, report."""
 
+import contextlib
 import dataclasses
 import functools
 import typing
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
 from avits_jax.catalogue.generators import FAMILIES, Family
+from avits_jax.cli.checks import check_places
 from avits_jax.cli.config import convert
 from avits_jax.cli.errors import as_cli_error, status_of
 from avits_jax.cli.options import SearchOptions
+from avits_jax.files.stores import inside
 
 EXAMPLE = "avits merge runs/shard1 runs/shard2 --out runs/whole"
 
@@ -28,12 +30,10 @@ class Options:
     Exit status 1 or 3: all or some of the prompts had failed in the shards.
     """
 
-    runs: Annotated[
-        tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN")
-    ]
-    """Run folders of "avits run --shard", two or more."""
-    out: Path
-    """Folder to write."""
+    runs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN")]
+    """Run folders of "avits run --shard", two or more; here or in a store."""
+    out: Annotated[str, tyro.conf.arg(metavar="FOLDER")]
+    """Folder to write; or an address, gs:// or s3://."""
 
 
 def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
@@ -42,14 +42,18 @@ def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
     from avits_jax.report import write_run_report
     from avits_jax.runs import states
 
-    with as_cli_error():
-        made = runs.read_shards(options.runs)
-        merged = _merged_state(made[0], runs.last_states(options.runs))
+    check_places(*options.runs, options.out)
+    with as_cli_error(), contextlib.ExitStack() as stack:
+        out = stack.enter_context(runs.new_run(options.out))
+        copies = (runs.local_run(run, clips=True) for run in options.runs)
+        folders = [stack.enter_context(copy) for copy in copies]
+        made = runs.read_shards(folders)
+        merged = _merged_state(made[0], runs.last_states(folders))
         learned = states.numbers(merged)
-        counts = runs.merge_runs(options.runs, options.out, learned, write_run_report)
+        counts = runs.merge_runs(folders, out, learned, write_run_report, options.runs)
     failed = f", {counts.num_failed} of them failed" if counts.num_failed else ""
     print(f"{counts.num_prompts} prompts of {len(options.runs)} runs{failed}")
-    print(f"report     {options.out / 'report.html'}")
+    print(f"report     {inside(options.out, 'report.html')}")
     return status_of(counts.num_prompts, counts.num_failed)
 
 

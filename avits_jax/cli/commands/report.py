@@ -2,13 +2,14 @@
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from avits_jax.catalogue.generators import FAMILIES, Family
+from avits_jax.cli.checks import check_places
 from avits_jax.cli.errors import as_cli_error
+from avits_jax.files.stores import inside, open_store
 
 EXAMPLE = "avits report runs/first"
 
@@ -17,16 +18,20 @@ EXAMPLE = "avits report runs/first"
 class Options:
     """Write report.html of a run folder again, from its results and clips."""
 
-    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """A folder that "avits generate", "avits run" or "avits merge" wrote."""
+    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
+    """A folder that "avits generate", "run" or "merge" wrote, here or in a store."""
 
 
 def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
     """Run the command; return its exit status."""
     from avits_jax.report import write_report, write_run_report
-    from avits_jax.runs import is_run
+    from avits_jax.runs import is_run, local_run
 
-    write = write_run_report if is_run(options.run) else write_report
-    with as_cli_error():
-        print(write(options.run))
+    check_places(options.run)
+    with as_cli_error(), local_run(options.run) as folder:
+        write = write_run_report if is_run(folder) else write_report
+        page = write(folder)
+        if store := open_store(options.run):
+            store.upload([(page.name, page)])
+    print(inside(options.run, page.name))
     return 0
