@@ -314,7 +314,7 @@ class RunFolder:
         return None if clip.is_file() else "is missing"
 
     def _uploaded(self, clip: Path) -> int:
-        """Upload a clip, if the run is in a store; return its CRC-32."""
+        """Return the CRC-32 of a clip, which is uploaded if the run is in a store."""
         crc = file_crc(clip)
         if self._stored is not None:
             self._stored.put_clip(clip.name)

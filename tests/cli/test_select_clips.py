@@ -114,6 +114,18 @@ def test_a_killed_run_goes_on_and_ends_the_same(takes, monkeypatch):
         assert whole.read_bytes() == half.read_bytes(), name
 
 
+def test_a_run_in_a_store_is_the_same(takes, bucket, capsys):
+    assert main(["select", "takes.csv", "--out", "best", *FLAGS]) == 0
+    assert main(["select", "takes.csv", "--out", "gs://bucket/best", *FLAGS]) == 0
+    assert "gs://bucket/best/scores.csv" in capsys.readouterr().out
+    there = bucket.contents("gs://bucket/best")
+    for name in ("scores.csv", "clips/sample_0000.mp4", "clips/sample_0001.mp4"):
+        assert there[name] == (takes / "best" / name).read_bytes(), name
+    flags = ["--prompt", "a dog", "--link", "--out", "gs://bucket/more", *FLAGS]
+    assert main(["select", "dog", *flags]) == 2
+    assert "gs://bucket/more holds no links" in capsys.readouterr().err
+
+
 def test_a_group_without_a_usable_clip(takes, capsys):
     flags = ["--prompt", "a dog", "--out", "best", *FLAGS]
     assert main(["select", "dog/2.mp4", *flags]) == 1
