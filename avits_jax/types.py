@@ -82,6 +82,9 @@ class Generator(NamedTuple):
             every device holds all of them.
         drafts: cheaper generators of the same clips: the same params and keys, and
             candidate ``n`` is a draft of the same clip.
+        decodes_per_step: decoder passes per candidate and step, where a step decodes
+            (guidance by verifiers); a number, or a tuple of one per step.
+        verifier_calls_per_step: calls of verifiers in a step, likewise.
     """
 
     init: Callable[..., Candidates]
@@ -99,6 +102,8 @@ class Generator(NamedTuple):
     rules: Rules | None = None
     drafts: tuple["Generator", ...] = ()
     flops_per_evaluation: float | None = None
+    decodes_per_step: int | tuple[int, ...] = 0
+    verifier_calls_per_step: int | tuple[int, ...] = 0
 
     @property
     def num_steps(self) -> int:
@@ -107,10 +112,19 @@ class Generator(NamedTuple):
 
     def evaluations(self, start: int = 0, stop: int | None = None) -> int:
         """Return the network evaluations of steps ``start .. stop - 1``."""
+        return self._over_steps(self.nfe_per_step, start, stop)
+
+    def looks(self, start: int = 0, stop: int | None = None) -> tuple[int, int]:
+        """Return decoder passes and verifier calls of steps ``start .. stop - 1``."""
+        each = self.decodes_per_step, self.verifier_calls_per_step
+        decodes, calls = (self._over_steps(one, start, stop) for one in each)
+        return decodes, calls
+
+    def _over_steps(
+        self, each: int | tuple[int, ...], start: int, stop: int | None
+    ) -> int:
         stop = self.num_steps if stop is None else stop
-        if isinstance(self.nfe_per_step, int):
-            return self.nfe_per_step * (stop - start)
-        return sum(self.nfe_per_step[start:stop])
+        return each * (stop - start) if isinstance(each, int) else sum(each[start:stop])
 
 
 class SharedPass(NamedTuple):
@@ -211,7 +225,7 @@ class SearchOutput(NamedTuple):
         nfe: network evaluations spent (a guidance pair counts as 2), int32.
         decodes: decoder passes spent, one per candidate decoded, int32.
         verifier_calls: candidates scored, times the number of verifiers that guide,
-            int32.
+            and what the generator's own steps call, int32.
         flops: float32 operations of the network evaluations, or None where the
             generator does not state them.
         latents: final ``Candidates``, or None unless asked for.

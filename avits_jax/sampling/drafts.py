@@ -64,7 +64,9 @@ def fewer_steps(generator: Generator, stride: int = 2) -> Generator:
         raise ValueError(f"stride must be at least 1, got {stride}")
     steps = tuple(range(0, generator.num_steps, stride))
     sigmas = (*(generator.sigmas[i] for i in steps), generator.sigmas[-1])
-    nfe = generator.nfe_per_step
+
+    def taken(each: int | tuple[int, ...]) -> int | tuple[int, ...]:
+        return each if isinstance(each, int) else tuple(each[i] for i in steps)
 
     def predict(
         params: PyTree, candidates: Candidates, i: int | Int[Array, ""], cond: PyTree
@@ -76,7 +78,9 @@ def fewer_steps(generator: Generator, stride: int = 2) -> Generator:
         step=euler(predict, sigmas),
         predict=predict,
         sigmas=sigmas,
-        nfe_per_step=nfe if isinstance(nfe, int) else tuple(nfe[i] for i in steps),
+        nfe_per_step=taken(generator.nfe_per_step),
+        decodes_per_step=taken(generator.decodes_per_step),
+        verifier_calls_per_step=taken(generator.verifier_calls_per_step),
         drafts=(),
     )
 

@@ -16,6 +16,8 @@ from avits_jax.search.evosearch import (
     evosearch_within,
 )
 from avits_jax.search.exporting import register_contracts
+from avits_jax.search.gradient_guidance import guide_by_gradient
+from avits_jax.search.guided_parts import share_with_guides
 from avits_jax.search.keys import candidate_keys
 from avits_jax.search.operators import level_mutation, reference_mutation
 from avits_jax.search.pruned import PrunedOptions, pruned_best_of_n, pruned_cost
@@ -57,6 +59,7 @@ __all__ = [
     "evosearch",
     "evosearch_cost",
     "evosearch_within",
+    "guide_by_gradient",
     "largest_within",
     "level_mutation",
     "max_potential",
@@ -65,6 +68,7 @@ __all__ = [
     "pruned_cost",
     "reference_mutation",
     "select",
+    "share_with_guides",
     "smc",
     "smc_cost",
     "sum_potential",

@@ -12,11 +12,11 @@ from avits_jax.aggregation.checks import check_count
 from avits_jax.sampling.chunks import over_candidates
 from avits_jax.sampling.mapped import vary_alike
 from avits_jax.search.checks import check_batch
-from avits_jax.search.cost import Cost, rollout_nfe
+from avits_jax.search.cost import Cost, rollout_cost, scored_cost
 from avits_jax.search.evaluate import Finished, Problem, finish, learned, pose
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key
 from avits_jax.search.memory import Memory
-from avits_jax.search.rollout import sampled, scored_cost
+from avits_jax.search.rollout import sampled
 from avits_jax.search.stopping import expected_gain
 from avits_jax.types import (
     Aggregator,
@@ -185,17 +185,16 @@ def _counted(
     output: SearchOutput, problem: Problem, num_drawn: Int[Array, ""]
 ) -> SearchOutput:
     """Return an output that tells rows never drawn, and counts no work on them."""
-    generator = problem.generator
+    each = rollout_cost(problem.generator, 1)
     valid = jnp.arange(output.valid.shape[0], dtype=jnp.int32) < num_drawn
-    nfe = num_drawn * generator.evaluations()
-    each = generator.flops_per_evaluation
+    flops = None if each.flops is None else num_drawn.astype(jnp.float32) * each.flops
     return output._replace(
         failed=output.failed & valid,
         valid=valid,
-        nfe=nfe,
-        decodes=num_drawn + int(not problem.keep_media),
-        verifier_calls=num_drawn * problem.num_guides,
-        flops=None if each is None else nfe.astype(jnp.float32) * each,
+        nfe=num_drawn * each.nfe,
+        decodes=num_drawn * (each.decodes + 1) + int(not problem.keep_media),
+        verifier_calls=num_drawn * (each.verifier_calls + problem.num_guides),
+        flops=flops,
     )
 
 
@@ -223,7 +222,7 @@ def adaptive_best_of_n_cost(
         )
     if not (math.isfinite(tolerance) and tolerance >= 0):
         raise ValueError(f"tolerance must be at least 0 and finite, got {tolerance}")
-    nfe = rollout_nfe(generator, num_candidates)
+    rollouts = [rollout_cost(generator, num_candidates)]
     return scored_cost(
-        generator, num_verifiers, num_candidates, nfe, keep_media=keep_media
+        rollouts, num_verifiers, num_candidates, winner_again=not keep_media
     )

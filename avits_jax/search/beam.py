@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from avits_jax.aggregation.checks import check_count
 from avits_jax.sampling.steps import noise_like, sde_step
 from avits_jax.search.checks import check_fraction, check_schedule
-from avits_jax.search.cost import Cost, rollout_nfe
+from avits_jax.search.cost import Cost, rollout_cost, scored_cost
 from avits_jax.search.evaluate import Problem, glance, learned, pose
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key
 from avits_jax.search.memory import Memory, MovedFields, agree
@@ -23,7 +23,6 @@ from avits_jax.search.rollout import (
     look_ahead,
     lookahead_steps,
     predict_clean,
-    scored_cost,
 )
 from avits_jax.types import (
     Aggregator,
@@ -193,7 +192,7 @@ def beam_cost(
         for start in starts
         for step in lookahead_steps(generator.num_steps, start, options.lookahead)[:-1]
     ]
-    nfe = sum(rollout_nfe(generator, children, step, step + 1) for step in ahead)
-    nfe += rollout_nfe(generator, num_beams)
+    rollouts = [rollout_cost(generator, children, step, step + 1) for step in ahead]
+    rollouts.append(rollout_cost(generator, num_beams))
     scored = children * len(starts) + num_beams
-    return scored_cost(generator, num_verifiers, scored, nfe, keep_media=keep_media)
+    return scored_cost(rollouts, num_verifiers, scored, winner_again=not keep_media)

@@ -8,10 +8,9 @@ from avits_jax.sampling.chunks import over_candidates
 from avits_jax.search.checks import check_batch
 from avits_jax.search.cost import (
     Cost,
-    evaluation_cost,
     largest_within,
-    rollout_nfe,
-    with_evaluations,
+    rollout_cost,
+    scored_cost,
 )
 from avits_jax.search.evaluate import Finished, finish, pose
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key
@@ -124,8 +123,8 @@ def best_of_n_cost(
     check_count("num_candidates", num_candidates)
     check_batch(candidate_batch)
     again = _chunked(num_candidates, candidate_batch) and not keep_media
-    cost = evaluation_cost(num_verifiers, num_candidates, winner_again=again)
-    return with_evaluations(cost, generator, rollout_nfe(generator, num_candidates))
+    rollouts = [rollout_cost(generator, num_candidates)]
+    return scored_cost(rollouts, num_verifiers, num_candidates, winner_again=again)
 
 
 def best_of_n_candidates(max_nfe: int, generator: Generator) -> int:

@@ -1,6 +1,6 @@
 """What a search spends, known before it runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from avits_jax.aggregation.checks import check_count
@@ -14,6 +14,7 @@ class Cost(NamedTuple):
         nfe: network evaluations; a guidance pair counts as 2.
         decodes: candidates decoded, the winner's second decoding included.
         verifier_calls: candidates scored, times the number of verifiers that guide.
+            Both include what the generator's own steps decode and call.
         flops: operations of the network evaluations, or None where the generator does
             not state them.
     """
@@ -60,22 +61,41 @@ def largest_within(max_nfe: int, cost: Callable[[int], Cost]) -> int:
     return low
 
 
-def rollout_nfe(
+def rollout_cost(
     generator: Generator, num_candidates: int, start: int = 0, stop: int | None = None
-) -> int:
-    """Return the network evaluations of `num_candidates` over some steps."""
-    return num_candidates * generator.evaluations(start, stop)
-
-
-def with_evaluations(cost: Cost, generator: Generator, nfe: int) -> Cost:
-    """Return `cost` with `nfe` network evaluations and their operations."""
-    each = generator.flops_per_evaluation
-    return cost._replace(nfe=nfe, flops=None if each is None else nfe * each)
-
-
-def evaluation_cost(
-    num_verifiers: int, num_evaluations: int, *, winner_again: bool
 ) -> Cost:
-    """Return the cost of decoding and scoring, and of decoding the winner once more."""
-    decodes = num_evaluations + int(winner_again)
-    return Cost(0, decodes, num_evaluations * num_verifiers)
+    """Return what `num_candidates` spend on some steps."""
+    nfe = num_candidates * generator.evaluations(start, stop)
+    decodes, calls = generator.looks(start, stop)
+    each = generator.flops_per_evaluation
+    flops = None if each is None else nfe * each
+    return Cost(nfe, num_candidates * decodes, num_candidates * calls, flops)
+
+
+def total_cost(costs: Sequence[Cost]) -> Cost:
+    """Return the sum; operations are known where all of them are."""
+    flops = [cost.flops for cost in costs]
+    return Cost(
+        *(sum(column) for column in list(zip(*costs, strict=True))[:3]),
+        None if None in flops else sum(flops),
+    )
+
+
+def scored_cost(
+    rollouts: Sequence[Cost],
+    num_verifiers: int,
+    num_scored: int,
+    *,
+    winner_again: bool,
+) -> Cost:
+    """Return the cost of a search: its rollouts, and its looks at clips.
+
+    Args:
+        rollouts: see `rollout_cost`.
+        num_verifiers: how many guide.
+        num_scored: clips decoded and scored outside of the generator's steps.
+        winner_again: the winner is decoded once more, since its clip was not kept.
+    """
+    decodes = num_scored + int(winner_again)
+    looks = Cost(0, decodes, num_scored * num_verifiers, 0.0)
+    return total_cost([*rollouts, looks])

@@ -12,13 +12,13 @@ from avits_jax.search.checks import (
     check_generator,
 )
 from avits_jax.search.contracts import with_checks
-from avits_jax.search.cost import Cost, rollout_nfe
+from avits_jax.search.cost import Cost, rollout_cost, scored_cost
 from avits_jax.search.evaluate import Problem, glance, learned, pose, prepared
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key
 from avits_jax.search.memory import Memory
 from avits_jax.search.operators import elites
 from avits_jax.search.picking import take
-from avits_jax.search.rollout import advance, final_output, initialise, scored_cost
+from avits_jax.search.rollout import advance, final_output, initialise
 from avits_jax.types import (
     Aggregator,
     Candidates,
@@ -140,11 +140,6 @@ def draft_best_of_n_cost(
             f"num_kept must be at most num_candidates = {num_candidates}, "
             f"got {num_kept}"
         )
-    nfe = rollout_nfe(draft, num_candidates) + rollout_nfe(generator, num_kept)
+    rollouts = [rollout_cost(draft, num_candidates), rollout_cost(generator, num_kept)]
     scored = num_candidates + num_kept
-    cost = scored_cost(generator, num_verifiers, scored, nfe, keep_media=keep_media)
-    own, rough = generator.flops_per_evaluation, draft.flops_per_evaluation
-    if own is None or rough is None:
-        return cost._replace(flops=None)
-    drafted = rollout_nfe(draft, num_candidates)
-    return cost._replace(flops=drafted * rough + (nfe - drafted) * own)
+    return scored_cost(rollouts, num_verifiers, scored, winner_again=not keep_media)

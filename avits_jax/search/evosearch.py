@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from avits_jax.aggregation.checks import check_count
 from avits_jax.search.checks import check_schedule
-from avits_jax.search.cost import Cost, rollout_nfe
+from avits_jax.search.cost import Cost, rollout_cost, scored_cost
 from avits_jax.search.evaluate import Finished, Problem, finish, judge, pose, preferred
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key
 from avits_jax.search.memory import Memory, MovedFields, agree
@@ -26,7 +26,7 @@ from avits_jax.search.operators import (
     tournament_size,
 )
 from avits_jax.search.picking import concatenate, take_from
-from avits_jax.search.rollout import advance, initialise, scored_cost
+from avits_jax.search.rollout import advance, initialise
 from avits_jax.types import (
     Aggregator,
     Candidates,
@@ -288,12 +288,12 @@ def evosearch_cost(
     steps, sizes = _check(generator, schedule, population_sizes, options)
     kept = 0 if options.redenoise_elites else options.num_elites
     worked = [sizes[0], *(size - kept for size in sizes[1:])]
-    nfe = sum(
-        rollout_nfe(generator, num, step)
+    rollouts = [
+        rollout_cost(generator, num, step)
         for num, step in zip(worked, (0, *steps), strict=True)
-    )
+    ]
     return scored_cost(
-        generator, num_verifiers, sum(worked), nfe, keep_media=keep_media
+        rollouts, num_verifiers, sum(worked), winner_again=not keep_media
     )
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from avits_jax.aggregation.checks import check_count
 from avits_jax.sampling.steps import flow_step
 from avits_jax.search.checks import check_schedule
-from avits_jax.search.cost import Cost, rollout_nfe
+from avits_jax.search.cost import Cost, rollout_cost, scored_cost
 from avits_jax.search.evaluate import glance, learned, pose
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key
 from avits_jax.search.memory import Memory, MovedFields, agree
@@ -20,7 +20,6 @@ from avits_jax.search.rollout import (
     final_output,
     initialise,
     predict_clean,
-    scored_cost,
 )
 from avits_jax.types import (
     Aggregator,
@@ -135,7 +134,8 @@ def pruned_cost(
         TypeError, ValueError: the arguments do not match, see `pruned_best_of_n`.
     """
     options, _ = agree(options, PrunedOptions, Memory(candidate_batch, keep_media))
-    alive, reached, nfe, scored = check_count("num_candidates", num_candidates), 0, 0, 0
+    alive, reached, scored = check_count("num_candidates", num_candidates), 0, 0
+    rollouts = []
     check_schedule("rungs", [step for step, _ in rungs], generator.num_steps - 1)
     for step, num_kept in rungs:
         if check_count("the number kept by each of rungs", num_kept) >= alive:
@@ -143,10 +143,10 @@ def pruned_cost(
                 f"the numbers kept by rungs must fall from num_candidates = "
                 f"{num_candidates}, got {tuple(rungs)}"
             )
-        nfe += rollout_nfe(generator, alive, reached, step + 1)
+        rollouts.append(rollout_cost(generator, alive, reached, step + 1))
         scored += alive
         alive, reached = num_kept, step + 1
-    nfe += rollout_nfe(generator, alive, reached)
+    rollouts.append(rollout_cost(generator, alive, reached))
     return scored_cost(
-        generator, num_verifiers, scored + alive, nfe, keep_media=keep_media
+        rollouts, num_verifiers, scored + alive, winner_again=not keep_media
     )

@@ -10,12 +10,11 @@ from avits_jax.sampling.denoise import denoise, step_keys
 from avits_jax.sampling.mapped import vary_alike
 from avits_jax.sampling.schedules import levels_at
 from avits_jax.sampling.steps import flow_step, noise_like, sde_step
-from avits_jax.search.cost import Cost, evaluation_cost, with_evaluations
+from avits_jax.search.cost import Cost
 from avits_jax.search.evaluate import Finished, Problem, finish, judge, seen
 from avits_jax.types import (
     Aggregator,
     Candidates,
-    Generator,
     Keys,
     PyTree,
     SearchOutput,
@@ -154,22 +153,6 @@ def final_output(
     finished = judge(problem, candidates)
     scores, state = aggregator.update(finished.rewards, state)
     return finish(problem, aggregator, [finished], scores, state, cost)
-
-
-def scored_cost(
-    generator: Generator,
-    num_verifiers: int,
-    num_scored: int,
-    nfe: int,
-    *,
-    keep_media: bool,
-) -> Cost:
-    """Return the cost of `nfe` evaluations and of `num_scored` clips.
-
-    The winner is decoded once more unless its clip was kept.
-    """
-    cost = evaluation_cost(num_verifiers, num_scored, winner_again=not keep_media)
-    return with_evaluations(cost, generator, nfe)
 
 
 def _carry(problem: Problem, population: Candidates, *others: PyTree) -> Candidates:

@@ -12,7 +12,7 @@ from avits_jax.aggregation.separable import near_zero
 from avits_jax.sampling.denoise import step_keys
 from avits_jax.sampling.steps import noise_like, sde_step
 from avits_jax.search.checks import check_fraction, check_schedule
-from avits_jax.search.cost import Cost, rollout_nfe
+from avits_jax.search.cost import Cost, rollout_cost, scored_cost
 from avits_jax.search.evaluate import Problem, glance, pose
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key
 from avits_jax.search.memory import Memory, MovedFields, agree
@@ -28,7 +28,6 @@ from avits_jax.search.rollout import (
     final_output,
     initialise,
     predict_clean,
-    scored_cost,
 )
 from avits_jax.types import (
     Aggregator,
@@ -237,6 +236,6 @@ def smc_cost(
     check_fraction("eta", options.eta, zero=True)
     if not options.strength > 0:
         raise ValueError(f"strength must be above 0, got {options.strength}")
-    nfe = rollout_nfe(generator, num_candidates)
+    rollouts = [rollout_cost(generator, num_candidates)]
     scored = num_candidates * (len(resample_steps) + 1)
-    return scored_cost(generator, num_verifiers, scored, nfe, keep_media=keep_media)
+    return scored_cost(rollouts, num_verifiers, scored, winner_again=not keep_media)

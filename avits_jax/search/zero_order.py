@@ -11,12 +11,12 @@ from avits_jax.aggregation.checks import check_count
 from avits_jax.sampling.mapped import vary_alike
 from avits_jax.sampling.steps import linear_combination, noise_like
 from avits_jax.search.checks import check_fraction
-from avits_jax.search.cost import Cost, rollout_nfe
+from avits_jax.search.cost import Cost, rollout_cost, scored_cost
 from avits_jax.search.evaluate import finish, judge, pose, preferred
 from avits_jax.search.keys import SearchKey, Stream, candidate_keys, stream_key
 from avits_jax.search.memory import Memory, MovedFields, agree
 from avits_jax.search.picking import concatenate, rankable, take
-from avits_jax.search.rollout import advance, initialise, scored_cost
+from avits_jax.search.rollout import advance, initialise
 from avits_jax.types import (
     Aggregator,
     Candidates,
@@ -172,5 +172,5 @@ def zero_order_cost(
     check_count("num_iterations", num_iterations)
     check_fraction("rate", options.rate)
     num = num_candidates * num_iterations
-    nfe = rollout_nfe(generator, num)
-    return scored_cost(generator, num_verifiers, num, nfe, keep_media=keep_media)
+    rollouts = [rollout_cost(generator, num)]
+    return scored_cost(rollouts, num_verifiers, num, winner_again=not keep_media)

@@ -148,7 +148,7 @@ def test_switches_say_which_way_they_stand(helped):
 
 def test_what_must_be_given_is_said(helped):
     assert helped("run").startswith("usage: avits run PROMPTS --out FOLDER [OPTIONS]\n")
-    assert "Folder to write. (required)" in helped("merge")
+    assert "Folder to write; or an address, gs:// or s3://." in helped("merge")
 
 
 def test_all_endings_are_named(helped):

@@ -1,50 +1,60 @@
-"""Differentiate a verifier through the decoder, and steer a sample with the gradient.
+"""Guide mini by the gradient of a verifier inside a search, and measure what it buys.
+
+For eight prompts, the mean reward of all candidates of best-of-2 without guidance and
+with it: of the verifier that guides, and of its judge, another network with the same
+question that guides nothing.
 
 python tools/examples/gradient_guidance.py
 """
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 
 import avits_jax as avits
-from avits_jax.sampling import step_keys
 
-generator, params = avits.generators.load("mini", num_steps=12)
-(verifier,), (vparams,) = avits.verifiers.load(["mini_tv"])
-prompt = "a green triangle bounces three times with a wood sound"
-cond = avits.encode_prompt(prompt, generator, (verifier,))
+PROMPTS = (
+    "a green triangle bounces three times with a wood sound",
+    "a red circle bounces twice with a bell",
+    "4 drum sounds a blue box drops",
+    "the golden pyramid jumps twice and sounds like a drum",
+    "a blue square hits the floor four times like a drum",
+    "a red box falls once with a bell",
+    "a green circle bounces twice with a wood sound",
+    "a yellow triangle bounces three times with a bell",
+)
+NAMES = ("mini_tv", "mini_tv_judge")
 
-
-def reward(latents, weights):
-    """Sum of the verifier's scores of clean latents: decode, then judge."""
-    media = generator.decode(weights.generator, avits.Candidates(latents))
-    return verifier.score(weights.verifiers[0], media, cond.verifiers[0]).sum()
-
-
-@jax.jit
-def guided(weights, key, strength):
-    """Denoise four candidates; each step first climbs the gradient of the reward."""
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(4))
-    candidates = generator.init(weights.generator, keys, cond.generator)
-
-    def body(candidates, i):
-        def expected(latents):
-            moved = candidates._replace(latents=latents)
-            clean = generator.predict(weights.generator, moved, i, cond.generator)
-            return reward(clean, weights)
-
-        slope = jax.grad(expected)(candidates.latents)
-        latents = jax.tree.map(lambda z, g: z + strength * g, candidates.latents, slope)
-        candidates = candidates._replace(latents=latents)
-        now = step_keys(keys, i)
-        return generator.step(
-            weights.generator, now, candidates, i, cond.generator
-        ), None
-
-    candidates, _ = jax.lax.scan(body, candidates, jnp.arange(generator.num_steps))
-    return reward(candidates.latents, weights) / 4
+generator, params = avits.generators.load("mini", num_steps=8)
+verifiers, vparams = avits.verifiers.load(NAMES)
+weights = avits.Params(params, vparams)
+encoded = [avits.encode_prompt(prompt, generator, verifiers) for prompt in PROMPTS]
+conds = jax.tree.map(lambda *leaves: jnp.stack(leaves), *encoded)
+keys = jax.random.split(jax.random.key(0), len(PROMPTS))
 
 
-weights = avits.Params(params, (vparams,))
-plain, steered = (guided(weights, jax.random.key(0), s) for s in (0.0, 0.5))
-print(f"mean reward {plain:.3f} without guidance, {steered:.3f} with it")
+def searched(scale):
+    """Search for all prompts with the first verifier as the guide."""
+    search = partial(
+        avits.best_of_n,
+        generator=avits.guide_by_gradient(generator, verifiers[:1], scale),
+        verifiers=verifiers,
+        aggregator=avits.weighted([1.0, 0.0]),
+        num_candidates=2,
+    )
+
+    # Shared in here, the weights of the guide that also scores are passed once.
+    def one(weights, key, cond):
+        weights, cond = (avits.share_with_guides(each, [0]) for each in (weights, cond))
+        return search(weights, key, cond)
+
+    return jax.jit(jax.vmap(one, (None, 0, 0)))(weights, keys, conds)
+
+
+print("scale", *(f"{name:>15}" for name in NAMES), "evaluations", "decodes", sep="  ")
+for scale in (0.0, 0.2):
+    output = searched(scale)
+    means = output.rewards.mean(axis=(0, 1))
+    costs = f"{output.nfe[0]:11}  {output.decodes[0]:7}"
+    print(f"{scale:5.2f}", *(f"{mean:15.3f}" for mean in means), costs, sep="  ")
