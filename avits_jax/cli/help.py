@@ -4,7 +4,7 @@ Parsing knows no groups: options are one flat dataclass, as config.toml is flat.
 """
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from avits_jax.cli import options as known
 from avits_jax.cli.aggregator_flags import AGGREGATOR_FLAGS
@@ -22,6 +22,11 @@ _SHARED: dict[type, str] = {
     known.ModelOptions: "model",
     known.MeshOptions: "devices",
     known.DeviceOptions: "hosts",
+}
+# Flag that chooses, and the flags that each choice has.
+_CHOICES: dict[type, tuple[str, Mapping[str, Collection[str]]]] = {
+    known.JuryOptions: ("aggregator", AGGREGATOR_FLAGS),
+    known.PolicyOptions: ("search", POLICY_FLAGS),
 }
 
 
@@ -77,22 +82,15 @@ def _titles() -> list[str]:
     """Return the groups in order; what belongs to one search is below all searches."""
     titles = [_ARGUMENTS, _OPTIONS]
     for owner, title in _SHARED.items():
-        titles.append(title)
-        if owner is known.JuryOptions:
-            titles += [_with("aggregator", name) for name in AGGREGATOR_FLAGS]
-        if owner is known.PolicyOptions:
-            titles += [_with("search", name) for name in POLICY_FLAGS]
+        choice, table = _CHOICES.get(owner, ("", {}))
+        titles += [title, *(_with(choice, name) for name in table)]
     return titles
 
 
 def _title(flag: Flag) -> str:
     if flag.kind == "positional":
         return _ARGUMENTS
-    tables = {
-        known.JuryOptions: ("aggregator", AGGREGATOR_FLAGS),
-        known.PolicyOptions: ("search", POLICY_FLAGS),
-    }
-    choice, table = tables.get(flag.owner, ("", {}))
+    choice, table = _CHOICES.get(flag.owner, ("", {}))
     for name, own in table.items():
         if flag.name in own:
             return _with(choice, name)

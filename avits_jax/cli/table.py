@@ -24,26 +24,21 @@ def print_candidates(results: dict[str, Any]) -> None:
     names = [verifier["name"] for verifier in verifiers if verifier["guides"]]
     judges = [verifier["name"] for verifier in verifiers if not verifier["guides"]]
     rows = ranked_rows(results)
-    guides = range(len(names))
     first = [
         Column("rank", ["failed" if r.rank is None else str(r.rank) for r in rows]),
         Column("clip", [str(row.index) for row in rows]),
     ]
-    others = [
-        *(
-            _column(f"{names[i]}\nraw", [row.rewards[i] for row in rows])
-            for i in guides
-        ),
-        *(
-            _column(f"{names[i]}\ncalib.", [row.calibrated[i] for row in rows])
-            for i in guides
-        ),
-        _column("score", [row.score for row in rows]),
-        *(
-            _column(f"{name}\njudge", [row.rewards[i] for row in rows])
-            for i, name in enumerate(judges, start=len(names))
-        ),
-    ]
+    raw = {f"{name}\nraw": [r.rewards[i] for r in rows] for i, name in enumerate(names)}
+    calibrated = {
+        f"{name}\ncalib.": [row.calibrated[i] for row in rows]
+        for i, name in enumerate(names)
+    }
+    judged = {
+        f"{name}\njudge": [row.rewards[i] for row in rows]
+        for i, name in enumerate(judges, start=len(names))
+    }
+    numbers = raw | calibrated | {"score": [row.score for row in rows]} | judged
+    others = [_column(heading, column) for heading, column in numbers.items()]
     styles = ["bold" if row.best else ("dim" if row.failed else None) for row in rows]
     print_columns(console_for(_FILE_WIDTH), first, others, styles)
 

@@ -9,7 +9,7 @@ from avits_jax.media.prompt_rows import require_one_column
 if TYPE_CHECKING:
     import pyarrow
 
-_ROWS = 1024  # in memory at a time
+_ROWS = 256  # in memory at a time
 _READ = 1 << 20  # bytes of a column read at a time
 
 
@@ -42,13 +42,18 @@ def _arrays(path: Path, column: str) -> Iterator["pyarrow.Array"]:
             "pip install pyarrow (or this package with its extra, parquet)"
         ) from error
     # Arrow's own errors are of many kinds, and of the system's where bytes are missing.
-    faults = (pyarrow.ArrowException, OSError, UnicodeDecodeError)
+    faults = (pyarrow.ArrowException, OSError, UnicodeDecodeError, KeyError)
     try:
+        with parquet.ParquetFile(path) as file:
+            schema = file.schema_arrow
+        place = require_one_column(path, column, schema.names)
+        _check_type(path, column, schema.field(place).type)
         with parquet.ParquetFile(
-            path, buffer_size=_READ, page_checksum_verification=True
+            path,
+            read_dictionary=[column],  # a text that is repeated is held once
+            buffer_size=_READ,
+            page_checksum_verification=True,
         ) as file:
-            place = require_one_column(path, column, file.schema_arrow.names)
-            _check_type(path, column, file.schema_arrow.field(place).type)
             for batch in file.iter_batches(_ROWS, columns=[column]):
                 yield batch.column(batch.schema.get_field_index(column))
     except faults as error:
@@ -74,6 +79,8 @@ def _text(path: Path, number: int, value: Any) -> str:
         return value.as_py() or ""
     except UnicodeDecodeError:
         raise ValueError(f"prompts file {path} is not UTF-8: row {number}") from None
+    except IndexError as error:  # of a text in the column's dictionary
+        raise ValueError(f"{path}, row {number}: damaged parquet: {error}") from error
 
 
 def _line(error: BaseException) -> str:

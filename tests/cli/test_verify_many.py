@@ -6,9 +6,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from avits_jax.cli import main
+from avits_jax.cli.clips import list_clips
 
 sys.path.append(str(Path(__file__).parents[1] / "media"))
 from making import click, flashes, make_file  # noqa: E402
@@ -183,10 +186,7 @@ def test_all_failing_is_failure(loads, tmp_path, capsys):
             ["a.mp4", "a dog", "--verifiers", "loud:quick"],
             "mode of verifier 'loud:quick",
         ),
-        (
-            ["a.mp4", "a dog", "--verifiers", "lod@tiny"],
-            "unknown verifier 'lod' (there",
-        ),
+        (["a.mp4", "a dog", "--verifiers", "lod@tiny"], "unknown verifier 'lod' (t"),
     ],
 )
 def test_bad_arguments(loads, tmp_path, capsys, arguments, message):
@@ -197,3 +197,19 @@ def test_bad_arguments(loads, tmp_path, capsys, arguments, message):
     printed = capsys.readouterr()
     assert printed.out == "" and len(printed.err.splitlines()) == 1
     assert printed.err.startswith(f"avits: error: {message}")
+
+
+@pytest.mark.parametrize("ending", [".tsv", ".json", ".parquet"])
+def test_tables_of_other_kinds(tmp_path, monkeypatch, ending):
+    monkeypatch.chdir(tmp_path)
+    rows = [{"clip": "a.mp4", "prompt": "a dog"}, {"clip": "b", "prompt": "a, cat"}]
+    if ending == ".parquet":
+        parquet.write_table(pyarrow.Table.from_pylist(rows), "t.parquet")
+    elif ending == ".json":
+        Path("t.json").write_text(json.dumps(rows))
+    else:
+        lines = ["\t".join(row) for row in [rows[0], *(r.values() for r in rows)]]
+        Path("t.tsv").write_text("\n".join(lines))
+    asked = list_clips([f"t{ending}"], "clip", "prompt")
+    assert asked.items == ((Path("a.mp4"), "a dog"), (Path("b"), "a, cat"))
+    assert not asked.single

@@ -229,6 +229,15 @@ def test_parquet_that_is_refused(tmp_path, table, message):
     refused(parquet(tmp_path, table), message)
 
 
+def test_a_text_that_is_repeated_is_held_once(tmp_path):
+    path = parquet(tmp_path, {"text": ["a" * 100_000] * 1000})
+    before = pa.total_allocated_bytes()
+    prompts = read_prompts(path)
+    next(prompts)
+    assert pa.total_allocated_bytes() - before < 10_000_000
+    assert sum(1 for _ in prompts) == 999
+
+
 def test_damage_to_parquet_is_found(tmp_path):
     path = parquet(tmp_path, {"text": ["a red circle"] * 9}, write_page_checksum=True)
     whole = path.read_bytes()
