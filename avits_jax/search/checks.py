@@ -183,7 +183,7 @@ def check_problem(
 def check_jury(
     params: Params | tuple[Any, Any],
     cond: Cond | tuple[Any, Any],
-    verifiers: Sequence[Verifier],
+    verifiers: Sequence[Any],
 ) -> tuple[Params, Cond]:
     """Return `params` and `cond` as NamedTuples that fit `verifiers`.
 
