@@ -33,7 +33,10 @@ from avits_jax.types import PyTree
 
 SCORES = "scores.csv"
 # What may differ between two sessions: no prompt's result depends on it.
-_FREE = ("clips", "prompt", "out", "config", "compilation_cache", "start", "link")
+_FREE = (
+    *("clips", "prompt", "clip_column", "prompt_column", "link"),
+    *("out", "config", "compilation_cache", "start"),
+)
 _TOLD = 3  # clips that are told of one by one
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-_NAMES = {"set": "model options"}
+_NAMES = {"set": "model options", "avits_jax": "avits_jax"}
 
 
 def in_words(settings: Mapping[str, Any]) -> dict[str, str]:
