@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from avits_jax import converting
 from avits_jax.catalogue import resolve
 from avits_jax.cli import main
 from avits_jax.files.resources import data_folder
@@ -148,4 +149,6 @@ def test_a_listing_copies_nothing(bucket, monkeypatch, tmp_path, capsys):
 def test_checkpoints_are_saved_on_this_machine(bucket):
     with pytest.raises(ValueError, match="folder must be on this machine, got gs://"):
         checkpoint.save("gs://bucket/net", {"w": jnp.ones(2)}, {"model": "net"})
+    with pytest.raises(ValueError, match="out must be on this machine, got gs://b"):
+        converting.check_target(Path("gs://bucket/net"), overwrite=True)
     assert not bucket.store
