@@ -24,6 +24,7 @@ from avits_jax.weights import name_map as weights
 from tools.parity.checks import Expect
 from tools.parity.golden import Golden
 from tools.parity.manifests import check_manifest
+from tools.parity.modules import run_compiled
 from tools.parity.registry import register
 
 _INT16 = INT16_PEAK + 1
@@ -106,9 +107,7 @@ def run_audiobox(golden: Golden) -> dict[str, Expect]:
     window = wav.shape[-1]
     padding = frame_padding(mask, config.encoder.frames(window))
 
-    @jax.jit
-    def run(params):
-        model = nnx.merge(graph, params)
+    def run(model):
         alone = [
             model(wav[i : i + 1, : int(mask[i].sum())], window) for i in range(len(wav))
         ]
@@ -117,7 +116,7 @@ def run_audiobox(golden: Golden) -> dict[str, Expect]:
             "predict": run_predict(model, arrays),
         }
 
-    results = run(params)
+    results = run_compiled(run, nnx.merge(graph, params))
     results["javis_audio_quality"] = jnp.mean(results["predict"], -1)
     checks = {
         name: Expect(value, _expected(arrays, name), allowed[name.split("_alone")[0]])
