@@ -119,6 +119,7 @@ def test_a_search_among_such_drafts_as_one_program():
         ("clap", {"PADDING"}),
         ("vqa_score", {"NO_MASK"}),
         ("desync", {"NO_MASK"}),
+        ("audiobox_pq", set()),
     ],
 )
 def test_a_verifier_of_each_network_takes_full_size_clips(name, masks):

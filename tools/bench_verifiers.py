@@ -38,6 +38,7 @@ VERIFIERS = (
     "vqa_score",
     "av_align",
     "desync",
+    "audiobox_pq",
     "javis_score+video_reward+clap",
 )
 PROMPT = "a red ball bounces on a wooden floor with a dull thud"

@@ -48,6 +48,7 @@ _CLAP, _CLAP_ID, _CLAP_IDS = 11.8, 0.17, 16
 _POPULATION = 16
 _SEGMENT, _GROUP = 393.4 + 13.9, 9.0
 _VQA_FRAME = 7_600.0
+_AUDIOBOX_FRAME, _AUDIOBOX_PAIR = 139.0 / 499, 12 * 4 * 768 / 1e9  # attention's apart
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,10 @@ def cases() -> list[Case]:
     for mode, frames in (("default", 8), ("its", _FRAMES)):
         needed = frames * _VQA_FRAME
         found.append(Case(("vqa_score",), mode, needed, f"{frames} frames"))
+    axes = tuple(family_of("audiobox_pq").outputs)
+    for mode, frames in (("default", 213), ("bench", 200)):
+        needed = frames * (_AUDIOBOX_FRAME + frames * _AUDIOBOX_PAIR)
+        found.append(Case(axes, mode, needed, f"{frames} of a window's 499 frames"))
     return found
 
 

@@ -35,8 +35,14 @@ def range_in_words(known: Output) -> str:
 
 
 def spread_in_words(known: Output) -> str:
-    """Return mean and deviation of the rewards of samples; "" where not known."""
-    return "" if known.prior is None else "{:g} ± {:g}".format(*known.prior)
+    """Return mean and deviation of the rewards of samples; "" where not known.
+
+    Where they are of something else, that is said in brackets.
+    """
+    if known.prior is None:
+        return ""
+    figures = "{:.3g} ± {:.3g}".format(*known.prior)
+    return f"{figures} ({known.prior_of})" if known.prior_of else figures
 
 
 def judges_in_words(name: str) -> str:
@@ -54,7 +60,7 @@ def judges_in_words(name: str) -> str:
     text = known.description[:1].upper() + known.description[1:]
     parts = [f"{range_in_words(known)}, higher is better"]
     if spread := spread_in_words(known):
-        parts.append(f"samples have {spread}")
+        parts.append(f"usual: {spread}" if known.prior_of else f"samples have {spread}")
     if known.good is not None:
         parts.append(f"three of four right clips have {known.good:g} or more")
     return f"{text}: {'; '.join(parts)}."

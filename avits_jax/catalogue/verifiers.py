@@ -18,12 +18,14 @@ class Output(NamedTuple):
         range: lowest and highest value that it can take.
         prior: mean and standard deviation of its rewards, where measured or published.
         good: what three of four clips have that are entirely right, where measured.
+        prior_of: what ``prior`` is of, where not of samples.
     """
 
     description: str
     range: tuple[float, float]
     prior: tuple[float, float] | None = None
     good: float | None = None
+    prior_of: str = ""
 
 
 class VerifierFamily(NamedTuple):
@@ -46,6 +48,21 @@ class VerifierFamily(NamedTuple):
     settings: tuple[str, ...] = ()
 
 
+# Means and deviations of people's scores, which the published configuration states.
+_AUDIOBOX = {
+    f"audiobox_{axis}": Output(
+        f"{what} of the sound, without a prompt, as people score it from 1 to 10",
+        _ANY,
+        prior,
+        prior_of="people's scores",
+    )
+    for axis, what, prior in (
+        ("pq", "production quality", (6.57505, 1.51466)),
+        ("ce", "enjoyment", (5.06865, 1.93029)),
+        ("cu", "usefulness", (5.73633, 1.75669)),
+        ("pc", "complexity", (3.18591, 1.86637)),
+    )
+}
 FAMILIES = (
     VerifierFamily(
         "imagebind",
@@ -129,6 +146,7 @@ FAMILIES = (
         "MIT",
         "synchformer",
     ),
+    VerifierFamily("audiobox", _AUDIOBOX, "CC-BY 4.0", "audiobox"),
 )
 # Priors and good values of mini's: of 1,280 samples for 80 prompts, 327 of them
 # entirely right (tools/evaluate_mini.py --seed 515 --num-prompts 80

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from network_helpers import jitted, random_network
 
-from avits_jax.networks.t5.modeling import T5, T5Config, T5Encoder, position_buckets
+from avits_jax.networks.t5.modeling import T5, T5Config, T5Encoder
+from avits_jax.nn.relative_positions import position_buckets
 
 TINY = T5Config(
     vocab_size=20,

@@ -7,16 +7,15 @@ position biases per stack, output embedding not tied.
 Upstream: huggingface/transformers, src/transformers/models/t5/modeling_t5.py.
 """
 
-import math
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from avits_jax.nn.embedding import Embedding
+from avits_jax.nn.relative_positions import position_buckets
 from avits_jax.nn.stacking import scan_layers, stack_layers
 
 
@@ -47,32 +46,6 @@ class T5Config:
     num_buckets: int = 32
     max_distance: int = 128
     epsilon: float = 1e-6
-
-
-def position_buckets(
-    length: int, num_buckets: int, max_distance: int, *, causal: bool
-) -> Int[np.ndarray, "L L"]:
-    """Return the row of the bias table for every query (row) and key (column).
-
-    Near distances have a bucket each, far ones share buckets that grow logarithmically
-    up to ``max_distance``. Both directions share the table, half each; a causal stack
-    looks only back and uses all of it.
-    """
-    distance = np.arange(length)[None] - np.arange(length)[:, None]
-    start = np.zeros_like(distance)
-    if causal:
-        distance = np.maximum(-distance, 0)
-    else:
-        num_buckets //= 2
-        start[distance > 0] = num_buckets
-        distance = np.abs(distance)
-    near = num_buckets // 2
-    # In float32, as the original: bucket edges such as 16 and 64 fall on integers.
-    ratio = np.log(np.maximum(distance, 1).astype(np.float32) / np.float32(near))
-    ratio = ratio / np.float32(math.log(max_distance / near))
-    far = near + (ratio * np.float32(num_buckets - near)).astype(np.int32)
-    far = np.minimum(far, num_buckets - 1)
-    return start + np.where(distance < near, distance, far)
 
 
 class PositionBias(nnx.Module):
