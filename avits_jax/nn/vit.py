@@ -7,6 +7,7 @@ Upstream: huggingface/pytorch-image-models, timm/models/vision_transformer.py (B
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -67,3 +68,8 @@ class Block(nnx.Module):
         out = attend(query[:, :num_queries], key, value)
         x = x[:, :num_queries] + self.attention.join(out)
         return x + self.mlp(self.norm2(x))
+
+
+def token_rows(*values: np.ndarray) -> np.ndarray:
+    """Join ``[1, L, D]`` tables, one after the other, to ``[L, D]``."""
+    return np.concatenate([value[0] for value in values])
