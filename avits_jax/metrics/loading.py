@@ -1,59 +1,45 @@
-"""Load the networks of metrics by their records (host only)."""
+"""Networks of metrics with their weights, read from a checkpoint or drawn."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from avits_jax.catalogue.metrics import infos
-from avits_jax.catalogue.records import find
 from avits_jax.types import PyTree
 from avits_jax.weights.model import Model, read_configs, read_parts
 from avits_jax.weights.network import Weights
 
-Apply = TypeVar("Apply", bound=Callable[..., Any])
-
 
 def load_network(
     model: Model,
-    make: Callable[[Any], Apply],
-    folder: Path | str | None = None,
+    folder: str | Path | None,
+    *,
     random_weights: bool = False,
     tiny: bool = False,
-    dtype: str = "float32",
-) -> tuple[Apply, PyTree]:
-    """Load a network of one part.
+) -> tuple[Any, Any, PyTree]:
+    """Return the sizes, graph and float32 weights of a model's only network.
 
     Args:
-        model: its record.
-        make: ``sizes -> apply(params, ...)``.
-        folder: a checkpoint; None for the place where it lies by default.
-        random_weights: draw weights that are missing there.
-        tiny: the small form, with random weights.
-        dtype: of the weights, "float32" or "bfloat16".
-
-    Returns:
-        What `make` makes, and the weights.
+        model: what to load.
+        folder: a checkpoint that ``avits convert`` wrote; None to draw weights.
+        random_weights: draw weights of the published sizes; what they say means
+            nothing.
+        tiny: draw weights of reduced sizes.
 
     Raises:
-        ValueError: weights are missing (what to fetch is said) or damaged, or a folder
-            is given for the small form.
+        ValueError: not exactly one of the three is asked for.
+        CheckpointError: the checkpoint is missing, damaged or of another model.
     """
-    weights = Weights(_place(model.name, folder, random_weights, tiny), dtype)
+    asked = {
+        "folder": folder is not None,
+        "random_weights": random_weights,
+        "tiny": tiny,
+    }
+    if sum(asked.values()) != 1:
+        given = ", ".join(name for name, wanted in asked.items() if wanted) or "none"
+        raise ValueError(
+            f"{model.name}: exactly one of folder, random_weights and tiny is needed, "
+            f"got {given}"
+        )
+    weights = Weights(None if folder is None else Path(folder))
     configs = read_configs(model, weights, reduced=tiny)
-    return make(configs[""]), read_parts(model, weights, configs)
-
-
-def _place(
-    name: str, folder: Path | str | None, random_weights: bool, tiny: bool
-) -> Path | None:
-    """Return where weights are read from, None where they are drawn."""
-    if folder is not None:
-        if tiny:
-            raise ValueError(f"folder must be None for tiny weights, got {folder}")
-        if not Path(folder).is_dir():
-            raise ValueError(f"checkpoint {folder} of {name} is no folder")
-        return Path(folder)
-    info = find("metric", name, infos())
-    if not (info.present or tiny or random_weights):
-        raise ValueError(info.missing)
-    return info.folder if info.present and not tiny else None
+    graph, _ = model.parts[0].build(configs[""])
+    return configs[""], graph, read_parts(model, weights, configs)

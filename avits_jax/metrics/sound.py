@@ -4,12 +4,17 @@ Upstream: hkchengrex/av-benchmark at 050a5cd, av_bench/data/audio_dataset.py
 (AudioDataset), after haoheliu/audioldm_eval.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from avits_jax.nn.resample import resample
+from avits_jax.types import PyTree
+from avits_jax.verifiers.failures import broken, failed_as_nan
+
+Found = TypeVar("Found", bound=PyTree)
 
 SECONDS = 8.0
 """What the VGGSound protocol hears of a clip."""
@@ -69,3 +74,14 @@ def check_samples(name: str, waves: Float[Array, "B S"], least: int) -> None:
         raise ValueError(
             f"{name}: waves must have at least {least} samples, got {waves.shape[-1]}"
         )
+
+
+def nan_where_broken(found: Found, waves: Float[Array, "B S"]) -> Found:
+    """Put NaN for what was found of sounds that hold NaN or infinity.
+
+    Args:
+        found: tree of arrays ``[B, ...]``.
+        waves: the sounds.
+    """
+    failed = broken(waves)
+    return jax.tree.map(lambda x: failed_as_nan(x, failed), found)

@@ -198,7 +198,7 @@ def norm(source: str, target: str, **kwargs) -> tuple[Rule, ...]:
 
 
 def batch_norm(source: str, target: str) -> tuple[Rule, ...]:
-    """Return the rules of an affine norm with the statistics of training."""
+    """Return the rules of a batch norm, its statistics included."""
     return (
         *norm(source, target),
         Rule(f"{source}.running_mean", f"{target}.mean"),

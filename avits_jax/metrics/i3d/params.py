@@ -5,12 +5,17 @@ from flax import nnx
 from avits_jax.metrics.i3d.modeling import I3d
 from avits_jax.nn.abstract import abstract
 from avits_jax.types import PyTree
-from avits_jax.weights.name_map import Rule, batch_norm, conv, prefixed
+from avits_jax.weights.name_map import Rule, conv, norm, prefixed
 
 _STEM = ("Conv3d_1a_7x7", "Conv3d_2b_1x1", "Conv3d_2c_3x3")
 _MIXED = ("3b", "3c", "4b", "4c", "4d", "4e", "4f", "5b", "5c")
 
-_UNIT = (*conv("conv3d", "conv"), *batch_norm("bn", "norm"))
+_UNIT = (
+    *conv("conv3d", "conv"),
+    *norm("bn", "norm"),
+    Rule("bn.running_mean", "norm.mean"),
+    Rule("bn.running_var", "norm.variance"),
+)
 
 RULES: tuple[Rule, ...] = (
     *(

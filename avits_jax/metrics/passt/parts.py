@@ -10,11 +10,11 @@ from avits_jax.metrics.loading import load_network
 from avits_jax.metrics.passt.config import TINY, PasstConfig
 from avits_jax.metrics.passt.params import IGNORED, RULES, build
 from avits_jax.metrics.passt.preprocess import fit_length, log_mel
-from avits_jax.metrics.sound import SoundFeatures
+from avits_jax.metrics.sound import SoundFeatures, check_samples, nan_where_broken
 from avits_jax.types import PyTree
 from avits_jax.weights.model import Download, Model, Part
 
-Hear = Callable[[PyTree, Float[Array, "B S"]], SoundFeatures]
+Apply = Callable[[PyTree, Float[Array, "B S"]], SoundFeatures]
 
 MODEL = Model(
     "passt",
@@ -40,41 +40,45 @@ MODEL = Model(
 
 
 def load(
-    folder: Path | str | None = None,
+    folder: str | Path | None = None,
     random_weights: bool = False,
     tiny: bool = False,
-    dtype: str = "float32",
-) -> tuple[Hear, PyTree]:
+) -> tuple[Apply, PyTree]:
     """Load PaSST, for FD_PaSST (features) and the inception score and KL (logits).
 
     Args:
-        folder: a checkpoint that ``avits convert passt`` wrote; None for the place
-            where it lies by default.
-        random_weights: draw weights that are missing there.
-        tiny: a reduced network with random weights.
-        dtype: of the weights; published figures are of "float32".
+        folder: a converted checkpoint.
+        random_weights: draw weights of the published sizes.
+        tiny: draw weights of reduced sizes.
 
     Returns:
-        ``hear(params, waves) -> SoundFeatures``, and params. ``waves [B, S]`` are at
+        ``apply(params, waves) -> SoundFeatures``, and params. ``waves [B, S]`` are at
         32 kHz, as `avits_jax.metrics.sound.at_rate` makes them; they are cut to 10 s,
         or filled up with zeros. Features are ``[B, 768]`` float32, the mean of the two
-        first tokens; logits ``[B, 527]``, without a sigmoid.
+        first tokens; logits ``[B, 527]``, without a sigmoid; NaN for a sound that holds
+        NaN or infinity.
 
     Raises:
-        ValueError: weights are missing (what to fetch is said) or damaged.
+        ValueError: not exactly one of folder, random_weights and tiny is asked for.
+        CheckpointError: the checkpoint is missing, damaged or of another model.
     """
-    return load_network(MODEL, make, folder, random_weights, tiny, dtype)
+    config, _, params = load_network(
+        MODEL, folder, random_weights=random_weights, tiny=tiny
+    )
+    return make(config), params
 
 
-def make(config: PasstConfig) -> Hear:
-    """Return ``hear(params, waves) -> SoundFeatures``, see `load`.
+def make(config: PasstConfig) -> Apply:
+    """Return ``apply(params, waves) -> SoundFeatures``, see `load`.
 
     Args:
         config: sizes of the network.
     """
     graph, _ = build(config)
 
-    def hear(params: PyTree, waves: Float[Array, "B S"]) -> SoundFeatures:
-        return nnx.merge(graph, params)(log_mel(fit_length(waves), config.mel_bins))
+    def apply(params: PyTree, waves: Float[Array, "B S"]) -> SoundFeatures:
+        check_samples("passt", waves, 1)
+        mel = log_mel(fit_length(waves), config.mel_bins)
+        return nan_where_broken(nnx.merge(graph, params)(mel), waves)
 
-    return hear
+    return apply
