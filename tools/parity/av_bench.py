@@ -129,7 +129,7 @@ def run_passt(golden: Golden) -> dict[str, Expect]:
         heard = nnx.merge(graph, params)(mel)
         return {"mid.mel": mel, "logits": heard.logits, "features": heard.features}
 
-    results = {}
+    results: dict[str, Any] = {}
     for name, wave in golden.inputs.items():
         found = run(params, wave)
         results |= {f"{key}{name.removeprefix('wave')}": x for key, x in found.items()}

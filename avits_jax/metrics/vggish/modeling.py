@@ -37,17 +37,16 @@ class Vggish(nnx.Module):
 
     def __init__(self, config: VggishConfig, *, rngs: nnx.Rngs):
         self.features = _convolutions(config, rngs)
-        self.embeddings = nnx.Sequential(
-            nnx.Linear(config.flat_width, config.hidden, rngs=rngs),
-            jax.nn.relu,
-            nnx.Linear(config.hidden, config.hidden, rngs=rngs),
-            jax.nn.relu,
-            nnx.Linear(config.hidden, config.embed_dim, rngs=rngs),
+        widths = (config.flat_width, config.hidden, config.hidden, config.embed_dim)
+        pairs = zip(widths[:-1], widths[1:], strict=True)
+        self.embeddings = nnx.Dict(  # ReLUs have the numbers between
+            {str(2 * i): nnx.Linear(*pair, rngs=rngs) for i, pair in enumerate(pairs)}
         )
 
     def __call__(self, pieces: Float[Array, "B P T M"]) -> Float[Array, "B P E"]:
         """Return one float32 row of features for each piece of each sound."""
         x = pieces.reshape(-1, *pieces.shape[2:], 1)
-        x = self.features(x.astype(self.embeddings.layers[0].kernel.dtype))
-        x = self.embeddings(x.reshape(len(x), -1))
+        first, second, last = (self.embeddings[number] for number in ("0", "2", "4"))
+        x = self.features(x.astype(first.kernel.dtype)).reshape(len(x), -1)
+        x = last(jax.nn.relu(second(jax.nn.relu(first(x)))))
         return x.reshape(*pieces.shape[:2], -1).astype(jnp.float32)

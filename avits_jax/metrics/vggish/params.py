@@ -12,7 +12,7 @@ from avits_jax.weights.name_map import Rule, conv, linear
 
 RULES: tuple[Rule, ...] = (
     *conv("features.{number}", "features.layers.{number}"),
-    *linear("embeddings.{number}", "embeddings.layers.{number}"),
+    *linear("embeddings.{number}", "embeddings.{number}"),
 )
 
 IGNORED: dict[str, str] = {
