@@ -1,11 +1,11 @@
-"""Every model that can be converted, from the tables of generators and verifiers."""
+"""Every model that can be converted, from the tables of the catalogue."""
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from avits_jax.catalogue import verifiers
+from avits_jax.catalogue import metrics, verifiers
 from avits_jax.catalogue.generators import FAMILIES, Family
 from avits_jax.converting.files import read_weights
 from avits_jax.converting.lora import read_video_reward
@@ -29,6 +29,7 @@ def modules(families: Sequence[Family] = FAMILIES) -> dict[str, str]:
         for each in verifiers.FAMILIES
         if each.checkpoint
     }
+    found |= {info.convert: info.module for info in metrics.infos()}
     return dict(sorted(found.items()))
 
 

@@ -2,7 +2,7 @@
 
 `kaldi_fbank` serves encoders trained on Kaldi features (ImageBind, AST, Synchformer);
 `stft_power` with `slaney_filters` serves those trained on librosa-like ones (CLAP,
-onset detection).
+Cnn14, onset detection).
 
 Upstream: pytorch/audio, src/torchaudio/compliance/kaldi.py (fbank), and
 librosa/librosa, librosa/filters.py (mel).
@@ -92,18 +92,50 @@ def kaldi_fbank(
     return jnp.log(jnp.maximum(energy, _KALDI_FLOOR))
 
 
+def periodic_hann(length: int) -> Float[np.ndarray, " length"]:
+    """Return a Hann window that would begin again at its next sample; float32."""
+    angle = 2 * np.pi * np.arange(length) / length
+    return (0.5 - 0.5 * np.cos(angle)).astype(np.float32)
+
+
+def windowed_power(
+    audio: Float[Array, "*B S"], window: Float[np.ndarray, " W"], n_fft: int, hop: int
+) -> Float[Array, "*B T K"]:
+    """Return the power spectrum of every frame that lies wholly inside the signal.
+
+    Args:
+        audio: waveforms.
+        window: factors of a frame's samples.
+        n_fft: samples of the transform, at least those of a frame.
+        hop: samples from one frame to the next.
+    """
+    return _power(framed(audio, len(window), hop) * window, n_fft)
+
+
 def stft_power(
-    audio: Float[Array, "*B S"], n_fft: int, hop: int, *, pad_mode: str
+    audio: Float[Array, "*B S"],
+    n_fft: int,
+    hop: int,
+    *,
+    pad_mode: str,
+    window: Float[np.ndarray, " W"] | None = None,
 ) -> Float[Array, "*B T K"]:
     """Return the power spectrogram; frame t is centred on ``t * hop``.
 
-    The window is a periodic Hann window. ``pad_mode`` fills the half windows at the
-    ends: "reflect" or "constant" (zeros).
+    Args:
+        audio: waveforms.
+        n_fft: samples of the transform.
+        hop: samples from one frame to the next.
+        pad_mode: what fills the half windows at the ends: "reflect", or "constant"
+            (zeros).
+        window: factors of a frame's samples, an even number of them; a periodic Hann
+            window of ``n_fft`` by default. The power of a shorter one is the same
+            wherever it lies in the transform, so half a window of padding is enough.
     """
-    pad = [(0, 0)] * (audio.ndim - 1) + [(n_fft // 2, n_fft // 2)]
-    frames = framed(jnp.pad(audio, pad, mode=pad_mode), n_fft, hop)
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
-    return _power(frames * window.astype(np.float32), n_fft)
+    window = periodic_hann(n_fft) if window is None else window
+    half = len(window) // 2
+    pad = [(0, 0)] * (audio.ndim - 1) + [(half, half)]
+    return windowed_power(jnp.pad(audio, pad, mode=pad_mode), window, n_fft, hop)
 
 
 def _slaney_hertz(mel: np.ndarray) -> np.ndarray:
@@ -131,6 +163,31 @@ def slaney_filters(
     fall = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
     area = 2.0 / (edges[2:] - edges[:-2])
     return (np.maximum(0.0, np.minimum(rise, fall)) * area).astype(np.float32)
+
+
+def mel_decibels(
+    audio: Float[Array, "*B S"],
+    n_fft: int,
+    hop: int,
+    *,
+    sample_rate: int,
+    num_mels: int,
+    low: float,
+    high: float,
+) -> Float[Array, "*B T M"]:
+    """Return Slaney's log-mel in dB, ``1 + S // hop`` frames, mirrored at the ends.
+
+    Args:
+        audio: waveforms.
+        n_fft: samples of a frame.
+        hop: samples from one frame to the next.
+        sample_rate: Hz.
+        num_mels: bands.
+        low, high: Hz where the lowest filter begins and the highest ends.
+    """
+    power = stft_power(audio, n_fft, hop, pad_mode="reflect")
+    filters = slaney_filters(num_mels, n_fft, sample_rate, low, high)
+    return decibels(jnp.matmul(power, filters, precision=_HIGHEST))
 
 
 def decibels(power: Float[Array, "*B"], *, floor: float = 1e-10) -> Float[Array, "*B"]:

@@ -1,4 +1,4 @@
-"""List models, verifiers and presets, and whether their weights are present."""
+"""List models, verifiers, metrics and presets, and which weights are present."""
 
 import dataclasses
 import itertools
@@ -22,7 +22,7 @@ _FILE_WIDTH = 100
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """List models, verifiers and presets, and whether their weights are present."""
+    """List models, verifiers, metrics and presets, and which weights are present."""
 
     verify: bool = False
     """Read every file of all weights that are present, and say which are damaged."""
@@ -31,23 +31,30 @@ class Options:
 def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
     """Run the command; return its exit status."""
     from avits_jax import generators, verifiers
+    from avits_jax.catalogue import metrics
     from avits_jax.cli.config import presets
     from avits_jax.cli.terminal import console_for
 
     console = console_for(_FILE_WIDTH, markup=False)
     with as_cli_error():
         models, judges = generators.available(families), verifiers.available()
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, markup=False, width=_FILE_WIDTH)
+    models, judges = generators.available(families), verifiers.available()
+    networks = metrics.infos()
     if options.verify:
-        return _verify([*models, *judges], console)
+        return _verify([*models, *judges, *networks], console)
     _print_groups("MODELS", models, console)
     _print_groups("VERIFIERS: NAME, or NAME[@CHECKPOINT][:MODE]", judges, console)
     console.print(
         "CHECKPOINT is a converted folder, or tiny: small, with random weights. MODE "
         "is default, bench or its, where a verifier has it.\n"
     )
+    _print_groups("METRICS, of sets of clips: their networks", networks, console)
     _print_options(families, console)
     console.print(f"PRESETS for --config: {', '.join(presets())}")
-    _print_missing([*models, *judges], console)
+    _print_missing([*models, *judges, *networks], console)
     return 0
 
 

@@ -17,11 +17,10 @@ src/transformers/models/clap/feature_extraction_clap.py (ClapFeatureExtractor);
 (calc_clap_score).
 """
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from avits_jax.nn.fbank import decibels, slaney_filters, stft_power
+from avits_jax.nn.fbank import mel_decibels
 from avits_jax.nn.resample import resample
 from avits_jax.verifiers.its import its_samples
 
@@ -64,9 +63,15 @@ def repeat_pad(
 
 def log_mel(audio: Float[Array, "*B S"], num_mels: int = 64) -> Float[Array, "*B T M"]:
     """Return a 48 kHz wave's Slaney log-mel in dB, ``1 + S // 480`` frames."""
-    power = stft_power(audio, _N_FFT, _HOP, pad_mode="reflect")
-    filters = slaney_filters(num_mels, _N_FFT, SAMPLE_RATE, _LOW, _HIGH)
-    return decibels(jnp.matmul(power, filters, precision=jax.lax.Precision.HIGHEST))
+    return mel_decibels(
+        audio,
+        _N_FFT,
+        _HOP,
+        sample_rate=SAMPLE_RATE,
+        num_mels=num_mels,
+        low=_LOW,
+        high=_HIGH,
+    )
 
 
 def default_wave(

@@ -8,7 +8,15 @@ from avits_jax.nn.abstract import abstract
 from avits_jax.types import PyTree
 from avits_jax.verifiers.clap.config import ClapConfig
 from avits_jax.verifiers.clap.modeling import Clap
-from avits_jax.weights.name_map import Rule, conv, embedding, linear, norm, prefixed
+from avits_jax.weights.name_map import (
+    Rule,
+    batch_norm,
+    conv,
+    embedding,
+    linear,
+    norm,
+    prefixed,
+)
 
 _TEXT = (
     *embedding("embeddings.word_embeddings", "words"),
@@ -41,9 +49,7 @@ _BLOCK = (
 )
 
 _AUDIO = (
-    Rule("batch_norm.running_mean", "mel_norm.mean"),
-    Rule("batch_norm.running_var", "mel_norm.variance"),
-    *norm("batch_norm", "mel_norm"),
+    *batch_norm("batch_norm", "mel_norm"),
     *conv("patch_embed.proj", "patch"),
     *norm("patch_embed.norm", "patch_norm"),
     *prefixed(_BLOCK, "layers.{stage}.blocks.{layer}.", "stages.{stage}.blocks."),

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 from avits_jax.nn.attention import attend
 from avits_jax.nn.patches import patchify
 from avits_jax.nn.stacking import scan_layers, stack_layers
+from avits_jax.nn.vit import Block, Mlp, Projections, prepend
 from avits_jax.verifiers.desync.config import SynchformerConfig
 
 _VIDEO_EPSILON = 1e-6
@@ -26,62 +27,6 @@ _HEAD_EPSILON = 1e-5
 
 def _table(*shape: int, rngs: nnx.Rngs) -> nnx.Param:
     return nnx.Param(0.02 * jax.random.normal(rngs.params(), shape))
-
-
-def _prepend(first: Array, x: Float[Array, "B L D"]) -> Float[Array, "B M D"]:
-    """Put the same learned tokens ``[n, D]`` before every sequence."""
-    first = jnp.broadcast_to(first.astype(x.dtype), (len(x), *first.shape))
-    return jnp.concatenate([first, x], 1)
-
-
-class Mlp(nnx.Module):
-    """Two linear layers with exact GELU between them."""
-
-    def __init__(self, width: int, hidden: int, *, rngs: nnx.Rngs):
-        self.fc1 = nnx.Linear(width, hidden, rngs=rngs)
-        self.fc2 = nnx.Linear(hidden, width, rngs=rngs)
-
-    def __call__(self, x: Float[Array, "B L D"]) -> Float[Array, "B L D"]:
-        return self.fc2(jax.nn.gelu(self.fc1(x), approximate=False))
-
-
-class Projections(nnx.Module):
-    """Queries, keys and values by one projection, and the output's."""
-
-    def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs):
-        self.heads = heads
-        self.qkv = nnx.Linear(width, 3 * width, rngs=rngs)
-        self.out = nnx.Linear(width, width, rngs=rngs)
-
-    def split(self, x: Float[Array, "B L D"]) -> Float[Array, "3 B L H d"]:
-        """Return queries, keys and values."""
-        shape = (*x.shape[:2], 3, self.heads, -1)
-        return jnp.moveaxis(self.qkv(x).reshape(shape), 2, 0)
-
-    def join(self, x: Float[Array, "B L H d"]) -> Float[Array, "B L D"]:
-        """Project the heads' results."""
-        return self.out(x.reshape(*x.shape[:2], -1))
-
-
-class Block(nnx.Module):
-    """Pre-norm transformer block."""
-
-    def __init__(
-        self, width: int, heads: int, hidden: int, epsilon: float, *, rngs: nnx.Rngs
-    ):
-        self.norm1 = nnx.LayerNorm(width, epsilon=epsilon, rngs=rngs)
-        self.attention = Projections(width, heads, rngs=rngs)
-        self.norm2 = nnx.LayerNorm(width, epsilon=epsilon, rngs=rngs)
-        self.mlp = Mlp(width, hidden, rngs=rngs)
-
-    def __call__(
-        self, x: Float[Array, "B L D"], num_queries: int | None = None
-    ) -> Float[Array, "B Q D"]:
-        """Return new states of the first ``num_queries`` tokens, of all by default."""
-        query, key, value = self.attention.split(self.norm1(x))
-        out = attend(query[:, :num_queries], key, value)
-        x = x[:, :num_queries] + self.attention.join(out)
-        return x + self.mlp(self.norm2(x))
 
 
 class Pool(nnx.Module):
@@ -95,7 +40,7 @@ class Pool(nnx.Module):
 
     def __call__(self, x: Float[Array, "*B L D"]) -> Float[Array, "*B D"]:
         flat = x.reshape(-1, *x.shape[-2:])
-        pooled = self.block(_prepend(self.cls[...], flat), 1)
+        pooled = self.block(prepend(self.cls[...], flat), 1)
         return pooled.reshape(*x.shape[:-2], x.shape[-1])
 
 
@@ -180,7 +125,7 @@ class VideoEncoder(nnx.Module):
         space, time = self.space[...], self.time[...]
         places = space[1:] + time[:, None]
         x = self.embed(x) + places.astype(x.dtype)
-        return _prepend(self.cls[...] + space[:1], x.reshape(batch, -1, x.shape[-1]))
+        return prepend(self.cls[...] + space[:1], x.reshape(batch, -1, x.shape[-1]))
 
     def __call__(self, frames: Float[Array, "B T H W 3"]) -> Float[Array, "B t D"]:
         """Return features of segments.
@@ -220,7 +165,7 @@ class AudioEncoder(nnx.Module):
         config = self.config
         mel = mel.astype(self.embed.kernel.dtype)
         x = self.embed(patchify(mel[..., None], config.mel_patch, config.mel_stride))
-        x = _prepend(self.cls[...], x) + self.position[...].astype(x.dtype)
+        x = prepend(self.cls[...], x) + self.position[...].astype(x.dtype)
         x = self.norm(scan_layers(self.blocks, x))[:, 2:]
         x = x.reshape(len(x), config.mel_rows, config.audio_steps, -1)
         return self.pool(jnp.swapaxes(x, 1, 2))
@@ -271,8 +216,8 @@ class Synchformer(nnx.Module):
         seen = self.video_norm(self.video_out(video.reshape(batch, -1, width)))
         heard = self.audio_norm(self.audio_out(audio.reshape(batch, -1, width)))
         halves = [
-            _prepend(self.offset[...], seen),
-            _prepend(self.between[...], heard),
+            prepend(self.offset[...], seen),
+            prepend(self.between[...], heard),
         ]
         x = jnp.concatenate(halves, 1)
         x = scan_layers(self.blocks, x + self.position[...].astype(x.dtype))

@@ -7,6 +7,7 @@ from flax import nnx
 
 from avits_jax.nn.abstract import abstract
 from avits_jax.nn.patches import patch_kernel
+from avits_jax.nn.vit import token_rows
 from avits_jax.types import PyTree
 from avits_jax.verifiers.desync.config import SynchformerConfig
 from avits_jax.verifiers.desync.modeling import Synchformer
@@ -15,11 +16,6 @@ from avits_jax.weights.name_map import Rule, linear, norm, prefixed
 SYNCHFORMER_IGNORED = {
     "vfeat_extractor.patch_embed.proj.{name}": "the patches of single frames, not used"
 }
-
-
-def _first(*values: np.ndarray) -> np.ndarray:
-    """Join ``[1, L, D]`` tables, one after the other, to ``[L, D]``."""
-    return np.concatenate([value[0] for value in values])
 
 
 def _join_kernels(*weights: np.ndarray) -> np.ndarray:
@@ -42,7 +38,7 @@ def _joined(source: str, names: tuple[str, str, str], target: str) -> tuple[Rule
 
 
 _POOL = (
-    Rule("cls_token", "cls", _first),
+    Rule("cls_token", "cls", token_rows),
     *norm("norm1", "block.norm1"),
     Rule("self_attn.in_proj_weight", "block.attention.qkv.kernel", "linear"),
     Rule("self_attn.in_proj_bias", "block.attention.qkv.bias"),
@@ -54,9 +50,9 @@ _POOL = (
 _VIDEO = (
     Rule("patch_embed_3d.proj.weight", "embed.kernel", patch_kernel),
     Rule("patch_embed_3d.proj.bias", "embed.bias"),
-    Rule("cls_token", "cls", _first),
-    Rule("pos_embed", "space", _first),
-    Rule("temp_embed", "time", _first),
+    Rule("cls_token", "cls", token_rows),
+    Rule("pos_embed", "space", token_rows),
+    Rule("temp_embed", "time", token_rows),
     *norm("norm", "norm"),
     *prefixed(_POOL, "spatial_attn_agg.", "pool."),
     *prefixed(
@@ -78,8 +74,8 @@ _VIDEO = (
 _AST = (
     Rule("embeddings.patch_embeddings.projection.weight", "embed.kernel", patch_kernel),
     Rule("embeddings.patch_embeddings.projection.bias", "embed.bias"),
-    Rule(("embeddings.cls_token", "embeddings.distillation_token"), "cls", _first),
-    Rule("embeddings.position_embeddings", "position", _first),
+    Rule(("embeddings.cls_token", "embeddings.distillation_token"), "cls", token_rows),
+    Rule("embeddings.position_embeddings", "position", token_rows),
     *norm("layernorm", "norm"),
     *prefixed(
         (
@@ -95,9 +91,9 @@ _AST = (
     ),
 )
 _HEAD = (
-    Rule("OFF_tok", "offset", _first),
-    Rule("MOD_tok", "between", _first),
-    Rule("pos_emb_cfg.pos_emb", "position", _first),
+    Rule("OFF_tok", "offset", token_rows),
+    Rule("MOD_tok", "between", token_rows),
+    Rule("pos_emb_cfg.pos_emb", "position", token_rows),
     *norm("vis_in_lnorm", "video_norm"),
     *norm("aud_in_lnorm", "audio_norm"),
     *norm("ln_f", "norm"),

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from avits_jax.nn.audio import mel_filters
-from avits_jax.nn.fbank import framed
+from avits_jax.nn.fbank import framed, periodic_hann, stft_power
 from avits_jax.nn.pictures import normalise
 from avits_jax.nn.resize import centre_crop, resize_levels, short_side
 from avits_jax.verifiers.desync.config import FPS, SAMPLE_RATE
@@ -74,13 +74,8 @@ def log_mel(
         num_mels: bands.
         num_frames: columns.
     """
-    # A window of 400 samples in the middle of a transform of 1024 has the same power
-    # wherever it lies, so that half a window of reflection is enough.
-    margin = [(0, 0)] * (audio.ndim - 1) + [(_WINDOW // 2, _WINDOW // 2)]
-    frames = framed(jnp.pad(audio, margin, mode="reflect"), _WINDOW, _HOP)
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(_WINDOW) / _WINDOW)
-    spectrum = jnp.fft.rfft(frames * window.astype(np.float32), n=_N_FFT)
-    power = jnp.real(spectrum) ** 2 + jnp.imag(spectrum) ** 2
+    window = periodic_hann(_WINDOW)
+    power = stft_power(audio, _N_FFT, _HOP, pad_mode="reflect", window=window)
     highest = jax.lax.Precision.HIGHEST
     mel = jnp.log(jnp.matmul(power, mel_table(num_mels), precision=highest) + 1e-6)
     mel = jnp.swapaxes(mel, -1, -2)[..., :num_frames]

@@ -1,0 +1,58 @@
+"""Cnn14 of PANNs (Kong et al., arXiv 1912.10211): a plain convolutional network.
+
+Upstream: hkchengrex/av-benchmark at 050a5cd, av_bench/panns/models.py (Cnn14, after
+qiuqiangkong/audioset_tagging_cnn by way of haoheliu/audioldm_eval).
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from avits_jax.metrics.cnn14.config import NUM_MELS, Cnn14Config
+from avits_jax.metrics.sound import SoundFeatures
+from avits_jax.nn.batch_norm import FixedBatchNorm
+
+
+class Block(nnx.Module):
+    """Two convolutions of 3 x 3, each with batch norm and ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs):
+        self.conv1 = nnx.Conv(inputs, outputs, (3, 3), use_bias=False, rngs=rngs)
+        self.norm1 = FixedBatchNorm(outputs)
+        self.conv2 = nnx.Conv(outputs, outputs, (3, 3), use_bias=False, rngs=rngs)
+        self.norm2 = FixedBatchNorm(outputs)
+
+    def __call__(self, x: Float[Array, "B T M C"]) -> Float[Array, "B T M D"]:
+        x = jax.nn.relu(self.norm1(self.conv1(x)))
+        return jax.nn.relu(self.norm2(self.conv2(x)))
+
+
+class Cnn14(nnx.Module):
+    """Log-mel spectrograms to features and logits of AudioSet's classes."""
+
+    def __init__(self, config: Cnn14Config, *, rngs: nnx.Rngs):
+        width = config.widths[-1]
+        self.mel_norm = FixedBatchNorm(NUM_MELS)
+        pairs = zip((1, *config.widths[:-1]), config.widths, strict=True)
+        self.blocks = nnx.Dict(  # by the numbers that they have as published
+            {str(i): Block(*pair, rngs=rngs) for i, pair in enumerate(pairs, 1)}
+        )
+        self.features = nnx.Linear(width, width, rngs=rngs)
+        self.logits = nnx.Linear(width, config.num_classes, rngs=rngs)
+
+    def __call__(self, mel: Float[Array, "B T M"]) -> SoundFeatures:
+        """Return features ``[B, widths[-1]]`` and logits ``[B, num_classes]``.
+
+        Args:
+            mel: log-mel spectrograms in dB, with `Cnn14Config.least_frames` or more.
+        """
+        x = self.mel_norm(mel)[..., None].astype(self.features.kernel.dtype)
+        last = len(self.blocks)
+        for number in range(1, last):
+            x = nnx.avg_pool(self.blocks[str(number)](x), (2, 2), (2, 2))
+        x = jnp.mean(self.blocks[str(last)](x), 2)
+        x = jnp.max(x, 1) + jnp.mean(x, 1)
+        features = jax.nn.relu(self.features(x))
+        logits = self.logits(features)
+        return SoundFeatures(features.astype(jnp.float32), logits.astype(jnp.float32))

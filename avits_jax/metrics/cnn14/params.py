@@ -1,0 +1,38 @@
+"""Names of the published weights (``Cnn14_16k_mAP=0.438.pth``), mapped onto ours."""
+
+from functools import cache
+
+from flax import nnx
+
+from avits_jax.metrics.cnn14.config import Cnn14Config
+from avits_jax.metrics.cnn14.modeling import Cnn14
+from avits_jax.nn.abstract import abstract
+from avits_jax.types import PyTree
+from avits_jax.weights.name_map import Rule, batch_norm, conv, linear, prefixed
+
+_BLOCK = (
+    *conv("conv1", "conv1"),
+    *batch_norm("bn1", "norm1"),
+    *conv("conv2", "conv2"),
+    *batch_norm("bn2", "norm2"),
+)
+
+RULES: tuple[Rule, ...] = (
+    *batch_norm("bn0", "mel_norm"),
+    *prefixed(_BLOCK, "conv_block{number}.", "blocks.{number}."),
+    *linear("fc1", "features"),
+    *linear("fc_audioset", "logits"),
+)
+
+IGNORED: dict[str, str] = {
+    "bn0.num_batches_tracked": "training only",
+    "{block}.{layer}.num_batches_tracked": "training only",
+    "spectrogram_extractor.stft.conv_{part}.weight": "a Fourier transform, computed",
+    "logmel_extractor.melW": "a table, computed",
+}
+
+
+@cache
+def build(config: Cnn14Config) -> tuple[nnx.GraphDef, PyTree]:
+    """Return the network's graph, and its parameters as shapes without memory."""
+    return abstract(lambda rngs: Cnn14(config, rngs=rngs))
