@@ -40,7 +40,7 @@ def make_log(where):
 
 
 log = make_log(*sys.argv[1:2] or ["screen"])
-spent: list[int] = []  # evaluations, chunk by chunk; told while the compiled search runs
+spent: list[int] = []  # evaluations, told while the compiled search runs
 generator, params = avits.generators.load("mini", num_steps=6)
 shown = avits.runs.with_progress(generator, lambda done: spent.append(done.evaluations))
 verifiers, vparams = avits.verifiers.load(["mini_tv", "mini_ta"])

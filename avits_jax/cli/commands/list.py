@@ -38,11 +38,7 @@ def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
     console = console_for(_FILE_WIDTH, markup=False)
     with as_cli_error():
         models, judges = generators.available(families), verifiers.available()
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=_FILE_WIDTH)
-    models, judges = generators.available(families), verifiers.available()
-    networks = metrics.infos()
+        networks = metrics.infos()
     if options.verify:
         return _verify([*models, *judges, *networks], console)
     _print_groups("MODELS", models, console)
