@@ -33,6 +33,7 @@ from typing import Any
 
 import numpy as np
 
+from avits_jax.bench.columns import COLUMNS
 from avits_jax.bench.protocol import (
     Protocol,
     ProtocolError,
@@ -170,14 +171,14 @@ class EvaluationFolder:
         What is said of a clip's fault a second time is not written again.
 
         Raises:
-            ValueError: a row is not one of the prompts', a column is unknown, or a
-                score is not finite.
+            ValueError: a row is not one of the prompts', a column or feature is
+                unknown, or a score is not finite.
             OSError: the disk is full; what is there stands.
         """
         for clip in clips:
             self._check(clip)
         clips = [c for c in clips if not c.fault or self._faults.get(c.row) != c.fault]
-        held = {
+        held: dict[str, Any] = {
             f"{clip.row}/{name}": np.asarray(value, np.float32)
             for clip in clips
             for name, value in clip.features.items()
@@ -236,6 +237,11 @@ class EvaluationFolder:
             raise ValueError(
                 f"row must be from 0 to {self.protocol.num_prompts - 1}, got {clip.row}"
             )
+        features = {n for c in COLUMNS[self.protocol.benchmark] for n in c.features}
+        for name in clip.features:
+            if name not in features:
+                known = ", ".join(sorted(features))
+                raise ValueError(f"features must be among {known}, got {name!r}")
         for name, score in clip.scores.items():
             if name not in self.protocol.variants:
                 known = ", ".join(self.protocol.variants)

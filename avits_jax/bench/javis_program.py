@@ -136,7 +136,8 @@ def run_program(
     if options.eval_num:
         yield Step(f"Evaluate the first {options.eval_num} samples.")
     groups = members(inputs.prompts.rows) if options.verbose else None
-    results, columns = dict(existing or {}), {}
+    results = dict(existing or {})
+    columns: dict[str, list[float]] = {}
     for group in _chosen(options.metrics):
         items = tuple(_REWARDS) if group == REWARD_GROUP else GROUPS[group]
         if not options.force_eval and all(item in results for item in items):

@@ -82,8 +82,8 @@ def _entry(table: Table, entry: Entry) -> dict[str, Any]:
         "guided": entry.guided,
         "value": _number(entry.value),
         "interval": _interval(entry.interval),
-        "count": entry.count,
-        "missing": entry.missing,
+        "num_clips": entry.num_clips,
+        "num_missing": entry.num_missing,
         "reason": entry.reason,
     }
     if entry.categories is not None:
@@ -94,7 +94,7 @@ def _entry(table: Table, entry: Entry) -> dict[str, Any]:
 def _categories(categories: Categories) -> dict[str, Any]:
     return {
         aspect: {
-            title: {"value": _number(value), "count": count}
+            title: {"value": _number(value), "num_clips": count}
             for title, (value, count) in cells.items()
         }
         for aspect, cells in categories.items()

@@ -32,8 +32,8 @@ class Entry(NamedTuple):
         column: which.
         value: the number; None where there is none.
         interval: of a mean over clips, with its 95% bootstrap interval.
-        count: clips that it is of.
-        missing: clips that it should be of, too.
+        num_clips: that it is of.
+        num_missing: clips that it should be of, too.
         guided: whether a reward that chose the clips is measured here.
         reason: why there is no number.
         categories: the same by category, where asked for.
@@ -42,8 +42,8 @@ class Entry(NamedTuple):
     column: Column
     value: float | None
     interval: Interval | None
-    count: int
-    missing: int
+    num_clips: int
+    num_missing: int
     guided: bool
     reason: str | None = None
     categories: Categories | None = None
@@ -187,7 +187,7 @@ def _entry(
         value, why = _of_set(given, column, sets, rows)
         entry = Entry(column, value, None, len(rows), 0, guided, why)
         categories = _set_by_category(given, column, sets, rows)
-    return entry._replace(missing=total - entry.count, categories=categories)
+    return entry._replace(num_missing=total - entry.num_clips, categories=categories)
 
 
 def _reason(given: _Given, column: Column) -> str | None:

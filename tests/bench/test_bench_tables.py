@@ -13,6 +13,7 @@ from avits_jax.bench import (
     javis_inputs,
     join,
     members,
+    read_costs,
     read_evaluated,
     read_published_rows,
     references_of,
@@ -34,6 +35,9 @@ from avits_jax.metrics.frechet import (
     frechet_distance_of_product,
     polynomial_mmd,
 )
+from avits_jax.runs import log
+from avits_jax.runs.records import RECORDS, Record, to_entry
+from avits_jax.runs.times import append_time
 
 
 def _evaluated(folder, made, widths, seed=0, rows=range(6), **method):
@@ -67,7 +71,7 @@ def test_the_sixteen_columns_of_javisbench(javis, mode):
         "clip_score clap_score cavp_score av_align avh_score javis_score desync"
     )
     assert list(table.entries) == keys.split()
-    assert all(entry.missing == 1 for entry in table.entries.values())
+    assert all(entry.num_missing == 1 for entry in table.entries.values())
     made = {name: _stack(rows) for name, rows in ours.features.items()}
     rows = [0, 1, 2, 4, 5] if mode == "bench" else range(6)
     true = {n: np.stack([r[i] for i in rows]) for n, r in real.features.items()}
@@ -81,7 +85,7 @@ def test_the_sixteen_columns_of_javisbench(javis, mode):
     for key, value in expected.items():
         assert table.entries[key].value == pytest.approx(value), key
     entry = table.entries["desync"]
-    assert entry.count == 5 and entry.interval[1] < entry.value < entry.interval[2]
+    assert entry.num_clips == 5 and entry.interval[1] < entry.value < entry.interval[2]
 
 
 def test_a_clip_without_a_number_is_left_out_never_scored_zero(javis):
@@ -90,7 +94,10 @@ def test_a_clip_without_a_number_is_left_out_never_scored_zero(javis):
     table = tabulate(ours, references_of(real))
     expected = ours.scores["desync"][4:].mean()
     assert table.entries["desync"].value == pytest.approx(expected)
-    assert (table.entries["desync"].count, table.entries["desync"].missing) == (2, 4)
+    assert (table.entries["desync"].num_clips, table.entries["desync"].num_missing) == (
+        2,
+        4,
+    )
     assert table.faults == {3: "not evaluated"}
 
 
@@ -102,7 +109,7 @@ def test_a_column_that_cannot_be_says_why(javis):
     assert entries["desync"].reason == "no weights of Synchformer"
     assert entries["ib_tv"].reason == "no clip has a score"
     assert entries["fvd"].reason == "no reference features"
-    assert entries["fvd"].value is None and entries["fvd"].missing == 6
+    assert entries["fvd"].value is None and entries["fvd"].num_missing == 6
 
 
 def test_numbers_by_category_count_their_clips(javis):
@@ -145,7 +152,7 @@ def test_av_benchmarks_columns(tmp_path, mode):
     assert entry.interval is not None and not np.isnan(table.clips["kl_panns"]).any()
     assert table.entries["is_panns"].value is None
     assert "fewer clips" in table.entries["is_panns"].reason
-    assert table.entries["ib_score"].count == 6
+    assert table.entries["ib_score"].num_clips == 6
     titles = [column.title for column in columns_of("vggsound").values()]
     assert titles[:7] == (
         "FD_PANNs FD_VGG FD_PaSST IS_PANNs IS_PaSST KL_PANNs KL_PaSST".split()
@@ -299,6 +306,20 @@ def test_javisbench_own_json_is_made_of_ours(javis, mode, tmp_path):
         factor = 5 / 6 if key == "cavp_score" else 1  # theirs takes it as 0
         assert step.results[key] == pytest.approx(factor * entry.value, rel=1e-5), key
     assert javis_inputs(whole, prompts, None, "clips")[1] == groups[1:]
+
+
+def test_costs_come_from_the_run_that_made_the_clips(tmp_path):
+    empty = np.zeros((1, 0), np.float32)
+    for row, nfe in ((0, 60), (2, 30), (9, 1)):
+        record = Record(
+            row, "p", "done", None, 0, empty, empty, (), nfe, 2, nfe // 2, b""
+        )
+        log.append(tmp_path / RECORDS, to_entry(record), sync=False)
+    append_time(tmp_path, 2, 1.5)
+    costs = read_costs(tmp_path, 3)
+    np.testing.assert_array_equal(costs[EVALUATIONS], [60, np.nan, 30])
+    np.testing.assert_array_equal(costs["verifier calls"], [30, np.nan, 15])
+    np.testing.assert_array_equal(costs["seconds"], [np.nan, np.nan, 1.5])
 
 
 def test_published_rows_stand_beside_the_same_protocol_alone():

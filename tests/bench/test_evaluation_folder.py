@@ -136,6 +136,10 @@ def test_parts_made_apart_are_one_evaluation(made, tmp_path):
     "clip, message",
     [
         (EvaluatedClip(6), "row must be from 0 to 5, got 6"),
+        (
+            EvaluatedClip(0, features={"panns": np.ones(2)}),
+            "features must be among audioclip, i3d, got 'panns'",
+        ),
         (EvaluatedClip(0, {"fvd_": 1.0}), "scores must be among .* got 'fvd_'"),
         (
             EvaluatedClip(0, {"desync": np.nan}),

@@ -21,6 +21,8 @@ from tools.parity.registry import register
 _KID = {"subsets": 5, "subset_size": 20}
 _NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:e[-+]?\d+)?|NaN|nan")
 _SENTINEL = -1.0
+# The widest tolerance of what is printed (FAD), and the last printed digit.
+_PRINTED = 1e-3 + 1e-4
 
 
 @register("score_av_bench*", holds=("in.gt_logits", "out.is_mean", "out.fd"))
@@ -188,7 +190,9 @@ def _tolerance(key: str) -> float:
 def _text(ours: Sequence[str], theirs: Sequence[str]) -> Expect:
     """Lines by their words, and by numbers to the last digit that is printed."""
     numbers = [[float(x) for x in _NUMBER.findall(" ".join(t))] for t in (ours, theirs)]
-    near = len(numbers[0]) == len(numbers[1]) and np.allclose(*numbers, 0, 1.5e-4)
+    near = len(numbers[0]) == len(numbers[1]) and np.allclose(
+        numbers[0], numbers[1], 0, _PRINTED
+    )
     shapes = [[_shape(line) for line in lines] for lines in (ours, theirs)]
     return _same([*shapes[0], str(near)], [*shapes[1], "True"])
 
