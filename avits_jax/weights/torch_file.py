@@ -29,6 +29,7 @@ _LEGACY_PROTOCOL = 1001
 _WRAPPERS = ("state_dict", "model", "module")
 # A tensor takes about 200 bytes of a pickle; one byte can take 100 of memory.
 _LARGEST_PICKLE = 2**22
+_LARGEST_TABLE = 2**24
 _LARGEST_RECORD = 2**16
 # What torch itself reads of the small files beside the pickle.
 _RECORDS = {
@@ -60,13 +61,48 @@ def read_torch(path: Path) -> dict[str, FileTensor]:
         WeightsError: the file is damaged, holds anything but tensors and plain values,
             or no state dict.
     """
+    tree, places = _read(path, _LARGEST_PICKLE)
+    try:
+        views = _state_dict(tree)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
+    return {key: _located(path, view, places) for key, view in views.items()}
+
+
+def read_torch_table(path: Path) -> dict[str, dict[str, FileTensor]]:
+    """Return the tensors of a dict of dicts in a file, unread.
+
+    Tables of features are kept so, one dict per clip; a clip with one tensor alone has
+    it under "".
+
+    Args:
+        path: a file of torch.save, larger than the pickles of `read_torch` may be.
+
+    Raises:
+        WeightsError: the file is damaged, holds anything but tensors, or no such dict.
+    """
+    tree, places = _read(path, _LARGEST_TABLE)
+    table = {}
+    for name, found in tree.items() if isinstance(tree, dict) else ():
+        views = found if isinstance(found, dict) else {"": found}
+        pairs = [(name, None), *views.items()]
+        if not all(type(k) is str for k, _ in pairs) or not all(
+            type(v) is View for v in views.values()
+        ):
+            raise WeightsError(f"{path}: it holds no table of tensors by name")
+        table[name] = {k: _located(path, v, places) for k, v in views.items()}
+    if not table:
+        raise WeightsError(f"{path}: it holds no table of tensors by name")
+    return table
+
+
+def _read(path: Path, largest: int) -> tuple[Any, dict[str, _Place]]:
+    """Return the pickled tree of a file, and the place of every storage."""
     try:
         with path.open("rb") as stream:
             zipped = stream.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
             stream.seek(0)
-            tree, places = (_read_zip if zipped else _read_legacy)(stream, path)
-        views = _state_dict(tree)
-        return {key: _located(path, view, places) for key, view in views.items()}
+            return (_read_zip if zipped else _read_legacy)(stream, path, largest)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
     # zipfile raises many kinds for a damaged archive.
@@ -75,7 +111,9 @@ def read_torch(path: Path) -> dict[str, FileTensor]:
         raise WeightsError(f"{path} is no readable torch file: {reason}") from None
 
 
-def _read_zip(stream: BinaryIO, path: Path) -> tuple[Any, dict[str, _Place]]:
+def _read_zip(
+    stream: BinaryIO, path: Path, largest: int
+) -> tuple[Any, dict[str, _Place]]:
     """Return the pickled tree, and the place of every storage."""
     with zipfile.ZipFile(stream) as archive:
         starts = _starts(stream, archive)
@@ -88,7 +126,7 @@ def _read_zip(stream: BinaryIO, path: Path) -> tuple[Any, dict[str, _Place]]:
             raise WeightsError("a TorchScript archive, which holds code")
         _check_records(archive, folder, entries)
         storages: dict[str, Storage] = {}
-        pickled = _read_small(archive, entries[f"{folder}data.pkl"], _LARGEST_PICKLE)
+        pickled = _read_small(archive, entries[f"{folder}data.pkl"], largest)
         tree = read_pickle(io.BytesIO(pickled), storages)
     places = {}
     for key, storage in storages.items():
@@ -184,9 +222,11 @@ def _read_small(
     return archive.read(entry)
 
 
-def _read_legacy(stream: BinaryIO, path: Path) -> tuple[Any, dict[str, _Place]]:
+def _read_legacy(
+    stream: BinaryIO, path: Path, largest: int
+) -> tuple[Any, dict[str, _Place]]:
     """Read a file from before torch 1.6 likewise; it states no checksums."""
-    head = io.BytesIO(stream.read(_LARGEST_PICKLE))
+    head = io.BytesIO(stream.read(largest))
     if read_pickle(head) != _LEGACY_MAGIC or read_pickle(head) != _LEGACY_PROTOCOL:
         raise WeightsError("not from torch.save")
     read_pickle(head)  # sizes of C's numbers, which torch does not look at
