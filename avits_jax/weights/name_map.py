@@ -197,6 +197,15 @@ def norm(source: str, target: str, **kwargs) -> tuple[Rule, ...]:
     return _layer(source, target, "scale", "copy", **kwargs)
 
 
+def batch_norm(source: str, target: str) -> tuple[Rule, ...]:
+    """Return the rules of a batch norm, its statistics included."""
+    return (
+        *norm(source, target),
+        Rule(f"{source}.running_mean", f"{target}.mean"),
+        Rule(f"{source}.running_var", f"{target}.variance"),
+    )
+
+
 def embedding(source: str, target: str) -> tuple[Rule, ...]:
     """Return the rule of a lookup table: ``weight`` to ``embedding``."""
     return (Rule(f"{source}.weight", f"{target}.embedding"),)
