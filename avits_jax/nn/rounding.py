@@ -18,16 +18,16 @@ def divide(x: Float[Array, "*B"], divisor: float) -> Float[Array, "*B"]:
 def float32_line(start: float, stop: float, count: int) -> Float[np.ndarray, " count"]:
     """Return evenly spaced numbers as ``torch.linspace`` rounds them.
 
-    They are float32, counted from the nearer end.
+    They are float32, counted from the nearer end in steps of float32; product and sum
+    are rounded once.
 
     Args:
-        start, stop: first and last number.
+        start, stop: first and last number, exact in float32.
         count: how many, at least 1; a single one is ``start``.
     """
-    first, last = np.float32(start), np.float32(stop)
-    step = (last - first) / np.float32(max(count - 1, 1))
-    places = np.arange(count, dtype=np.float32)
-    back = np.float32(count - 1) - places
-    return np.where(
-        places < max(count // 2, 1), first + step * places, last - step * back
-    )
+    step = np.float64(np.float32(stop - start) / np.float32(max(count - 1, 1)))
+    places = np.arange(count)
+    upwards = start + step * places
+    downwards = stop - step * (count - 1 - places)
+    nearer_start = places < max(count // 2, 1)
+    return np.where(nearer_start, upwards, downwards).astype(np.float32)
