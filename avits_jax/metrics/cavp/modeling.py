@@ -60,19 +60,18 @@ class VideoEncoder(nnx.Module):
         return jnp.mean(x, (2, 3))
 
 
-class Pair(nnx.Module):
-    """Two convolutions with ReLU, then the mean over a window."""
+class Block(nnx.Module):
+    """Two convolutions of 3 x 3, each with batch norm and ReLU."""
 
-    def __init__(
-        self, inputs: int, outputs: int, pool: tuple[int, int], *, rngs: nnx.Rngs
-    ):
-        self.pool = pool
-        self.conv1 = ConvNorm(inputs, outputs, (3, 3), rngs=rngs)
-        self.conv2 = ConvNorm(outputs, outputs, (3, 3), rngs=rngs)
+    def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs):
+        self.conv1 = nnx.Conv(inputs, outputs, (3, 3), use_bias=False, rngs=rngs)
+        self.norm1 = FixedBatchNorm(outputs)
+        self.conv2 = nnx.Conv(outputs, outputs, (3, 3), use_bias=False, rngs=rngs)
+        self.norm2 = FixedBatchNorm(outputs)
 
-    def __call__(self, x: Float[Array, "B T M C"]) -> Float[Array, "B t m D"]:
-        x = nnx.relu(self.conv2(nnx.relu(self.conv1(x))))
-        return nnx.avg_pool(x, self.pool, self.pool)
+    def __call__(self, x: Float[Array, "B T M C"]) -> Float[Array, "B T M D"]:
+        x = nnx.relu(self.norm1(self.conv1(x)))
+        return nnx.relu(self.norm2(self.conv2(x)))
 
 
 class AudioEncoder(nnx.Module):
@@ -80,20 +79,20 @@ class AudioEncoder(nnx.Module):
 
     def __init__(self, config: CavpConfig, *, rngs: nnx.Rngs):
         self.mel_norm = FixedBatchNorm(config.mel_bins)
-        inputs = (1, *config.widths[:-1])
-        sizes = zip(inputs, config.widths, _POOLS, strict=True)
-        self.blocks = nnx.List([Pair(*each, rngs=rngs) for each in sizes])
+        pairs = zip((1, *config.widths[:-1]), config.widths, strict=True)
+        self.blocks = nnx.List([Block(*pair, rngs=rngs) for pair in pairs])
         width = config.widths[-1]
         self.hidden = nnx.Linear(width, width, rngs=rngs)
         self.out = nnx.Linear(width, config.embed_dim, rngs=rngs)
 
     def __call__(self, mel: Float[Array, "B T M"]) -> Float[Array, "B t E"]:
         x = self.mel_norm(mel.astype(self.out.kernel.dtype))[..., None]
-        for block in self.blocks:
-            x = block(x)
+        for block, window in zip(self.blocks, _POOLS, strict=True):
+            x = nnx.avg_pool(block(x), window, window)
         x = jnp.mean(x, 2)
-        near: dict = {"window_shape": (3,), "strides": (1,), "padding": ((1, 1),)}
-        x = nnx.max_pool(x, **near) + nnx.avg_pool(x, **near)
+        margin = ((1, 1),)
+        largest = nnx.max_pool(x, (3,), padding=margin)
+        x = largest + nnx.avg_pool(x, (3,), padding=margin)
         # The original applies the same layer twice.
         return self.out(nnx.relu(self.hidden(nnx.relu(self.hidden(x)))))
 

@@ -11,6 +11,10 @@ from avits_jax.types import PyTree
 from avits_jax.weights.name_map import Rule, batch_norm, conv, linear, prefixed
 
 _UNIT = (*conv("conv", "conv"), *batch_norm("bn", "norm"))
+_BLOCK = (
+    *conv("conv{part}", "conv{part}"),
+    *batch_norm("bn{part}", "norm{part}"),
+)
 
 _VIDEO = (
     *prefixed(_UNIT, "conv1.", "stem."),
@@ -29,14 +33,7 @@ _AUDIO = (
     *(
         rule
         for block in range(6)
-        for rule in prefixed(
-            (
-                Rule("conv{part}.weight", "conv{part}.conv.kernel", "conv"),
-                *batch_norm("bn{part}", "conv{part}.norm"),
-            ),
-            f"conv_block{block + 1}.",
-            f"blocks.{block}.",
-        )
+        for rule in prefixed(_BLOCK, f"conv_block{block + 1}.", f"blocks.{block}.")
     ),
     *linear("fc1", "hidden"),
     *linear("final_project", "out"),
