@@ -1,4 +1,4 @@
-"""Sound files as JavisBench reads them, for FAD and its other sound metrics (host only).
+"""Sound files as JavisBench reads them, for FAD and CLAP (host only).
 
 Files of the usual kinds are read as librosa does: channels mixed, resampled by soxr in
 high quality. Of all others FFmpeg resamples in 16 bit, and the first channel counts.
@@ -83,7 +83,7 @@ def mixed_down(
     except ModuleNotFoundError as error:
         raise ValueError(
             f"is of {rate} Hz, and to resample it as the benchmark does takes the "
-            "package soxr: pip install soxr"
+            "package soxr (pip install 'avits_jax[bench]')"
         ) from error
     found = soxr.resample(mono, rate, sample_rate, quality="HQ")
     return pad_or_trim(found, math.ceil(len(mono) * (sample_rate / rate)))

@@ -7,8 +7,8 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from avits_jax.metrics.bench_sound import read_bench_sound
 from avits_jax.metrics.audioclip.config import BENCH_RATE
+from avits_jax.metrics.bench_sound import read_bench_sound
 from avits_jax.nn.resample import resample
 from tools.parity.checks import Expect
 from tools.parity.golden import Golden

@@ -30,9 +30,7 @@ def config_of(sizes: dict[str, Any]) -> CavpConfig:
     )
 
 
-def run_model(
-    model: Cavp, video: jax.Array, spec: jax.Array
-) -> dict[str, jax.Array]:
+def run_model(model: Cavp, video: jax.Array, spec: jax.Array) -> dict[str, jax.Array]:
     """Features of both encoders, and their score."""
     frames, sound = model.video_features(video), model.sound_features(spec)
     return {

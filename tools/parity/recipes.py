@@ -1,4 +1,4 @@
-"""Weights that a golden states by a recipe, and tolerances by an output's short name."""
+"""Weights that a golden states by a recipe, and tolerances by short names."""
 
 import json
 import zlib

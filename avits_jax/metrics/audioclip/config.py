@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-
 SAMPLE_RATE = 44_100
 """Hz that the network was trained at."""
 BENCH_RATE = 16_000

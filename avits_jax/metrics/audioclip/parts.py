@@ -51,6 +51,8 @@ MODEL = Model(
     settle=_untrained_filters,
 )
 
+Apply = Callable[[PyTree, Float[Array, "N S"]], Float[Array, "N E"]]
+
 # Of a wave in [-1, 1]: 16-bit numbers as in training, or left as it is.
 SCALES = {"default": 32_768.0, "bench": 1.0}
 
@@ -60,12 +62,8 @@ def load(
     random_weights: bool = False,
     tiny: bool = False,
     mode: str = "default",
-) -> tuple[Callable[[PyTree, Array], Array], PyTree]:
-    """Load the network of FAD as ``(apply, params)``.
-
-    ``apply(params, sound)`` takes mono sound in [-1, 1], ``[N, S]``, and returns one
-    embedding per clip, ``[N, 1024]`` float32, not normalised; NaN for a clip that holds
-    NaN or infinity.
+) -> tuple[Apply, PyTree]:
+    """Load AudioCLIP's audio head, for JavisBench's FAD.
 
     Args:
         folder: a converted checkpoint.
@@ -73,20 +71,40 @@ def load(
         tiny: draw weights of reduced sizes.
         mode: "default" for sound at 44.1 kHz, which is scaled to 16-bit numbers as in
             training; "bench" for sound at 16 kHz of 4 s, which JavisBench hands over as
-            it is, about 8 bit after the network's own rescaling.
+            it is, so that the network's own rescaling leaves about 8 bit of it.
+
+    Returns:
+        ``apply(params, sound) -> embeddings``, and params. ``sound [N, S]`` is mono in
+        [-1, 1], at the mode's rate. Embeddings are ``[N, 1024]`` float32, not
+        normalised; NaN for a clip that holds NaN or infinity.
 
     Raises:
         ValueError: an unknown mode, or not exactly one of folder, random_weights, tiny.
         CheckpointError: the checkpoint is missing, damaged or of another model.
     """
     check_mode("AudioCLIP", mode, tuple(SCALES))
-    _, graph, params = load_network(
+    config, _, params = load_network(
         MODEL, folder, random_weights=random_weights, tiny=tiny
     )
+    return make(config, mode), params
+
+
+def make(config: AudioClipConfig, mode: str = "default") -> Apply:
+    """Return ``apply(params, sound) -> embeddings``, see `load`.
+
+    Args:
+        config: sizes of the network.
+        mode: "default" or "bench".
+
+    Raises:
+        ValueError: an unknown mode.
+    """
+    check_mode("AudioCLIP", mode, tuple(SCALES))
+    graph, _ = build(config)
 
     def apply(params: PyTree, sound: Float[Array, "N S"]) -> Float[Array, "N E"]:
         wave = jnp.asarray(sound, jnp.float32)
         embedding = nnx.merge(graph, params)(SCALES[mode] * wave)
         return failed_as_nan(embedding, broken(wave))
 
-    return apply, params
+    return apply

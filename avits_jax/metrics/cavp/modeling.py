@@ -109,9 +109,7 @@ class Cavp(nnx.Module):
         )
         self.audio = AudioEncoder(config, rngs=rngs)
 
-    def video_features(
-        self, video: Float[Array, "B T H W 3"]
-    ) -> Float[Array, "B T E"]:
+    def video_features(self, video: Float[Array, "B T H W 3"]) -> Float[Array, "B T E"]:
         """Return a unit vector per frame, float32.
 
         A video is read 40 frames at a time, which do not see each other.
@@ -124,6 +122,8 @@ class Cavp(nnx.Module):
         parts = [self.video(video[:, start : start + LONGEST]) for start in starts]
         return _unit(self.video_out(jnp.concatenate(parts, 1)))
 
-    def sound_features(self, spectrogram: Float[Array, "B M T"]) -> Float[Array, "B t E"]:
+    def sound_features(
+        self, spectrogram: Float[Array, "B M T"]
+    ) -> Float[Array, "B t E"]:
         """Return a unit vector for every sixteen columns of a spectrogram, float32."""
         return _unit(self.audio(jnp.swapaxes(spectrogram, 1, 2)))

@@ -39,47 +39,66 @@ MODEL = Model(
 )
 
 
+Apply = Callable[
+    [
+        PyTree,
+        Float[Array, "N T H W 3"] | UInt8[Array, "N T H W 3"],
+        Float[Array, "N S"],
+    ],
+    Scores,
+]
+
+
 def load(
     folder: str | Path | None = None,
     random_weights: bool = False,
     tiny: bool = False,
-) -> tuple[Callable[[PyTree, Array, Array], Scores], PyTree]:
-    """Load CAVP's score as ``(apply, params)``.
-
-    ``apply(params, frames, sound)`` takes grey levels in [0, 255], ``[N, T, H, W, 3]``
-    at 4 frames a second of whole seconds (`preprocess.quarter_frames`), and mono sound
-    at 16 kHz in [-1, 1], ``[N, S]``, of any length. It returns float32 scores ``[N]`` in
-    [-1, 1], higher is better, NaN for a clip that holds NaN or infinity.
+) -> tuple[Apply, PyTree]:
+    """Load CAVP, for the score of that name.
 
     Args:
         folder: a converted checkpoint.
         random_weights: draw weights of the published sizes.
         tiny: draw weights of reduced sizes.
 
+    Returns:
+        ``apply(params, frames, sound) -> scores``, and params. ``frames
+        [N, T, H, W, 3]`` are grey levels in [0, 255] at 4 a second, of whole seconds:
+        those of `preprocess.quarter_frames`. ``sound [N, S]`` is mono at 16 kHz in
+        [-1, 1], of any length. Scores are ``[N]`` float32 in [-1, 1], higher is better;
+        NaN for a clip that holds NaN or infinity.
+
     Raises:
         ValueError: not exactly one of folder, random_weights and tiny.
         CheckpointError: the checkpoint is missing, damaged or of another model.
     """
-    config, graph, params = load_network(
+    config, _, params = load_network(
         MODEL, folder, random_weights=random_weights, tiny=tiny
     )
+    return make(config), params
+
+
+def make(config: CavpConfig) -> Apply:
+    """Return ``apply(params, frames, sound) -> scores``, see `load`.
+
+    Args:
+        config: sizes of the network.
+    """
+    graph, _ = build(config)
 
     def apply(
         params: PyTree,
         frames: Float[Array, "N T H W 3"] | UInt8[Array, "N T H W 3"],
         sound: Float[Array, "N S"],
     ) -> Scores:
-        levels = jnp.asarray(frames, jnp.float32)
-        sound = jnp.asarray(sound, jnp.float32)
-        seconds = _seconds(levels.shape[1])
+        levels, wave = (jnp.asarray(each, jnp.float32) for each in (frames, sound))
+        mel = spectrogram(wave, _seconds(levels.shape[1]), config.mel_bins)
         model = nnx.merge(graph, params)
-        mel = spectrogram(sound, seconds, config.mel_bins)
-        score = cavp_score(
-            model.video_features(squashed(levels)), model.sound_features(mel)
-        )
-        return failed_as_nan(score, broken(levels), broken(sound))
+        video = model.video_features(squashed(levels))
+        score = cavp_score(video, model.sound_features(mel))
+        return failed_as_nan(score, broken(levels), broken(wave))
 
-    return apply, params
+    return apply
 
 
 def _seconds(num_frames: int) -> int:

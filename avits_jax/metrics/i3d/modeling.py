@@ -34,9 +34,7 @@ class Unit(nnx.Module):
         self, inputs: int, outputs: int, side: int, stride: int = 1, *, rngs: nnx.Rngs
     ):
         size = (side,) * 3
-        self.layer = ConvNorm(
-            inputs, outputs, size, stride, padding="SAME", rngs=rngs
-        )
+        self.layer = ConvNorm(inputs, outputs, size, stride, padding="SAME", rngs=rngs)
 
     def __call__(self, x: Float[Array, "B T H W C"]) -> Float[Array, "B t h w c"]:
         return nnx.relu(self.layer(x))

@@ -37,6 +37,10 @@ MODEL = Model(
     reduced={"": TINY},
 )
 
+Apply = Callable[
+    [PyTree, Float[Array, "N F H W 3"] | UInt8[Array, "N F H W 3"]],
+    Float[Array, "N classes"],
+]
 MODES = {"default": preprocess.cropped, "bench": preprocess.bench}
 
 
@@ -45,13 +49,8 @@ def load(
     random_weights: bool = False,
     tiny: bool = False,
     mode: str = "default",
-) -> tuple[Callable[[PyTree, Array], Array], PyTree]:
-    """Load the network of FVD and KVD as ``(apply, params)``.
-
-    ``apply(params, frames)`` takes grey levels in [0, 255], ``[N, F, H, W, 3]`` of nine
-    frames or more, and returns one row of features per clip, ``[N, 400]`` float32: the
-    logits averaged over time, NaN for a clip that holds NaN or infinity. JavisBench
-    takes the 24 frames of `avits_jax.metrics.frames.spread_frames`.
+) -> tuple[Apply, PyTree]:
+    """Load I3D, for FVD and KVD.
 
     Args:
         folder: a converted checkpoint.
@@ -59,21 +58,42 @@ def load(
         tiny: draw weights of reduced sizes.
         mode: how frames are prepared: "default", or "bench" as JavisBench does.
 
+    Returns:
+        ``apply(params, frames) -> features``, and params. ``frames [N, F, H, W, 3]``
+        are grey levels in [0, 255], nine or more of each clip; JavisBench takes the 24
+        of `avits_jax.metrics.frames.spread_frames`. Features are one row per clip,
+        ``[N, 400]`` float32: the logits averaged over time, NaN for a clip that holds
+        NaN or infinity.
+
     Raises:
         ValueError: an unknown mode, or not exactly one of folder, random_weights, tiny.
         CheckpointError: the checkpoint is missing, damaged or of another model.
     """
     check_mode("I3D", mode, tuple(MODES))
-    prepare = MODES[mode]
-    _, graph, params = load_network(
+    config, _, params = load_network(
         MODEL, folder, random_weights=random_weights, tiny=tiny
     )
+    return make(config, mode), params
+
+
+def make(config: I3dConfig, mode: str = "default") -> Apply:
+    """Return ``apply(params, frames) -> features``, see `load`.
+
+    Args:
+        config: sizes of the network.
+        mode: "default" or "bench".
+
+    Raises:
+        ValueError: an unknown mode.
+    """
+    check_mode("I3D", mode, tuple(MODES))
+    graph, _ = build(config)
 
     def apply(
         params: PyTree, frames: Float[Array, "N F H W 3"] | UInt8[Array, "N F H W 3"]
     ) -> Float[Array, "N classes"]:
         levels = jnp.asarray(frames, jnp.float32)
-        rows = nnx.merge(graph, params)(prepare(levels))
+        rows = nnx.merge(graph, params)(MODES[mode](levels))
         return failed_as_nan(jnp.mean(rows, 1), broken(levels))
 
-    return apply, params
+    return apply
