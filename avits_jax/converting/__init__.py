@@ -4,6 +4,7 @@ Reading order:
     files.py              the weight files of a network, whole or sharded, and their
                           tokenizers; read by safetensors_file.py, weights/torch_file.py
     lora.py               VideoReward's low-rank updates, merged into its weights
+    unwrapped.py          CAVP's weights, saved inside a wrapper
     models.py             every model that can be converted, from the tables
     conversion.py         check every key first, then write all or nothing
 """

@@ -9,12 +9,16 @@ from avits_jax.catalogue import metrics, verifiers
 from avits_jax.catalogue.generators import FAMILIES, Family
 from avits_jax.converting.files import read_weights
 from avits_jax.converting.lora import read_video_reward
+from avits_jax.converting.unwrapped import read_unwrapped
 from avits_jax.weights.model import Model
 
 State = Mapping[str, Any]
 
 # What reads the files of a model that are published in a way of their own.
-READERS: dict[str, Callable[[Path], State]] = {"video_reward": read_video_reward}
+READERS: dict[str, Callable[[Path], State]] = {
+    "cavp": read_unwrapped,
+    "video_reward": read_video_reward,
+}
 
 
 def modules(families: Sequence[Family] = FAMILIES) -> dict[str, str]:

@@ -114,17 +114,17 @@ def round_levels(x: Float[Array, "*B"]) -> Float[Array, "*B"]:
 
 
 def resize_levels(
-    x: Float[Array, "*B H W C"], size: tuple[int, int]
+    x: Float[Array, "*B H W C"], size: tuple[int, int], kernel: Kernel = cubic_pil
 ) -> Float[Array, "*B P Q C"]:
-    """Resize grey levels in [0, 255] by antialiased bicubic, as PIL does on uint8.
+    """Resize grey levels in [0, 255] with antialias, as PIL does on uint8.
 
     PIL works along rows first and rounds to whole levels after each axis; its integer
     weights may still differ by one level from ours. (Pillow 13 starts with the columns
     where the height shrinks much more than the width.)
     """
     height, width = x.shape[-3:-1]
-    columns = resize_matrix(width, size[1], cubic_pil, antialias=True)
-    rows = resize_matrix(height, size[0], cubic_pil, antialias=True)
+    columns = resize_matrix(width, size[1], kernel, antialias=True)
+    rows = resize_matrix(height, size[0], kernel, antialias=True)
     return round_levels(apply_rows(rows, round_levels(apply_columns(columns, x))))
 
 

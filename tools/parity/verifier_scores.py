@@ -8,6 +8,7 @@ import numpy as np
 from avits_jax.aggregation import simple
 from avits_jax.metrics import frechet
 from avits_jax.metrics.i3d import params as i3d
+from avits_jax.metrics.i3d.config import I3dConfig
 from avits_jax.verifiers import its
 from avits_jax.verifiers.imagebind import scores
 from tools.parity.checks import Expect
@@ -110,5 +111,5 @@ def run_frechet(golden: Golden) -> dict[str, Expect]:
 @register("manifest_i3d*", holds=("tensors.Conv3d_1a_7x7.conv3d.weight",))
 def run_i3d_manifest(golden: Golden) -> dict[str, Expect]:
     """Every key of FVD's network is used once or left out on purpose."""
-    _, like = i3d.build()
+    _, like = i3d.build(I3dConfig())
     return check_manifest(golden.manifest, like, i3d.RULES, i3d.IGNORED)

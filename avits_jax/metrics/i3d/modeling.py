@@ -4,49 +4,18 @@ The variant that video generation papers use for FVD: TensorFlow's "same" paddin
 convolution bias, batch norm with epsilon 1e-5.
 
 Upstream: piergiaj/pytorch-i3d, pytorch_i3d.py (InceptionI3d), which JavisVerse/JavisDiT
-at b505b37 has as eval/javisbench/src/fvd/pytorch_i3d.py; `preprocess` is of
-eval/javisbench/src/fvd/fvd.py (preprocess_single).
+at b505b37 has as eval/javisbench/src/fvd/pytorch_i3d.py.
 """
-
-import math
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from avits_jax.nn.batch_norm import FixedBatchNorm
-from avits_jax.nn.resize import crop, resize
+from avits_jax.metrics.i3d.config import I3dConfig
+from avits_jax.nn.residual import ConvNorm
 
-SIDE = 224
-NUM_CLASSES = 400
-# Output channels of the branches: 1x1; 1x1 then 3x3; 1x1 then 3x3; pool then 1x1.
-_MIXED = (
-    (64, 96, 128, 16, 32, 32),
-    (128, 128, 192, 32, 96, 64),
-    (192, 96, 208, 16, 48, 64),
-    (160, 112, 224, 24, 64, 64),
-    (128, 128, 256, 24, 64, 64),
-    (112, 144, 288, 32, 64, 64),
-    (256, 160, 320, 32, 128, 128),
-    (256, 160, 320, 32, 128, 128),
-    (384, 192, 384, 48, 128, 128),
-)
 # Side of the pooling window (stride 2) before the mixed block of that index.
 _POOL_BEFORE = {2: 3, 7: 2}
-
-
-def preprocess(video: Float[Array, "N F H W 3"]) -> Float[Array, "N F 224 224 3"]:
-    """Bring pixels in [0, 1] to [-1, 1], the short side to 224, centre cropped.
-
-    Bilinear without antialias, as in the common FVD code.
-    """
-    height, width = video.shape[-3:-1]
-    if height < width:
-        size = (SIDE, math.ceil(width * SIDE / height))
-    else:
-        size = (math.ceil(height * SIDE / width), SIDE)
-    top, left = (size[0] - SIDE) // 2, (size[1] - SIDE) // 2
-    return 2.0 * (crop(resize(video, size), top, left, (SIDE, SIDE)) - 0.5)
 
 
 def _pool(
@@ -64,13 +33,11 @@ class Unit(nnx.Module):
     def __init__(
         self, inputs: int, outputs: int, side: int, stride: int = 1, *, rngs: nnx.Rngs
     ):
-        self.conv = nnx.Conv(
-            inputs, outputs, (side,) * 3, strides=stride, use_bias=False, rngs=rngs
-        )
-        self.norm = FixedBatchNorm(outputs)
+        size = (side,) * 3
+        self.layer = ConvNorm(inputs, outputs, size, stride, padding="SAME", rngs=rngs)
 
     def __call__(self, x: Float[Array, "B T H W C"]) -> Float[Array, "B t h w c"]:
-        return nnx.relu(self.norm(self.conv(x)))
+        return nnx.relu(self.layer(x))
 
 
 class Mixed(nnx.Module):
@@ -97,37 +64,48 @@ class Mixed(nnx.Module):
 class I3d(nnx.Module):
     """Videos to Kinetics-400 logits, one row for every eight frames less one."""
 
-    def __init__(self, *, rngs: nnx.Rngs):
+    def __init__(self, config: I3dConfig, *, rngs: nnx.Rngs):
+        first, second, third = config.stem
         self.stem = nnx.List(
             [
-                Unit(3, 64, 7, 2, rngs=rngs),
-                Unit(64, 64, 1, rngs=rngs),
-                Unit(64, 192, 3, rngs=rngs),
+                Unit(3, first, 7, 2, rngs=rngs),
+                Unit(first, second, 1, rngs=rngs),
+                Unit(second, third, 3, rngs=rngs),
             ]
         )
-        inputs, mixed = 192, []
-        for sizes in _MIXED:
+        inputs, mixed = third, []
+        for sizes in config.mixed:
             mixed.append(Mixed(inputs, sizes, rngs=rngs))
             inputs = sizes[0] + sizes[2] + sizes[4] + sizes[5]
         self.mixed = nnx.List(mixed)
-        self.logits = nnx.Linear(inputs, NUM_CLASSES, rngs=rngs)
+        self.logits = nnx.Linear(inputs, config.num_classes, rngs=rngs)
+
+    def stages(
+        self, video: Float[Array, "B F 224 224 3"]
+    ) -> list[Float[Array, "B t h w c"]]:
+        """Return the maps after every convolution of the stem and every mixed block."""
+        x = video.astype(self.logits.kernel.dtype)
+        maps = [self.stem[0](x)]
+        maps.append(self.stem[1](_pool(maps[-1], 3, 2, time=False)))
+        maps.append(self.stem[2](maps[-1]))
+        x = _pool(maps[-1], 3, 2, time=False)
+        for index, block in enumerate(self.mixed):
+            if index in _POOL_BEFORE:
+                x = _pool(x, _POOL_BEFORE[index], 2)
+            x = block(x)
+            maps.append(x)
+        return maps
 
     def __call__(
         self, video: Float[Array, "B F 224 224 3"]
     ) -> Float[Array, "B T classes"]:
-        """Return logits of preprocessed videos, ``T = ceil(F / 8) - 1`` of them each.
-
-        FVD takes all of a video's logits as one row of features.
+        """Return float32 logits of prepared videos, ``T = ceil(F / 8) - 1`` rows each.
 
         Raises:
             ValueError: if there are fewer than nine frames.
         """
         if video.shape[1] < 9:
             raise ValueError(f"video must have at least 9 frames, got {video.shape[1]}")
-        x = _pool(self.stem[0](video), 3, 2, time=False)
-        x = _pool(self.stem[2](self.stem[1](x)), 3, 2, time=False)
-        for index, block in enumerate(self.mixed):
-            if index in _POOL_BEFORE:
-                x = _pool(x, _POOL_BEFORE[index], 2)
-            x = block(x)
-        return self.logits(nnx.avg_pool(x, (2, 7, 7), padding="VALID")[:, :, 0, 0])
+        last = self.stages(video)[-1]
+        pooled = nnx.avg_pool(last, (2, 7, 7), padding="VALID")[:, :, 0, 0]
+        return self.logits(pooled).astype(jnp.float32)

@@ -23,13 +23,15 @@ _MEL_MEAN, _MEL_STD = -4.2677393, 4.5689974
 _HALF = (0.5, 0.5, 0.5)
 
 
-def constant_rate(num_frames: int, fps: float) -> Int[np.ndarray, " n"]:
-    """Return the frames that show a clip at 25 frames per second.
+def constant_rate(
+    num_frames: int, fps: float, rate: float = FPS
+) -> Int[np.ndarray, " n"]:
+    """Return the frames that show a clip at ``rate`` frames per second.
 
     Each goes to the nearest slot, of several to one slot the last is shown, and a slot
     without one repeats the frame before: FFmpeg's fps filter.
     """
-    slots = np.floor(np.arange(num_frames + 1) * (FPS / fps) + 0.5).astype(np.int64)
+    slots = np.floor(np.arange(num_frames + 1) * (rate / fps) + 0.5).astype(np.int64)
     times = np.arange(max(int(slots[-1]), 1))
     return np.searchsorted(slots[:-1], times, side="right").astype(np.int32) - 1
 

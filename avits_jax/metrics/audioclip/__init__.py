@@ -1,0 +1,1 @@
+"""AudioCLIP's audio head: embeddings of sounds, the features of JavisBench's FAD."""

@@ -1,0 +1,1 @@
+"""CAVP: agreement of picture and sound, quarter second by quarter second."""
