@@ -151,7 +151,9 @@ def centre_crop(
     return crop(x, top, left, (side, side))
 
 
-def square(video: Float[Array, "*B H W C"], side: int) -> Float[Array, "*B side side C"]:
+def square(
+    video: Float[Array, "*B H W C"], side: int
+) -> Float[Array, "*B side side C"]:
     """Resize the short side by antialiased bicubic, aspect kept, and crop the centre.
 
     ``video`` is in [0, 1]; the overshoot of the bicubic kernel is clipped.

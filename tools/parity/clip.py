@@ -111,7 +111,7 @@ def run_openai_manifest(golden: Golden) -> dict[str, Expect]:
 
 @register("pre_clip*", holds=("in.frame*", "out.crop*", "out.correct*_sub8"))
 def run_pictures(golden: Golden) -> dict[str, Expect]:
-    """Squares of whole levels, and normalised ones with red and blue in either order."""
+    """Squares of whole levels, and normalised, red and blue in either order."""
     arrays, stated = golden.arrays, golden.info["tol_float32_abs"]
     checks = {}
     for number in (name.removeprefix("frame") for name in golden.inputs):

@@ -28,11 +28,7 @@ def _third(stacked: np.ndarray, index: int) -> np.ndarray:
 
 _LAYER = (
     *norm("layer_norm1", "norm1"),
-    *(
-        rule
-        for name in _ATTENTION
-        for rule in linear(f"self_attn.{name}_proj", name)
-    ),
+    *(rule for name in _ATTENTION for rule in linear(f"self_attn.{name}_proj", name)),
     *linear("self_attn.out_proj", "out"),
     *norm("layer_norm2", "norm2"),
     *linear("mlp.fc1", "fc1"),
@@ -72,9 +68,7 @@ _OPENAI_LAYER = (
     *linear("mlp.c_fc", "fc1"),
     *linear("mlp.c_proj", "fc2"),
 )
-_OPENAI_LAYERS = prefixed(
-    _OPENAI_LAYER, "transformer.resblocks.{layer}.", "layers."
-)
+_OPENAI_LAYERS = prefixed(_OPENAI_LAYER, "transformer.resblocks.{layer}.", "layers.")
 
 OPENAI: tuple[Rule, ...] = (
     Rule("visual.class_embedding", "vision.cls"),

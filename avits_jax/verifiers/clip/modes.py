@@ -35,9 +35,7 @@ class Mode(NamedTuple):
     """
 
     frames: Callable[[int, int], Int[np.ndarray, " F"]]
-    pictures: Callable[
-        [Float[Array, "*B H W 3"], int], Float[Array, "*B side side 3"]
-    ]
+    pictures: Callable[[Float[Array, "*B H W 3"], int], Float[Array, "*B side side 3"]]
 
 
 def default_frames(num_frames: int, count: int) -> Int[np.ndarray, " F"]:

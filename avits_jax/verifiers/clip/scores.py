@@ -12,9 +12,9 @@ from avits_jax.verifiers.failures import broken, check_pixels, failed_as_nan
 
 
 def frame_cosines(
-    images: Float[Array, "*N F E"], text: Float[Array, "*N E"]
+    images: Float[Array, "*N F E"], text: Float[Array, "*#N E"]
 ) -> Float[Array, "*N F"]:
-    """Return the cosine of each frame's embedding with its clip's text, float32."""
+    """Return each frame's cosine with its clip's text, or with one text, float32."""
     return jnp.sum(unit(images) * unit(text)[..., None, :], -1)
 
 
