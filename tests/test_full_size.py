@@ -117,6 +117,7 @@ def test_a_search_among_such_drafts_as_one_program():
         ("tv_ib", {"NO_MASK", "CAUSAL"}),
         ("video_reward", {"NO_MASK", "CAUSAL"}),
         ("clap", {"PADDING"}),
+        ("clip_score", {"NO_MASK", "CAUSAL"}),
         ("vqa_score", {"NO_MASK"}),
         ("desync", {"NO_MASK"}),
         ("audiobox_pq", set()),

@@ -45,6 +45,7 @@ PROMPT_IDS = {
 _FRAME, _SOUND, _TEXT = 335.0, 40.9, 47.1
 _FRAMES, _WINDOWS, _PAIRS = 102, 6, 15
 _CLAP, _CLAP_ID, _CLAP_IDS = 11.8, 0.17, 16
+_CLIP_FRAME, _CLIP_FRAMES, _CLIP_TEXT = 8.8, 48, 5.9
 _POPULATION = 16
 _SEGMENT, _GROUP = 393.4 + 13.9, 9.0
 _VQA_FRAME = 7_600.0
@@ -112,6 +113,11 @@ def cases() -> list[Case]:
         needed = _CLAP + _CLAP_ID * _CLAP_IDS / _POPULATION
         note = f"10 s; {_CLAP_IDS} ids once for {_POPULATION} clips"
         found.append(Case(("clap",), mode, needed, note, _POPULATION))
+    for mode in ("default", "bench"):
+        needed = _CLIP_FRAMES * _CLIP_FRAME + _CLIP_TEXT
+        found.append(
+            Case(("clip_score",), mode, needed, f"{_CLIP_FRAMES} frames, text")
+        )
     for mode, segments, groups in (("default", 12, 1), ("bench", 24, 2)):
         needed = segments * _SEGMENT + groups * _GROUP
         note = f"{segments} segments, {groups} comparisons"

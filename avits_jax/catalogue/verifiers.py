@@ -114,6 +114,17 @@ FAMILIES = (
         "clap",
     ),
     VerifierFamily(
+        "clip",
+        {
+            "clip_score": Output(
+                "text-picture agreement, the mean over frames (cosine)", _COSINE
+            )
+        },
+        "MIT",
+        "clip",
+        ("num_frames",),
+    ),
+    VerifierFamily(
         "vqa_score",
         {
             "vqa_score": Output(

@@ -149,3 +149,23 @@ def centre_crop(
     height, width = x.shape[-3:-1]
     top, left = round((height - side) / 2), round((width - side) / 2)
     return crop(x, top, left, (side, side))
+
+
+def square(
+    video: Float[Array, "*B H W C"], side: int
+) -> Float[Array, "*B side side C"]:
+    """Resize the short side by antialiased bicubic, aspect kept, and crop the centre.
+
+    ``video`` is in [0, 1]; the overshoot of the bicubic kernel is clipped.
+    """
+    size = short_side(*video.shape[-3:-1], side)
+    resized = resize(video, size, cubic_pil, antialias=True)
+    return jnp.clip(centre_crop(resized, side), 0.0, 1.0)
+
+
+def square_levels(
+    levels: Float[Array, "*B H W C"], side: int
+) -> Float[Array, "*B side side C"]:
+    """Apply `square` to whole levels in [0, 255], rounded after each axis as in PIL."""
+    size = short_side(*levels.shape[-3:-1], side)
+    return centre_crop(resize_levels(levels, size), side)

@@ -68,7 +68,8 @@ def load(
         **settings: what saves work, and changes scores: ``frame_rate`` (frames per
             second that javis_score and avh_score look at) and ``share_frames`` (av_ib
             and tv_ib use those frames, too) of ImageBind's verifiers, ``num_frames``
-            that vqa_score asks about. tools/RESULTS.md has what they do to rankings.
+            that vqa_score asks about (tools/RESULTS.md has what they do to rankings) or
+            that clip_score looks at.
 
     Returns:
         Verifiers, and one tree of weights for each. Verifiers of one network share

@@ -123,7 +123,10 @@ def _read_zip(
         if f"{folder}data.pkl" not in entries:
             raise WeightsError("a zip archive without a data.pkl: not from torch.save")
         if f"{folder}constants.pkl" in entries:
-            raise WeightsError("a TorchScript archive, which holds code")
+            raise WeightsError(
+                "a TorchScript archive, which holds code; what is read is a "
+                "state_dict() saved with torch.save, or safetensors"
+            )
         _check_records(archive, folder, entries)
         storages: dict[str, Storage] = {}
         pickled = _read_small(archive, entries[f"{folder}data.pkl"], largest)

@@ -324,6 +324,7 @@ def test_bad_arguments(tmp_path, clap_case, capsys):
             "unknown model 'clip' (there are: clap, imagebind, javisdit, "
             "synchformer, video-reward, vqa-score); did you mean 'clap'?",
         ),
+        (["clep", *flags], "unknown model 'clep'; did you mean 'clap'?"),
         (["clap", *flags, "--dtype", "float16"], "unknown dtype 'float16'"),
         (["clap", "--source", "x", "--out", ""], "--out is empty"),
     ):

@@ -39,7 +39,7 @@ def test_work_of_some():
     check_ratios([case for case in found if case.names in QUICK and case.mode == "its"])
 
 
-@pytest.mark.slow  # traces 31 programs of full size: 12 s
+@pytest.mark.slow  # traces 33 programs of full size: 12 s
 def test_work_of_every_mode():
     check_ratios(verifier_flops.cases())
 

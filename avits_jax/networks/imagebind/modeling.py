@@ -20,6 +20,7 @@ from avits_jax.networks.imagebind.config import EncoderConfig, ImageBindConfig
 from avits_jax.nn.attention import attend
 from avits_jax.nn.patches import patchify
 from avits_jax.nn.stacking import scan_layers, stack_layers
+from avits_jax.nn.vectors import unit
 
 MAX_TEXT_SCALE = 100.0
 
@@ -30,12 +31,6 @@ def _norm(width: int, rngs: nnx.Rngs, epsilon: float = 1e-6) -> nnx.LayerNorm:
 
 def _table(rngs: nnx.Rngs, *shape: int) -> nnx.Param:
     return nnx.Param(0.02 * jax.random.normal(rngs.params(), shape))
-
-
-def unit(x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
-    """Scale vectors to length 1 in float32; a length below 1e-12 counts as 1e-12."""
-    x = x.astype(jnp.float32)
-    return x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
 
 
 class Attention(nnx.Module):

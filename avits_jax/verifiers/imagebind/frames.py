@@ -30,23 +30,15 @@ _NUM_CROPS = 3
 def default_frames(
     video: Float[Array, "*B H W 3"], side: int
 ) -> Float[Array, "*B side side 3"]:
-    """Resize the short side by antialiased bicubic, crop the centre, normalise.
-
-    ``video`` is in [0, 1]; the overshoot of the bicubic kernel is clipped.
-    """
-    height, width = video.shape[-3:-1]
-    size = rs.short_side(height, width, side)
-    resized = rs.resize(video, size, rs.cubic_pil, antialias=True)
-    return normalise(255.0 * jnp.clip(rs.centre_crop(resized, side), 0.0, 1.0))
+    """Cut pictures in [0, 1] to squares as `nn.resize.square` does, and normalise."""
+    return normalise(255.0 * rs.square(video, side))
 
 
 def bench_frames(
     levels: Float[Array, "*B H W 3"], side: int
 ) -> Float[Array, "*B side side 3"]:
     """Apply `default_frames` to whole levels in [0, 255], rounded after each axis."""
-    height, width = levels.shape[-3:-1]
-    size = rs.short_side(height, width, side)
-    return normalise(rs.centre_crop(rs.resize_levels(levels, size), side))
+    return normalise(rs.square_levels(levels, side))
 
 
 def its_frames(

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from avits_jax.nn.pictures import normalise
 from avits_jax.nn.resize import cubic_pil, resize
+from avits_jax.verifiers.timing import spaced_frames
 from avits_jax.verifiers.video_reward.config import VisionConfig
 
 SAMPLE_FPS = 2.0
@@ -45,8 +46,7 @@ def sample_frames(
     most = min(num_frames, MAX_FRAMES) // 2 * 2
     wanted = min(max(num_frames / fps * sample_fps, MIN_FRAMES), most)
     count = min(round(wanted / 2) * 2, num_frames)
-    # float32 and half to even, as torch spaces and rounds.
-    return np.round(_spaced(num_frames, count)).astype(np.int32)
+    return spaced_frames(num_frames, count)
 
 
 def server_frames(num_frames: int) -> Int[np.ndarray, " 4"]:
@@ -59,8 +59,7 @@ def server_frames(num_frames: int) -> Int[np.ndarray, " 4"]:
         chosen = np.floor(np.linspace(0, num_frames - 1, _SERVER_FRAMES))
     else:
         chosen = np.arange(_SERVER_FRAMES) % num_frames
-    local = np.round(_spaced(_SERVER_FRAMES, MIN_FRAMES)).astype(np.int32)
-    return chosen.astype(np.int32)[local]
+    return chosen.astype(np.int32)[spaced_frames(_SERVER_FRAMES, MIN_FRAMES)]
 
 
 def chosen_frames(
@@ -76,10 +75,6 @@ def chosen_frames(
     return (
         server_frames(num_frames) if mode == "its" else sample_frames(num_frames, fps)
     )
-
-
-def _spaced(num_frames: int, count: int) -> Float[np.ndarray, " count"]:
-    return np.linspace(0, num_frames - 1, count, dtype=np.float32)
 
 
 def frame_size(

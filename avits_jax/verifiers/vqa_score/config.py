@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from avits_jax.networks.clip.config import VisionConfig
 from avits_jax.networks.t5.modeling import T5Config
 from avits_jax.weights.config import check_divides
 
@@ -32,9 +33,16 @@ class ClipVisionConfig:
         check_divides(self, "num_attention_heads", "hidden_size")
 
     @property
-    def num_patches(self) -> int:
-        """Return how many patches an image has."""
-        return (self.image_size // self.patch_size) ** 2
+    def trunk(self) -> VisionConfig:
+        """Return the sizes of the layers that are run: all but the last."""
+        return VisionConfig(
+            width=self.hidden_size,
+            depth=self.num_hidden_layers - 1,
+            heads=self.num_attention_heads,
+            hidden=self.intermediate_size,
+            image_size=self.image_size,
+            patch_size=self.patch_size,
+        )
 
 
 @dataclass(frozen=True)

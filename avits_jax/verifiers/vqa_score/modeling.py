@@ -14,58 +14,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from avits_jax.networks.clip.modeling import VisionTrunk
 from avits_jax.networks.t5.modeling import T5
-from avits_jax.nn.activations import quick_gelu
-from avits_jax.nn.attention import attend
-from avits_jax.nn.patches import patchify
-from avits_jax.nn.stacking import scan_layers, stack_layers
-from avits_jax.verifiers.vqa_score.config import ClipVisionConfig, VQAScoreConfig
-
-
-class ClipLayer(nnx.Module):
-    """Pre-norm transformer layer of CLIP."""
-
-    def __init__(self, config: ClipVisionConfig, *, rngs: nnx.Rngs):
-        width, hidden = config.hidden_size, config.intermediate_size
-        self.heads = config.num_attention_heads
-        self.norm1 = nnx.LayerNorm(width, epsilon=1e-5, rngs=rngs)
-        self.q = nnx.Linear(width, width, rngs=rngs)
-        self.k = nnx.Linear(width, width, rngs=rngs)
-        self.v = nnx.Linear(width, width, rngs=rngs)
-        self.out = nnx.Linear(width, width, rngs=rngs)
-        self.norm2 = nnx.LayerNorm(width, epsilon=1e-5, rngs=rngs)
-        self.fc1 = nnx.Linear(width, hidden, rngs=rngs)
-        self.fc2 = nnx.Linear(hidden, width, rngs=rngs)
-
-    def __call__(self, x: Float[Array, "B L D"]) -> Float[Array, "B L D"]:
-        y = self.norm1(x)
-        shape = (*x.shape[:2], self.heads, -1)
-        query, key, value = (f(y).reshape(shape) for f in (self.q, self.k, self.v))
-        x = x + self.out(attend(query, key, value).reshape(x.shape))
-        return x + self.fc2(quick_gelu(self.fc1(self.norm2(x))))
-
-
-class ClipVisionEncoder(nnx.Module):
-    """CLIP's vision transformer up to the states before its last layer."""
-
-    def __init__(self, config: ClipVisionConfig, *, rngs: nnx.Rngs):
-        width, self.patch = config.hidden_size, config.patch_size
-        self.embed = nnx.Linear(3 * self.patch**2, width, use_bias=False, rngs=rngs)
-        self.cls = nnx.Param(jax.random.normal(rngs.params(), (width,)))
-        positions = (config.num_patches + 1, width)
-        self.position = nnx.Param(0.02 * jax.random.normal(rngs.params(), positions))
-        self.norm = nnx.LayerNorm(width, epsilon=1e-5, rngs=rngs)
-        self.layers = stack_layers(
-            lambda r: ClipLayer(config, rngs=r), config.num_hidden_layers - 1, rngs
-        )
-
-    def __call__(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B P D"]:
-        """Return one state per patch of normalised images, row by row."""
-        images = images.astype(self.embed.kernel.dtype)
-        x = self.embed(patchify(images, self.patch))
-        cls = jnp.broadcast_to(self.cls[...].astype(x.dtype), (len(x), 1, x.shape[-1]))
-        x = jnp.concatenate([cls, x], 1) + self.position[...].astype(x.dtype)
-        return scan_layers(self.layers, self.norm(x))[:, 1:]
+from avits_jax.verifiers.vqa_score.config import VQAScoreConfig
 
 
 class Projector(nnx.Module):
@@ -84,7 +35,7 @@ class VQAScore(nnx.Module):
 
     def __init__(self, config: VQAScoreConfig, *, rngs: nnx.Rngs):
         self.config = config
-        self.vision = ClipVisionEncoder(config.clip, rngs=rngs)
+        self.vision = VisionTrunk(config.clip.trunk, rngs=rngs)
         self.projector = Projector(
             config.clip.hidden_size, config.t5.d_model, rngs=rngs
         )
@@ -92,7 +43,7 @@ class VQAScore(nnx.Module):
 
     def embed_images(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B P D"]:
         """Embed normalised images as the language model reads them."""
-        return self.projector(self.vision(images))
+        return self.projector(self.vision(images)[:, 1:])
 
     def encode(
         self, ids: Int[Array, "B L"], features: Float[Array, "B P D"]

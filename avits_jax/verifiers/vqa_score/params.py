@@ -4,39 +4,21 @@ from functools import cache
 
 from flax import nnx
 
+from avits_jax.networks.clip.params import VISION_TRUNK
 from avits_jax.networks.t5.params import t5_rules
 from avits_jax.nn.abstract import abstract
-from avits_jax.nn.patches import patch_kernel
 from avits_jax.types import PyTree
 from avits_jax.verifiers.vqa_score.config import VQAScoreConfig
 from avits_jax.verifiers.vqa_score.modeling import VQAScore
-from avits_jax.weights.name_map import Rule, linear, norm, prefixed
+from avits_jax.weights.name_map import Rule, linear, prefixed
 
 _TOWER = "vision_tower.vision_tower.vision_model."
-
-
-def _vision_rules() -> tuple[Rule, ...]:
-    layer = "encoder.layers.{layer}"
-    attention = {"q_proj": "q", "k_proj": "k", "v_proj": "v", "out_proj": "out"}
-    rules = [
-        Rule("embeddings.class_embedding", "cls"),
-        Rule("embeddings.patch_embedding.weight", "embed.kernel", patch_kernel),
-        Rule("embeddings.position_embedding.weight", "position"),
-        *norm("pre_layrnorm", "norm"),
-        *norm(f"{layer}.layer_norm1", "layers.norm1"),
-        *norm(f"{layer}.layer_norm2", "layers.norm2"),
-        *linear(f"{layer}.mlp.fc1", "layers.fc1"),
-        *linear(f"{layer}.mlp.fc2", "layers.fc2"),
-    ]
-    for name, ours in attention.items():
-        rules += linear(f"{layer}.self_attn.{name}", f"layers.{ours}")
-    return prefixed(rules, _TOWER, "vision.")
 
 
 def vqa_score_rules() -> tuple[Rule, ...]:
     """Return the rules of `VQAScore`."""
     return (
-        *_vision_rules(),
+        *prefixed(VISION_TRUNK, _TOWER, "vision."),
         *linear("mm_projector.0", "projector.fc1"),
         *linear("mm_projector.2", "projector.fc2"),
         *t5_rules(target="language."),

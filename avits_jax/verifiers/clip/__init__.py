@@ -1,0 +1,1 @@
+"""CLIP: agreement of a caption with single frames, in one embedding space."""
