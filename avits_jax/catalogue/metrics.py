@@ -30,6 +30,8 @@ NETWORKS: tuple[MetricNetwork, ...] = (
     MetricNetwork("vggish", "sound, every 0.96 s: FD_VGG", "licence not seen"),
     MetricNetwork("passt", "sound: FD_PaSST, inception score, KL", "Apache-2.0"),
     MetricNetwork("i3d", "frames: FVD, KVD", "licence not seen"),
+    MetricNetwork("audioclip", "sound: FAD", "MIT code, licence not seen"),
+    MetricNetwork("cavp", "picture and sound at 4 a second: CAVP", "Apache-2.0"),
 )
 
 

@@ -41,7 +41,7 @@ MODEL = Model(
                     "AudioCLIP-Full-Training.pt",
                     "AndreyGuzhov/AudioCLIP (release v0.1)",
                     0.5,
-                    "MIT code, licence of the weights unknown",
+                    "MIT code, licence not seen",
                 ),
             ),
             float32=_FILTERS,

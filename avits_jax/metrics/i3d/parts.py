@@ -1,34 +1,26 @@
-"""I3D as a record."""
-
-from dataclasses import dataclass
-
-from avits_jax.metrics.i3d.params import IGNORED, RULES, build
-from avits_jax.weights.model import Download, Model, Part
-
-
-@dataclass(frozen=True)
-class I3dConfig:
-    """Nothing to choose: the network has its published sizes."""
-
-
 """I3D as a record, and as a function of clips."""
+
 from collections.abc import Callable
 from pathlib import Path
+
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
+
 from avits_jax.metrics.i3d import preprocess
 from avits_jax.metrics.i3d.config import TINY, I3dConfig
+from avits_jax.metrics.i3d.params import IGNORED, RULES, build
 from avits_jax.metrics.loading import load_network
 from avits_jax.types import PyTree
 from avits_jax.verifiers.failures import broken, check_mode, failed_as_nan
+from avits_jax.weights.model import Download, Model, Part
+
 MODEL = Model(
     "i3d",
     (
         Part(
             "",
             I3dConfig(),
-            lambda config: build(),
             build,
             rules=RULES,
             ignored=lambda config: IGNORED,
@@ -38,13 +30,12 @@ MODEL = Model(
                     "JavisVerse/JavisDiT (eval/javisbench/src/fvd)",
                     0.05,
                     "licence not seen",
-                    "licence of the weights unknown",
                 ),
             ),
         ),
     ),
-)
     reduced={"": TINY},
+)
 
 Apply = Callable[
     [PyTree, Float[Array, "N F H W 3"] | UInt8[Array, "N F H W 3"]],
