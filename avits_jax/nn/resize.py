@@ -158,7 +158,8 @@ def square(
 
     ``video`` is in [0, 1]; the overshoot of the bicubic kernel is clipped.
     """
-    size = short_side(*video.shape[-3:-1], side)
+    height, width = video.shape[-3:-1]
+    size = short_side(height, width, side)
     resized = resize(video, size, cubic_pil, antialias=True)
     return jnp.clip(centre_crop(resized, side), 0.0, 1.0)
 
@@ -167,5 +168,6 @@ def square_levels(
     levels: Float[Array, "*B H W C"], side: int
 ) -> Float[Array, "*B side side C"]:
     """Apply `square` to whole levels in [0, 255], rounded after each axis as in PIL."""
-    size = short_side(*levels.shape[-3:-1], side)
+    height, width = levels.shape[-3:-1]
+    size = short_side(height, width, side)
     return centre_crop(resize_levels(levels, size), side)

@@ -59,7 +59,7 @@ def default_pictures(
 def bench_pictures(
     video: Float[Array, "*B H W 3"], side: int
 ) -> Float[Array, "*B side side 3"]:
-    """Do the same through 8-bit levels, and swap red and blue."""
+    """Cut pictures to squares through 8-bit levels, and swap red and blue."""
     return normalise(square_levels(to_levels(video), side)[..., ::-1])
 
 

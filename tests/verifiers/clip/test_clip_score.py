@@ -53,7 +53,7 @@ def test_default_pictures_are_the_published_ones_up_to_rounding(number):
     wanted = PICTURES.arrays[f"out.correct{number}_sub8"]
     off = np.abs(found - wanted) * 255 * 0.26  # in levels
     # PIL clips what the kernel overshoots after each axis.
-    assert np.mean(off > 1.5) < 5e-3 and off.max() < 5
+    assert np.mean(off > 1.5) < 5e-3 and off.max() < 8
     swapped = PICTURES.arrays[f"out.bench{number}_sub8"]
     assert np.abs(found - swapped).max() > 0.2
 
