@@ -387,6 +387,70 @@ class SelectOptions(JuryOptions, ClipOptions):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class BenchOptions(SearchOptions, PolicyOptions, DeviceOptions):
+    """Measure clips as JavisBench or av-benchmark do, and make tables of the numbers.
+
+    Three steps, one after another, or each by its name and on its own machine.
+    "generate" is a run of all prompts (and takes all flags of "avits run"), whose clips
+    it lays out as the benchmark names them; "evaluate" measures clips from anywhere,
+    clip by clip, and goes on where it was; "tabulate" makes the tables.
+
+    Mode "bench" measures as the published programs do, faults included; "default"
+    measures what is plainly meant. Both are never in one table. A column without
+    weights is left out, with the reason; clips that are missing or broken are listed
+    and counted, never scored 0.
+
+    Writes OUT/run, OUT/clips, OUT/evaluated-MODE and OUT/table-MODE.
+    """
+
+    benchmark: Annotated[
+        tyro.conf.Positional[str], tyro.conf.arg(metavar="javisbench-mini|vggsound")
+    ]
+    """Which benchmark's columns."""
+    step: Annotated[
+        tyro.conf.Positional[str],
+        tyro.conf.arg(metavar="generate|evaluate|tabulate|all"),
+    ] = "all"
+    """Which step; all by default."""
+    prompts: Annotated[str | None, _one(str, "FILE.csv|.tsv")] = None
+    """The benchmark's table of prompts (JavisBench-mini.csv; the list of VGGSound)."""
+    out: Annotated[str, tyro.conf.arg(metavar="FOLDER")]
+    """Folder of all steps, to write or to go on with."""
+    mode: str = "default"
+    """default or bench."""
+    clips: Annotated[str | None, _one(str, "FOLDER", "OUT/clips")] = None
+    """Clips to evaluate, from anywhere: sample_0000.mp4, ... or ID.mp4, with a .wav of
+    the same name if their sound is there; or a run."""
+    columns: Annotated[tuple[str, ...] | None, _list_of(str, "KEY,KEY,...", "all")] = (
+        None
+    )
+    """Columns to measure, by the keys of the benchmark's JSON."""
+    name: Annotated[str | None, _one(str, "NAME", "that of OUT")] = None
+    """Name of the row in tables."""
+    references: Annotated[str | None, _one(str, "FILE|FOLDER")] = None
+    """Features of real clips, for the distances: an evaluation of real clips, or a
+    published cache (.pt of JavisBench, a folder of av-benchmark)."""
+    against: Annotated[tuple[str, ...] | None, _list_of(str, "OUT,...")] = None
+    """Folders of other rows: tables have paired intervals against each."""
+    published: bool = False
+    """Show published rows, too, where the protocol is the same."""
+    skip_missing: bool = False
+    """Go on where clips are missing; they are counted."""
+    tiny: bool = False
+    """Reduced networks with random weights: all runs, and nothing means anything."""
+    batch: int = 4
+    """Clips of one size that are measured at once."""
+    limit: Limit = None
+    """Only the first rows."""
+    shard: ShardOf = None
+    """generate: only every N-th row, from the I-th."""
+    config: ConfigFile = None
+    """Defaults for these flags: a preset, or a file."""
+    compilation_cache: bool = True
+    """Keep compiled programs for the next run, and use those that were kept."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class StudyOptions:
     """Choose again from the rewards that runs have kept, and measure what comes of it.
 

@@ -1,5 +1,6 @@
 """How verifiers see a clip: as it is, or fitted to the clips of one model."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -85,17 +86,24 @@ class FittedView:
 class OwnView:
     """Verifiers that take clips of any size, length and rates as they are."""
 
-    def __init__(self, options: ModelOptions, verifiers: tuple[Resolved, ...]) -> None:
+    def __init__(
+        self,
+        options: ModelOptions,
+        verifiers: tuple[Resolved, ...],
+        networks: dict[Any, Any] | None = None,
+    ) -> None:
         """Remember what to load once the rates of a clip are known.
 
         Args:
             options: dtype.
             verifiers: what their names stand for.
+            networks: those that are loaded; views that share them read each once.
         """
         self.names = tuple(each.name for each in verifiers)
         self._resolved = verifiers
         self._options = options
-        self._networks: dict[Any, Any] = {}  # read once, whatever the rates
+        # Read once, whatever the rates.
+        self._networks = {} if networks is None else networks
         self._panels: dict[Any, _Panel] = {}
 
     def score(self, clip: Clip, prompt: str) -> Scores:
@@ -113,6 +121,31 @@ class OwnView:
                 rewards = self._panel(able, clip).score(clip.video, audio, prompt)
         values = {name: rewards.get(name, np.nan) for name in self.names}
         return Scores(values, reasons, [*clip.notes, *notes])
+
+    def score_all(self, clips: Sequence[Clip], prompts: Sequence[str]) -> list[Scores]:
+        """Score clips of one size, length and rates in one program, see `score`.
+
+        Args:
+            clips: one or more.
+            prompts: one for each.
+        """
+        if len(clips) > 1:
+            sounds = [mono_sound(clip) for clip in clips]
+            panel = self._panel(self.names, clips[0])
+            # What one clip or prompt of them is refused for, none of them need be.
+            with contextlib.suppress(CliError):
+                found = panel.score_all(
+                    np.stack([clip.video for clip in clips]),
+                    np.stack([audio for audio, _ in sounds]),
+                    prompts,
+                )
+                return [
+                    Scores(rewards, {}, [*clip.notes, *notes])
+                    for clip, (_, notes), rewards in zip(
+                        clips, sounds, found, strict=True
+                    )
+                ]
+        return [self.score(*each) for each in zip(clips, prompts, strict=True)]
 
     def _refusals(self, clip: Clip, audio: np.ndarray, prompt: str) -> dict[str, str]:
         """Return why verifiers refuse a clip or prompt, each asked alone."""
@@ -155,7 +188,18 @@ class _Panel:
         params: Sequence[PyTree],
     ) -> None:
         self.names, self.verifiers, self.params = names, verifiers, tuple(params)
-        self._score = Checked(_scored_by(verifiers), _SETTINGS)
+        scored = _scored_by(verifiers)
+        self._score = Checked(scored, _SETTINGS)
+        self._score_all = Checked(jax.vmap(scored, (None, 0, 0, 0)), _SETTINGS)
+
+    def score_all(
+        self, videos: np.ndarray, audios: np.ndarray, prompts: Sequence[str]
+    ) -> list[dict[str, float]]:
+        conds = [self._encode(prompt) for prompt in prompts]
+        with as_refusal():  # prompts of unequal length
+            together = jax.tree.map(lambda *leaves: jnp.stack(leaves), *conds)
+        rewards = np.asarray(self._score_all(self.params, videos, audios, together))
+        return [dict(zip(self.names, row.tolist(), strict=True)) for row in rewards]
 
     def score(
         self, video: np.ndarray, audio: np.ndarray, prompt: str
