@@ -48,10 +48,10 @@ class VerifierFamily(NamedTuple):
     settings: tuple[str, ...] = ()
 
 
-# Means and deviations of people's scores, which the published configuration states.
+# Means and deviations of people's scores, as the published configuration has them.
 _AUDIOBOX = {
     f"audiobox_{axis}": Output(
-        f"{what} of the sound, without a prompt, as people score it from 1 to 10",
+        f"{what} of the sound: people's score, 1 to 10",
         _ANY,
         prior,
         prior_of="people's scores",

@@ -71,7 +71,7 @@ def config_of(info: dict[str, Any]) -> AudioboxConfig:
 def frame_padding(mask: np.ndarray, frames: int) -> np.ndarray:
     """Frames of padded windows that hold no sound, from a mask of samples."""
     kept = mask.shape[-1] // frames * frames
-    return ~mask[:, :kept].reshape(len(mask), frames, -1).any(-1)
+    return np.all(~mask[:, :kept].reshape(len(mask), frames, -1), -1)
 
 
 def run_network(model: Audiobox, wav: jax.Array, padding: np.ndarray) -> dict[str, Any]:

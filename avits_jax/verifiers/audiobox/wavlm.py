@@ -184,7 +184,7 @@ class Encoder(nnx.Module):
 
     def frames(self, x: Float[Array, "B t C"]) -> Float[Array, "B T C"]:
         """Send what the first convolution made through the others."""
-        x = x.astype(self.frame_norm.scale.dtype)
+        x = x.astype(self.positions.kernel.dtype)
         for conv in self.convs:
             x = _gelu(conv(x))
         return x

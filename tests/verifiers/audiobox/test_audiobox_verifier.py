@@ -85,6 +85,9 @@ def test_the_benchmark_hears_four_seconds_and_adds_silence(run):
     audio = noise(1, 80_000)
     first = run(audio[:, :64_000])
     np.testing.assert_allclose(run(audio, mode="bench"), first, atol=1e-4)
+    unheard = audio.copy()
+    unheard[0, -1] = np.inf
+    assert np.isnan(run(unheard, mode="bench")).all()
     short = np.pad(audio[:, :20_000], ((0, 0), (0, 44_000)))
     silent = run(audio[:, :20_000], mode="bench")
     np.testing.assert_allclose(silent, run(short), atol=1e-4)
@@ -95,11 +98,18 @@ def test_windows_count_by_the_sound_in_them(params):
     graph, _ = build(TINY)
     model = nnx.merge(graph, params)
     sound = jnp.asarray(noise(2, 2 * WINDOW + 40_000))
-    score = jax.jit(lambda sound: sound_scores(model, sound, 3))
     parts = jnp.split(sound, [WINDOW, 2 * WINDOW], axis=1)
     shares = (1.0, 1.0, 0.25)
-    wanted = sum(w * score(part) for w, part in zip(shares, parts, strict=True))
-    np.testing.assert_allclose(score(sound), wanted / sum(shares), atol=1e-4)
+
+    @jax.jit
+    def run(parts):
+        raw = sum(w * model(part) for w, part in zip(shares, parts, strict=True))
+        found = sound_scores(model, jnp.concatenate(parts, 1), 3)
+        return found, raw / sum(shares)
+
+    found, raw = run(parts)
+    wanted = raw * np.float32(TINY.stds) + np.float32(TINY.means)
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 
 def test_a_program_gives_what_single_operations_give(params, run):
