@@ -1,4 +1,4 @@
-"""The clips of a benchmark as files: how they are named, which are there, their form."""
+"""The clips of a benchmark as files: their names, which are there, their form."""
 
 import os
 import re

@@ -6,7 +6,6 @@ from pathlib import Path
 from avits_jax.bench import (
     Comparison,
     Evaluated,
-    PromptRows,
     References,
     Table,
     compare,
@@ -26,6 +25,7 @@ from avits_jax.bench.categories import Members
 from avits_jax.bench.columns import BENCH, JAVISBENCH_MINI
 from avits_jax.bench.evaluation import EVALUATION
 from avits_jax.bench.javis_program import Options as ProgramOptions
+from avits_jax.bench.prompt_rows import PromptRows
 from avits_jax.bench.published import PublishedRow, beside
 from avits_jax.cli.errors import CliError, as_cli_error
 from avits_jax.cli.options import BenchOptions
@@ -51,14 +51,14 @@ def tabulate_step(options: BenchOptions, out: Path) -> None:
         evaluated, table = _table(options, out, rows)
         others = [_table(options, Path(o), rows)[1] for o in options.against or ()]
         comparisons = [compare(table, other) for other in others]
-        published = _published(options, table)
+        rows_of_others = read_published_rows() if options.published else None
         found = to_json(
-            [table, *others], {table.method.name: comparisons}, published or None
+            [table, *others], {table.method.name: comparisons}, rows_of_others
         )
     folder = out / f"table-{options.mode}"
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / TABLE, found)
-    _print(table, others, comparisons, published)
+    _print(table, others, comparisons, _fitting(rows_of_others, table))
     print(f"table      {folder / TABLE}")
     if options.benchmark == JAVISBENCH_MINI and options.mode == BENCH:
         _write_javis(options, evaluated, rows, out, folder)
@@ -110,10 +110,9 @@ def _references(options: BenchOptions, rows: PromptRows | None) -> References | 
     return read_references(place, ids)
 
 
-def _published(options: BenchOptions, table: Table) -> list[PublishedRow]:
-    if not options.published:
-        return []
-    fitting, others = beside(read_published_rows(), table.protocol)
+def _fitting(rows: Sequence[PublishedRow] | None, table: Table) -> list[PublishedRow]:
+    """Return the published rows that may stand beside a table; say why others not."""
+    fitting, others = beside(rows or (), table.protocol)
     for who, why in others.items():
         note(f"not shown: {who}: {why}")
     return fitting
@@ -172,7 +171,7 @@ def _print(
 
 def _tell(comparison: Comparison) -> None:
     if comparison.domination is not None:
-        share = comparison.domination.every[0]
+        share = comparison.domination.nobody[0]
         print(
             f"against {comparison.against}: no column is worse for {share:.0%} of "
             f"{comparison.domination.num_prompts} prompts"
