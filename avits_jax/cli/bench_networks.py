@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from avits_jax.bench.columns import BENCH
@@ -109,13 +110,14 @@ def _sound(read: ReadClip, mode: str, rate: int) -> tuple[PyTree, ...]:
     from avits_jax.metrics.sound import at_rate
 
     _require_sound(read.clip)
-    return (at_rate(read.clip.audio[None], read.clip.sample_rate, rate),)
+    audio = jnp.asarray(read.clip.audio)[None]
+    return (at_rate(audio, read.clip.sample_rate, rate),)
 
 
 def _mono(read: ReadClip, rate: int) -> PyTree:
     _require_sound(read.clip)
     audio, _ = mono_sound(read.clip)
-    return resample(audio[None], read.clip.sample_rate, rate)
+    return resample(jnp.asarray(audio)[None], read.clip.sample_rate, rate)
 
 
 def _require_sound(clip: Clip) -> None:
