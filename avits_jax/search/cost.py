@@ -74,10 +74,12 @@ def rollout_cost(
 
 def total_cost(costs: Sequence[Cost]) -> Cost:
     """Return the sum; operations are known where all of them are."""
-    flops = [cost.flops for cost in costs]
+    known = [cost.flops for cost in costs if cost.flops is not None]
     return Cost(
-        *(sum(column) for column in list(zip(*costs, strict=True))[:3]),
-        None if None in flops else sum(flops),
+        nfe=sum(cost.nfe for cost in costs),
+        decodes=sum(cost.decodes for cost in costs),
+        verifier_calls=sum(cost.verifier_calls for cost in costs),
+        flops=sum(known) if len(known) == len(costs) else None,
     )
 
 
