@@ -53,9 +53,9 @@ def guide_by_gradient(
     loss(x(z))``; the gradient through the network as in Chung et al. 2023, "Diffusion
     Posterior Sampling", arXiv 2209.14687), with the length of a step fixed as Yang et
     al. 2024, "Guidance with Spherical Gaussian Constraint", arXiv 2402.03201, have it.
-    An Euler step adds ``scale (sigma - sigma') sqrt(D) g / |g|`` to the latents, so
-    that a whole run moves them by a root mean square of at most `scale`, whatever the
-    number of steps.
+    An Euler step adds ``scale (sigma - sigma') sqrt(D) g / |g|`` to the latents:
+    whatever the number of steps, what a whole run adds has a root mean square of at
+    most `scale`.
 
     A candidate's gradient is its own, whoever is beside it. Where it is not finite in
     any part, or zero throughout, the candidate takes that step as if unguided; a clip
@@ -71,8 +71,8 @@ def guide_by_gradient(
       without the generator's own noise; the others are the generator's own.
     - A pass backwards counts as another pass, of the network in ``nfe_per_step``, of
       the decoder in ``decodes_per_step``, of verifiers in ``verifier_calls_per_step``:
-      towards its input alone it takes as many products. A guided step thus costs twice
-      the evaluations, and 2 decodes and 2 calls of each guide.
+      towards its input alone it takes about as many products. A guided step thus
+      costs twice the evaluations, 2 decodes and 2 calls of each guide.
     - Its drafts are the generator's, unguided. `sampling.fewer_steps` makes a guided
       one of it.
     - It has no `text`: run the generator's own first (`text.prompt.precompute_text`).
@@ -80,8 +80,9 @@ def guide_by_gradient(
     Args:
         generator: the generator; what it predicts and decodes must be differentiable.
         verifiers: the guides, one at least, differentiable in the clips.
-        scale: how far a whole run moves the latents at most, as a root mean square in
-            units of the noise's deviation, at least 0; 0 guides nothing, at no cost.
+        scale: root mean square of all that a run adds to the latents if every step
+            adds the same way, in units of the noise's deviation, at least 0; 0 guides
+            nothing, at no cost.
         weights: one finite number per verifier; None for 1 each. Rewards on different
             scales want ``1 / std`` of each, of `Verifier.prior` say.
         steps: increasing numbers of the guided steps; None for all.
@@ -101,61 +102,14 @@ def guide_by_gradient(
         >>> output = run(Params(params, vparams), jax.random.key(0), cond)
     """
     check_generator("generator", generator)
-    if not (math.isfinite(scale) and scale >= 0):
-        raise ValueError(f"scale must be at least 0 and finite, got {scale}")
     guides = _checked(verifiers)
-    last = generator.num_steps - 1
-    chosen = range(last + 1) if steps is None else check_schedule("steps", steps, last)
-    here = np.isin(np.arange(last + 1), np.asarray(chosen, int)) & (scale > 0)
-    rewarded = _rewarded(generator, guides, _checked_weights(weights, len(guides)))
-    lifted = lifted_generator(generator, guides)
-
-    def climb(
-        params: Params, candidates: Candidates, i: int | Int[Array, ""], cond: Cond
-    ) -> PyTree:
-        if isinstance(candidates.extra, Reused):
-            raise ValueError(
-                "generator must not be a draft that uses again what its own steps "
-                "renew: guide the generator, or another of its drafts"
-            )
-        clean, gradient = rewarded(params, candidates, i, cond)
-        level = levels_at(generator.sigmas, i)
-        return combined(lambda s: (1, scale * s), level, clean, _directions(gradient))
-
-    def choose(
-        i: int | Int[Array, ""], guided: Callable[[], PyTree], own: Callable[[], PyTree]
-    ) -> PyTree:
-        return (
-            guided() if here.all() else jax.lax.cond(jnp.asarray(here)[i], guided, own)
-        )
-
-    def predict(
-        params: Params, candidates: Candidates, i: int | Int[Array, ""], cond: Cond
-    ) -> PyTree:
-        return choose(
-            i,
-            lambda: climb(params, candidates, i, cond),
-            lambda: lifted.predict(params, candidates, i, cond),
-        )
-
-    climb_step = euler(climb, generator.sigmas)
-
-    def step(
-        params: Params,
-        keys: Keys,
-        candidates: Candidates,
-        i: int | Int[Array, ""],
-        cond: Cond,
-    ) -> Candidates:
-        return choose(
-            i,
-            lambda: climb_step(params, keys, candidates, i, cond),
-            lambda: lifted.step(params, keys, candidates, i, cond),
-        )
-
-    guided = lifted._replace(
-        step=step,
-        predict=predict,
+    here = _guided_steps(generator, scale, steps)
+    factors = _checked_weights(weights, len(guides))
+    own = lifted_generator(generator, guides)
+    if not here.any():
+        return own
+    climb = _climb(generator, guides, factors, scale)
+    return _climbing(own, climb, here)._replace(
         nfe_per_step=tuple(
             generator.evaluations(i, i + 1) * (2 if now else 1)
             for i, now in enumerate(here)
@@ -163,7 +117,17 @@ def guide_by_gradient(
         decodes_per_step=tuple(2 * int(now) for now in here),
         verifier_calls_per_step=tuple(2 * len(guides) * int(now) for now in here),
     )
-    return guided if here.any() else lifted
+
+
+def _guided_steps(
+    generator: Generator, scale: float, steps: Sequence[int] | None
+) -> np.ndarray:
+    """Return ``[num_steps]`` True where guided; scale and steps are checked."""
+    if not (math.isfinite(scale) and scale >= 0):
+        raise ValueError(f"scale must be at least 0 and finite, got {scale}")
+    last = generator.num_steps - 1
+    chosen = range(last + 1) if steps is None else check_schedule("steps", steps, last)
+    return np.isin(np.arange(last + 1), np.asarray(chosen, int)) & (scale > 0)
 
 
 def _checked(verifiers: Sequence[Verifier]) -> tuple[Verifier, ...]:
@@ -188,14 +152,23 @@ def _checked_weights(weights: Sequence[float] | None, count: int) -> np.ndarray:
     return np.asarray(given)
 
 
-def _rewarded(
-    generator: Generator, guides: Sequence[Verifier], weights: np.ndarray
-) -> Callable[..., tuple[PyTree, PyTree]]:
-    """Return ``(params, candidates, i, cond) -> (clean, gradient)``, see above."""
+def _climb(
+    generator: Generator,
+    guides: Sequence[Verifier],
+    weights: np.ndarray,
+    scale: float,
+) -> Callable[..., PyTree]:
+    """Return the guided ``(params, candidates, i, cond) -> clean latents``."""
 
-    def found(
+    def climb(
         params: Params, candidates: Candidates, i: int | Int[Array, ""], cond: Cond
-    ) -> tuple[PyTree, PyTree]:
+    ) -> PyTree:
+        if isinstance(candidates.extra, Reused):
+            raise ValueError(
+                "generator must not be a draft that uses again what its own steps "
+                "renew: guide the generator, or another of its drafts"
+            )
+
         def total(latents: PyTree) -> tuple[Float[Array, ""], PyTree]:
             here = candidates._replace(latents=latents)
             clean = generator.predict(params.generator, here, i, cond.generator)
@@ -207,9 +180,44 @@ def _rewarded(
             return (factors * rewards).sum(), clean
 
         gradient, clean = jax.grad(total, has_aux=True)(candidates.latents)
-        return clean, gradient
+        level = levels_at(generator.sigmas, i)
+        return combined(lambda s: (1, scale * s), level, clean, _directions(gradient))
 
-    return found
+    return climb
+
+
+def _climbing(
+    own: Generator, climb: Callable[..., PyTree], here: np.ndarray
+) -> Generator:
+    """Return a generator that climbs at some steps, and is `own` at the others."""
+    climb_step = euler(climb, own.sigmas)
+
+    def choose(
+        i: int | Int[Array, ""],
+        guided: Callable[[], PyTree],
+        plain: Callable[[], PyTree],
+    ) -> PyTree:
+        if here.all():
+            return guided()
+        return jax.lax.cond(jnp.asarray(here)[i], guided, plain)
+
+    def predict(
+        params: Params, candidates: Candidates, i: int | Int[Array, ""], cond: Cond
+    ) -> PyTree:
+        given = params, candidates, i, cond
+        return choose(i, lambda: climb(*given), lambda: own.predict(*given))
+
+    def step(
+        params: Params,
+        keys: Keys,
+        candidates: Candidates,
+        i: int | Int[Array, ""],
+        cond: Cond,
+    ) -> Candidates:
+        given = params, keys, candidates, i, cond
+        return choose(i, lambda: climb_step(*given), lambda: own.step(*given))
+
+    return own._replace(step=step, predict=predict)
 
 
 def _directions(gradient: PyTree) -> PyTree:

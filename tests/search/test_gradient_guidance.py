@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AbstractMesh
 from search_cases import SMALL, running_mean
 
 from avits_jax import generators, verifiers
 from avits_jax.aggregation import weighted
 from avits_jax.parallel import make_mesh, place_params
-from avits_jax.parallel.sharding import param_paths
+from avits_jax.parallel.sharding import param_shardings, search_shardings
 from avits_jax.sampling import (
     denoise,
     fewer_steps,
@@ -429,18 +430,15 @@ def test_some_verifiers_guide_and_the_encoder_serves_both(plain):
     assert guide_by_gradient(own, [picture, sound], 0).encode("a") == ("A", (1, 2))
 
 
-def test_weights_split_over_a_mesh_as_unguided_ones():
-    """Mini's rules find their parameters under the new places."""
+def test_the_rules_of_all_weights_find_their_parameters():
+    """A rule that finds none is an error; what is split is what was split apart."""
     generator, params = generators.shapes("mini")
     guides, weights = verifiers.load(["mini_tv", "mini_av"])
     guided = guide_by_gradient(generator, guides, SCALE)
-    paths = jax.tree.leaves(param_paths(Params(params, tuple(weights))))
-    wanted = {f"generator/{pattern}": dim for pattern, dim in generator.rules}
-    for n, each in enumerate(guides):
-        wanted |= {f"verifiers/{n}/{pattern}": dim for pattern, dim in each.rules}
-    assert dict(guided.rules) == wanted
-    assert any(path.startswith("generator/transformer/") for path in paths)
-    assert any(path.startswith("verifiers/1/") for path in paths)
+    mesh = AbstractMesh((1, 2), ("candidate", "model"))
+    pair = Params(params, tuple(weights))
+    found = param_shardings(pair, mesh, guided.rules)
+    assert found == search_shardings(pair, mesh, generator=generator, verifiers=guides)
 
 
 @pytest.mark.parametrize(
