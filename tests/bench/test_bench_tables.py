@@ -101,6 +101,18 @@ def test_a_clip_without_a_number_is_left_out_never_scored_zero(javis):
     assert table.faults == {3: "not evaluated"}
 
 
+def test_clips_without_a_real_one_count_only_where_sets_need_no_pairs(javis, mode):
+    ours, real = javis
+    del real.features["i3d"][0], real.features["audioclip"][0]
+    entry = tabulate(ours, references_of(real)).entries["fvd"]
+    rows = [1, 2, 4, 5] if mode == "bench" else [0, 1, 2, 4, 5]
+    others = rows if mode == "bench" else [1, 2, 3, 4, 5]
+    made = np.stack([ours.features["i3d"][row] for row in rows])
+    true = np.stack([real.features["i3d"][row] for row in others])
+    assert (entry.num_clips, entry.num_missing) == (len(rows), 6 - len(rows))
+    assert entry.value == pytest.approx(frechet_distance(true, made))
+
+
 def test_a_column_that_cannot_be_says_why(javis):
     ours, _ = javis
     del ours.scores["desync"], ours.scores["ib_tv"]

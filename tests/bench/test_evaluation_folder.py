@@ -82,10 +82,27 @@ def test_a_clip_that_was_made_since_is_judged_then(made, tmp_path):
         folder.add(_clips(made, [0]))
     assert 0 not in read_evaluated([path]).faults
     with EvaluationFolder(path, made, Method("ours")) as folder:
+        assert "desync" in folder.known(0)
         folder.add([lost])
+        assert not folder.known(0)
     found = read_evaluated([path])
     assert found.faults[0] == lost.fault
     assert np.isnan(found.scores["desync"][0]) and not found.features
+
+
+def test_what_a_later_line_says_of_a_clip_counts(made, tmp_path):
+    path = bench_cases.write(tmp_path / "e", made, _clips(made, (0, 1)))
+    failed = {"i3d": "one frame", "desync": "too short"}
+    again = EvaluatedClip(1, {"ib_tv": 0.25}, features={"audioclip": np.ones(3)})
+    bench_cases.write(path, made, [EvaluatedClip(0, failed=failed), again])
+    found = read_evaluated([path])
+    assert found.failed == {name: {0: reason} for name, reason in failed.items()}
+    assert np.isnan(found.scores["desync"][0]) and list(found.features["i3d"]) == [1]
+    assert found.scores["ib_tv"][1] == 0.25
+    np.testing.assert_array_equal(found.features["audioclip"][1], np.ones(3))
+    bench_cases.write(path, made, _clips(made, [0]))
+    found = read_evaluated([path])
+    assert not any(found.failed.values()) and 0 in found.features["i3d"]
 
 
 def test_columns_can_be_added_and_other_settings_cannot(made, tmp_path):
