@@ -75,7 +75,7 @@ def mixed_down(
     Raises:
         ValueError: the rates differ, and soxr is not installed.
     """
-    mono = np.mean(audio, 0, dtype=np.float32)
+    mono = np.asarray(np.mean(audio, 0, dtype=np.float32))
     if rate == sample_rate:
         return mono
     try:

@@ -69,7 +69,7 @@ def run_tiny(golden: Golden) -> dict[str, Expect]:
     config = config_of(golden.info["constructor"])
     like = build(config)[1]
     params = weights.load(golden.weights, like, HEAD_RULES, HEAD_IGNORED)
-    results = {}
+    results: dict[str, Any] = {}
     for case, found in run_cases(golden, config, params).items():
         results |= {
             f"mid.{case}_scaled": found["scaled"][:, None],
@@ -108,7 +108,7 @@ def run_full(golden: Golden) -> dict[str, Expect]:
     like = build(config)[1]
     state = recipe_state(golden, config)
     params = weights.load(state, like, HEAD_RULES, HEAD_IGNORED)
-    results = {}
+    results: dict[str, Any] = {}
     for case, found in run_cases(golden, config, params).items():
         results |= {
             f"mid.{case}_db_band_mean": channels_first(jnp.mean(found["db"], 2)),

@@ -62,7 +62,7 @@ def squashed(levels: Float[Array, "*B H W 3"]) -> Float[Array, "*B 224 224 3"]:
 
 def spectrogram(
     sound: Float[Array, "*B S"], seconds: int, num_mels: int = 128
-) -> Float[Array, "*B M 64*seconds"]:
+) -> Float[Array, "*B M {64*seconds}"]:
     """Return a Slaney mel spectrogram in [0, 1] on a scale of decibels.
 
     Args:

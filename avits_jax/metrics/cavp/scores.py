@@ -11,7 +11,7 @@ _FLOOR = 1e-6
 
 
 def cavp_score(
-    video: Float[Array, "*B T E"], sound: Float[Array, "*B T E"]
+    video: Float[Array, "*B T E"], sound: Float[Array, "*B t E"]
 ) -> Float[Array, "*B"]:
     """Return the mean cosine of features of the same quarter seconds.
 

@@ -61,7 +61,7 @@ def letterbox(
 def half_range(
     levels: Float[Array, "*B H W 3"], *, antialias: bool = True
 ) -> Float[Array, "*B 224 224 3"]:
-    """Letterbox grey levels in [0, 255], then squeeze them into [127, 255].
+    """Bring grey levels in [0, 255] to [127, 255], after `letterbox`.
 
     The result is whole, rounded down, as the benchmark keeps frames in uint8.
     """
