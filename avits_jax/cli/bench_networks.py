@@ -80,7 +80,7 @@ class NetworkView:
         """
         inputs = _INPUTS[self.name](read, self._mode)
         found = jax.tree.leaves(self._jitted(self._params, *inputs))
-        rows = (np.asarray(each, np.float32)[0] for each in found)
+        rows = (np.asarray(each[0], np.float32) for each in found)
         return dict(zip(self.gives, rows, strict=True))
 
 
