@@ -150,7 +150,7 @@ def test_vggish_drops_what_is_no_whole_piece():
 def test_passt_hears_ten_seconds(sounds):
     filled = passt_input.fit_length(sounds)
     assert filled.shape == (3, 320_000) and not filled[0, 32_000:].any()
-    longer = jnp.tile(sounds, (1, 11))
+    longer = jnp.tile(sounds, (1, 11))[:, 5:]
     np.testing.assert_array_equal(passt_input.fit_length(longer), longer[:, :320_000])
     assert passt_input.log_mel(filled, 128).shape == (3, 128, 1000)
 

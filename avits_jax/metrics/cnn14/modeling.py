@@ -12,20 +12,18 @@ from jaxtyping import Array, Float
 from avits_jax.metrics.cnn14.config import NUM_MELS, Cnn14Config
 from avits_jax.metrics.sound import SoundFeatures
 from avits_jax.nn.batch_norm import FixedBatchNorm
+from avits_jax.nn.residual import ConvNorm
 
 
 class Block(nnx.Module):
     """Two convolutions of 3 x 3, each with batch norm and ReLU."""
 
     def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs):
-        self.conv1 = nnx.Conv(inputs, outputs, (3, 3), use_bias=False, rngs=rngs)
-        self.norm1 = FixedBatchNorm(outputs)
-        self.conv2 = nnx.Conv(outputs, outputs, (3, 3), use_bias=False, rngs=rngs)
-        self.norm2 = FixedBatchNorm(outputs)
+        self.layer1 = ConvNorm(inputs, outputs, (3, 3), rngs=rngs)
+        self.layer2 = ConvNorm(outputs, outputs, (3, 3), rngs=rngs)
 
     def __call__(self, x: Float[Array, "B T M C"]) -> Float[Array, "B T M D"]:
-        x = jax.nn.relu(self.norm1(self.conv1(x)))
-        return jax.nn.relu(self.norm2(self.conv2(x)))
+        return jax.nn.relu(self.layer2(jax.nn.relu(self.layer1(x))))
 
 
 class Cnn14(nnx.Module):

@@ -11,10 +11,8 @@ from avits_jax.types import PyTree
 from avits_jax.weights.name_map import Rule, batch_norm, conv, linear, prefixed
 
 _BLOCK = (
-    *conv("conv1", "conv1"),
-    *batch_norm("bn1", "norm1"),
-    *conv("conv2", "conv2"),
-    *batch_norm("bn2", "norm2"),
+    *conv("conv{layer}", "layer{layer}.conv"),
+    *batch_norm("bn{layer}", "layer{layer}.norm"),
 )
 
 RULES: tuple[Rule, ...] = (
