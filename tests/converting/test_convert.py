@@ -319,7 +319,7 @@ def test_bad_arguments(tmp_path, clap_case, capsys):
         assert message in error and error.count("\n") == 1
     flags = ["--source", "x", "--out", "y"]
     for words, message in (
-        (["clep", *flags], "unknown model 'clep'; did you mean 'clap'?"),
+        (["clapp", *flags], "unknown model 'clapp'; did you mean 'clap'?"),
         (["clap", *flags, "--dtype", "float16"], "unknown dtype 'float16'"),
         (["clap", "--source", "x", "--out", ""], "--out is empty"),
     ):
