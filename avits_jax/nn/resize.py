@@ -125,6 +125,16 @@ def resize_levels(
     height, width = x.shape[-3:-1]
     columns = resize_matrix(width, size[1], kernel, antialias=True)
     rows = resize_matrix(height, size[0], kernel, antialias=True)
+    columns = resize_matrix(width, size[1], cubic_pil, antialias=True)
+    rows = resize_matrix(height, size[0], cubic_pil, antialias=True)
+    return _apply_to_levels(rows, columns, x)
+
+
+def _apply_to_levels(
+    rows: Float[np.ndarray, "P H"],
+    columns: Float[np.ndarray, "Q W"],
+    x: Float[Array, "*B H W C"],
+) -> Float[Array, "*B P Q C"]:
     return round_levels(apply_rows(rows, round_levels(apply_columns(columns, x))))
 
 
@@ -142,13 +152,22 @@ def crop(
     return x[..., top : top + size[0], left : left + size[1], :]
 
 
-def centre_crop(
-    x: Float[Array, "*B H W C"], side: int
-) -> Float[Array, "*B side side C"]:
-    """Cut the central square; odd margins round half to even, as torchvision does."""
-    height, width = x.shape[-3:-1]
-    top, left = round((height - side) / 2), round((width - side) / 2)
-    return crop(x, top, left, (side, side))
+def _centre(size: int, side: int) -> slice:
+    """Return the middle of an axis; odd margins round half to even, as torchvision's."""
+    start = round((size - side) / 2)
+    return slice(start, start + side)
+
+
+def _square_matrices(
+    height: int, width: int, side: int
+) -> tuple[Float[np.ndarray, "side H"], Float[np.ndarray, "side W"]]:
+    """Return `square`'s matrices, without what the crop would cut off."""
+    sizes = short_side(height, width, side)
+    rows, columns = (
+        resize_matrix(source, target, cubic_pil, antialias=True)[_centre(target, side)]
+        for source, target in zip((height, width), sizes, strict=True)
+    )
+    return rows, columns
 
 
 def square(
@@ -159,9 +178,8 @@ def square(
     ``video`` is in [0, 1]; the overshoot of the bicubic kernel is clipped.
     """
     height, width = video.shape[-3:-1]
-    size = short_side(height, width, side)
-    resized = resize(video, size, cubic_pil, antialias=True)
-    return jnp.clip(centre_crop(resized, side), 0.0, 1.0)
+    rows, columns = _square_matrices(height, width, side)
+    return jnp.clip(apply_columns(columns, apply_rows(rows, video)), 0.0, 1.0)
 
 
 def square_levels(
@@ -169,5 +187,4 @@ def square_levels(
 ) -> Float[Array, "*B side side C"]:
     """Apply `square` to whole levels in [0, 255], rounded after each axis as in PIL."""
     height, width = levels.shape[-3:-1]
-    size = short_side(height, width, side)
-    return centre_crop(resize_levels(levels, size), side)
+    return _apply_to_levels(*_square_matrices(height, width, side), levels)

@@ -62,4 +62,5 @@ def test_sizes_and_crops():
     assert rs.short_side(150, 98, 224) == (342, 224)
     picture = jnp.arange(7 * 4.0).reshape(7, 4, 1)
     # A margin of 1.5 rounds to 2, as in torchvision.
-    np.testing.assert_array_equal(rs.centre_crop(picture, 4), picture[2:6])
+    np.testing.assert_array_equal(rs.square_levels(picture, 4), picture[2:6])
+    np.testing.assert_allclose(rs.square(picture / 28, 4), picture[2:6] / 28, atol=1e-6)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from avits_jax.nn.audio import mel_filters
 from avits_jax.nn.fbank import framed, periodic_hann, stft_power
 from avits_jax.nn.pictures import normalise
-from avits_jax.nn.resize import centre_crop, resize_levels, short_side
+from avits_jax.nn.resize import square_levels
 from avits_jax.verifiers.desync.config import FPS, SAMPLE_RATE
 
 SEGMENT_SAMPLES = 10_240
@@ -44,9 +44,7 @@ def prepare_frames(
     The short side is resized to ``side`` (bicubic, antialiased, rounded to whole
     levels after each axis) and the centre is kept.
     """
-    height, width = levels.shape[-3:-1]
-    size = short_side(height, width, side)
-    return normalise(centre_crop(resize_levels(levels, size), side), _HALF, _HALF)
+    return normalise(square_levels(levels, side), _HALF, _HALF)
 
 
 def frame_segments(

@@ -147,6 +147,18 @@ def test_bench_sees_red_as_blue(params, video, scores):
     assert np.abs(bench - scores).max() > 1e-2
 
 
+def test_memory_does_not_grow_with_the_population():
+    shared, like = clip_pass(TINY, candidate_batch=2), build(TINY)[1]
+
+    def needed(count):
+        video = jax.ShapeDtypeStruct((count, 8, 64, 64, 3), jnp.float32)
+        media = Media(video, jax.ShapeDtypeStruct((count, 0), jnp.float32))
+        compiled = jax.jit(shared.rewards).lower(like, media, IDS).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert needed(16) < 1.1 * needed(4)
+
+
 def test_default_has_gradients(params, video):
     shared = clip_pass(TINY)
 
