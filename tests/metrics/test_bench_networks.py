@@ -13,6 +13,7 @@ from torch_files import tensors, write_torch
 
 from avits_jax.converting import conversion
 from avits_jax.metrics.audioclip import parts as audioclip
+from avits_jax.metrics.audioclip.config import AudioClipConfig
 from avits_jax.metrics.cavp import parts as cavp
 from avits_jax.metrics.i3d import parts as i3d
 from avits_jax.parallel.flops import count_flops
@@ -21,9 +22,9 @@ from avits_jax.weights.checkpoint import CheckpointError
 from avits_jax.weights.config import config_values
 from avits_jax.weights.network import as_dtype
 from tools.absent_gpu import absent_gpu
-from tools.parity import audioclip as audioclip_runner
 from tools.parity import cavp as cavp_runner
 from tools.parity import i3d as i3d_runner
+from tools.parity.recipes import draw_state, published
 
 
 class Case(NamedTuple):
@@ -36,9 +37,8 @@ class Case(NamedTuple):
         gigaflops: of the reference modules.
         width: of what it finds in a clip; () for one number.
         small: of the reduced network's clips, shapes.
-        golden: with its tiny weights.
-        config_of: ``golden -> sizes``.
-        published: tiny keys and tensors -> those of a file as it is published.
+        reduced: sizes of a small network, and its keys and tensors as they are
+            published.
     """
 
     parts: Any
@@ -47,27 +47,40 @@ class Case(NamedTuple):
     gigaflops: float
     width: tuple[int, ...]
     small: tuple[tuple[int, ...], ...]
-    golden: str
-    config_of: Callable[[Any], Any]
-    published: Callable[[dict], Any]
+    reduced: Callable[[], tuple[Any, dict[str, np.ndarray]]]
 
 
-def _whole_audioclip(state):
-    others = {
-        "logit_scale": np.ones(()),
-        "logit_scale_at": np.ones(()),
-        "visual.layer1.0.downsample.0.weight": np.ones((2, 2)),
-        "visual.attnpool.q_proj.bias": np.ones(2),
-        "transformer.resblocks.0.mlp.c_fc.weight": np.ones((2, 2)),
+def _golden(name):
+    (case,) = golden_cases("benchmarks", name)
+    return case.values[0]
+
+
+def _small_i3d():
+    golden = _golden("i3d_tiny")
+    return i3d_runner.config_of(golden.info["constructor"]), golden.weights
+
+
+def _small_audioclip():
+    """All published keys; the channels of what is used are divided by eight."""
+    entries = published("manifest_audioclip_full_training")
+    shapes = {
+        key: [side // 8 if side >= 64 else side for side in shape]
+        if key.startswith("audio.") and "fbsp" not in key
+        else shape[:1]
+        for key, (shape, _) in entries.items()
     }
-    return others | {f"audio.{key}": value for key, value in state.items()}
+    state = draw_state(0, {key: [shape, "float32"] for key, shape in shapes.items()})
+    config = AudioClipConfig(width=8, width_per_group=32, groups=4, embed_dim=128)
+    return config, state
 
 
-def _wrapped_cavp(state):
-    return {
+def _small_cavp():
+    golden = _golden("cavp_tiny")
+    state = {
         f"module.{key.replace('encoder.', 'encoder.module.')}": value
-        for key, value in state.items()
+        for key, value in golden.weights.items()
     }
+    return cavp_runner.config_of(golden.info["constructor"]), state
 
 
 CASES = [
@@ -78,9 +91,7 @@ CASES = [
         83.0,
         (400,),
         ((9, 60, 40, 3),),
-        "i3d_tiny",
-        lambda golden: i3d_runner.config_of(golden.info["constructor"]),
-        dict,
+        _small_i3d,
     ),
     Case(
         audioclip,
@@ -89,9 +100,7 @@ CASES = [
         8.8,
         (1024,),
         ((16_000,),),
-        "fad_audioclip_tiny",
-        lambda golden: audioclip_runner.config_of(golden.info["constructor"]),
-        _whole_audioclip,
+        _small_audioclip,
     ),
     Case(
         cavp,
@@ -100,9 +109,7 @@ CASES = [
         191.0,
         (),
         ((4, 60, 40, 3), (12_000,)),
-        "cavp_tiny",
-        lambda golden: cavp_runner.config_of(golden.info["constructor"]),
-        _wrapped_cavp,
+        _small_cavp,
     ),
 ]
 each_network = pytest.mark.parametrize(
@@ -122,7 +129,6 @@ GOLDENS = [
     )
     for (golden,) in (each.values for each in golden_cases("benchmarks", prefix))
 ]
-TINY = {golden.values[0].name: golden.values[0] for golden in GOLDENS}
 
 
 def clips(case, count=3):
@@ -180,22 +186,27 @@ def test_a_clip_is_judged_alone_and_a_broken_one_is_nan(case):
 
 @each_network
 def test_published_files_are_converted_and_loaded(tmp_path, case):
-    golden, model = TINY[case.golden], case.parts.MODEL
-    config, (part,) = case.config_of(golden), model.parts
+    model, (config, state) = case.parts.MODEL, case.reduced()
+    (part,) = model.parts
     file = tmp_path / "published.pt"
-    write_torch(file, {"state_dict": tensors(case.published(golden.weights))})
+    write_torch(file, {"state_dict": tensors(state)})
     ready = conversion.prepare(model, file, sizes=config_values(config))
     conversion.convert(model, ready, tmp_path / "out")
     _, params = case.parts.load(tmp_path / "out")
-    source = case.published(golden.weights) if case.parts is audioclip else None
+    plain = {key.replace("module.", ""): value for key, value in state.items()}
     like = part.build(config)[1]
-    wanted = name_map.load(
-        source or golden.weights, like, part.rules, part.ignored(config)
-    )
+    wanted = name_map.load(plain, like, part.rules, part.ignored(config))
     assert jax.tree.structure(params) == jax.tree.structure(wanted)
     jax.tree.map(np.testing.assert_array_equal, params, wanted)
     with pytest.raises(CheckpointError, match="is a checkpoint of"):
         (cavp if case.parts is i3d else i3d).load(tmp_path / "out")
+
+
+def test_a_key_with_and_without_its_wrapper_is_refused(tmp_path):
+    file = tmp_path / "published.pt"
+    write_torch(file, tensors({"module.a.bias": np.ones(1), "a.bias": np.ones(1)}))
+    with pytest.raises(name_map.WeightsError, match="a.bias is there with and without"):
+        conversion.prepare(cavp.MODEL, file)
 
 
 @each_network
