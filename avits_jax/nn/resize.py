@@ -104,6 +104,25 @@ def resize(
     """
     height, width = x.shape[-3:-1]
     rows = resize_matrix(height, size[0], kernel, antialias, align_corners)
+    columns = resize_matrix(width, size[1], kernel, antialias, align_corners)
+    return apply_columns(columns, apply_rows(rows, x))
+
+
+def round_levels(x: Float[Array, "*B"]) -> Float[Array, "*B"]:
+    """Round half up to whole grey levels in [0, 255], as PIL does."""
+    return jnp.clip(jnp.floor(x + 0.5), 0.0, 255.0)
+
+
+def resize_levels(
+    x: Float[Array, "*B H W C"], size: tuple[int, int], kernel: Kernel = cubic_pil
+) -> Float[Array, "*B P Q C"]:
+    """Resize grey levels in [0, 255] with antialias, as PIL does on uint8.
+
+    PIL works along rows first and rounds to whole levels after each axis; its integer
+    weights may still differ by one level from ours. (Pillow 13 starts with the columns
+    where the height shrinks much more than the width.)
+    """
+    height, width = x.shape[-3:-1]
     columns = resize_matrix(width, size[1], kernel, antialias=True)
     rows = resize_matrix(height, size[0], kernel, antialias=True)
     return _apply_to_levels(rows, columns, x)
@@ -132,7 +151,7 @@ def crop(
 
 
 def _centre(size: int, side: int) -> slice:
-    """Return the middle of an axis; odd margins round half to even, as torchvision's."""
+    """Return the middle of an axis; odd margins round half to even (torchvision)."""
     start = round((size - side) / 2)
     return slice(start, start + side)
 
