@@ -151,7 +151,7 @@ def crop(
 
 
 def _centre(size: int, side: int) -> slice:
-    """Return the middle of an axis; odd margins round half to even, as torchvision's."""
+    """Return the middle of an axis; odd margins round half to even (torchvision)."""
     start = round((size - side) / 2)
     return slice(start, start + side)
 
