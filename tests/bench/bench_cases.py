@@ -7,7 +7,7 @@ from avits_jax.bench.columns import columns_of
 
 NUM_PROMPTS = 6
 JAVIS_FEATURES = {"i3d": 4, "audioclip": 3}
-AV_FEATURES = {"panns": 4, "panns_logits": 5, "passt": 4, "passt_logits": 5}
+AV_FEATURES = {"panns": 8, "panns_logits": 5, "passt": 4, "passt_logits": 5}
 
 
 def protocol(benchmark="javisbench-mini", mode="bench", **changed):

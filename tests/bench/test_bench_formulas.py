@@ -39,6 +39,22 @@ def test_a_root_that_is_not_real_is_no_distance(monkeypatch):
     assert frechet_distance_of_product(features, features) == NO_DISTANCE
 
 
+def test_a_root_that_is_not_finite_is_tried_again_of_larger_covariances(monkeypatch):
+    import scipy.linalg
+
+    features, tried = np.random.default_rng(0).normal(size=(6, 3)), []
+
+    def root(product):
+        tried.append(product)
+        return np.full((3, 3), np.nan) if len(tried) == 1 else np.eye(3)
+
+    monkeypatch.setattr(scipy.linalg, "sqrtm", root)
+    spread = 2 * np.trace(np.cov(features, rowvar=False)) - 2 * 3
+    assert frechet_distance_of_product(features, features) == pytest.approx(spread)
+    ridge = np.cov(features, rowvar=False) + 1e-6 * np.eye(3)
+    np.testing.assert_allclose(tried[1], ridge @ ridge)
+
+
 def test_a_constant_feature_leaves_the_product_singular_and_the_distance_finite():
     rng = np.random.default_rng(0)
     real, made = (np.pad(rng.normal(size=(9, 2)), ((0, 0), (0, 2))) for _ in range(2))

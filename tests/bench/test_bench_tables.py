@@ -158,6 +158,10 @@ def test_av_benchmarks_columns(tmp_path, mode):
     distance = frechet_distance_of_product if mode == "bench" else frechet_distance
     pieces = [np.concatenate(list(x.features["vggish"].values())) for x in (real, ours)]
     assert table.entries["fd_vgg"].value == pytest.approx(distance(*pieces))
+    few = [_stack(x.features["panns"]) for x in (real, ours)]
+    # Fewer clips than features: the two roots differ by their rounding.
+    assert frechet_distance_of_product(*few) != frechet_distance(*few)
+    assert table.entries["fd_panns"].value == distance(*few)
     logits = [_stack(x.features["panns_logits"]) for x in (real, ours)]
     entry = table.entries["kl_panns"]
     assert entry.value == pytest.approx(softmax_divergence(*logits).mean())

@@ -60,6 +60,14 @@ def test_files_are_rewritten_after_every_group_and_finished_ones_are_passed_over
     assert list(json.loads(path.read_text())) == [*found, "avh_score", "javis_score"]
 
 
+def test_distances_are_of_the_rows_that_both_sets_have(inputs):
+    options = Options(("fvd+kvd+fad",))
+    short = {name: rows[:4] for name, rows in inputs.real.items()}
+    *_, fewer = run_program(replace(inputs, real=short), options)
+    *_, same = run_program(inputs, options._replace(eval_num=4))
+    assert fewer.results == same.results
+
+
 def test_one_failed_clip_makes_its_means_nan_as_in_the_program(inputs):
     inputs.scores["desync"][1] = np.nan
     *_, step = run_program(inputs, Options(("desync",), verbose=True))

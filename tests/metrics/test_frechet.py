@@ -40,3 +40,18 @@ def test_sets_that_cannot_be_compared_are_refused(measure, unchecked):
         measure(np.zeros((1, 3)), np.zeros((4, 3)))
     with pytest.raises(ValueError, match=r"as many features as real \(3\), got 2"):
         measure(np.zeros((4, 3)), np.zeros((4, 2)))
+
+
+def test_features_that_tell_nothing_change_nothing_though_they_outnumber_the_rows():
+    real, made = np.random.default_rng(0).normal(size=(2, 9, 4))
+    wide = [
+        np.pad(rows, ((0, 0), (0, 20)), constant_values=1.0) for rows in (real, made)
+    ]
+    plain = frechet_distance(real, made + 1)
+    assert frechet_distance(wide[0], wide[1] + 1) == pytest.approx(plain + 20, abs=1e-6)
+
+
+def test_the_distance_of_scaled_axes_is_that_of_their_deviations():
+    rows = np.array([[1.0, 1], [1, -1], [-1, 1], [-1, -1]]) * np.sqrt(3 / 4)
+    scaled = rows * [3, 5]
+    assert frechet_distance(rows, scaled) == pytest.approx(2**2 + 4**2)
