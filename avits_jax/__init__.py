@@ -82,6 +82,7 @@ _NAMES = {
 }
 _PACKAGES = (
     "aggregation",
+    "bench",
     "generators",
     "media",
     "parallel",

@@ -2,6 +2,7 @@
 
 from avits_jax import (  # noqa: I001 (it would be split by name)
     aggregation as aggregation,
+    bench as bench,
     generators as generators,
     media as media,
     parallel as parallel,
