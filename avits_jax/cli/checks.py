@@ -125,7 +125,7 @@ def check_places(*places: str) -> None:
 
 
 def check_local_folders(**folders: Path | None) -> None:
-    """Raise CliError for an address where a folder of this machine is wanted.
+    """Raise CliError for what is no folder of this machine, and cannot become one.
 
     Args:
         **folders: by the flag's name.
@@ -133,6 +133,8 @@ def check_local_folders(**folders: Path | None) -> None:
     with as_cli_error():
         for name, folder in folders.items():
             check_local(folder or "", f"--{name}")
+            if folder is not None and folder.exists() and not folder.is_dir():
+                raise ValueError(f"--{name} {folder} exists and is no folder")
 
 
 def check_out(place: str, force: bool) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from avits_jax.cli.errors import CliError, as_cli_error
+from avits_jax.files.stores import check_local
 
 _VIDEOS = {
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts"),
@@ -85,9 +86,13 @@ def video_files(path: Path) -> list[Path]:
     Raises:
         CliError: the folder holds none.
     """
+    with as_cli_error():
+        check_local(path, "a clip")
     if not path.is_dir():
         return [path]
-    found = [p for p in path.iterdir() if p.suffix.lower() in _VIDEOS]
+    found = [
+        p for p in path.iterdir() if p.suffix.lower() in _VIDEOS and not p.is_dir()
+    ]
     if not found:
         raise CliError(
             f"folder {path} holds no video (folders in it are not looked into)"
@@ -106,6 +111,12 @@ def table_rows(table: Path, clip_column: str, prompt_column: str) -> tuple[Item,
     with as_cli_error():
         clips = list(read_prompts(table, column=clip_column))
         prompts = list(read_prompts(table, column=prompt_column))
+        for clip in clips:
+            if not clip.text:
+                raise ValueError(
+                    f"{table}, row {clip.index} from 0: {clip_column!r} is empty"
+                )
+            check_local(clip.text, f"{table}, row {clip.index} from 0: {clip_column!r}")
     return tuple(
         Item(table.parent / clip.text, prompt.text)
         for clip, prompt in zip(clips, prompts, strict=True)

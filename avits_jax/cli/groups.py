@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from avits_jax.cli.checks import check_prompt
 from avits_jax.cli.clips import table_rows, video_files
 from avits_jax.cli.errors import CliError
 from avits_jax.files.stores import address_of
@@ -39,8 +40,8 @@ def list_groups(
         At least one group, in the order in which the prompts appear.
 
     Raises:
-        CliError: no clip, no prompt or two, a file that is missing, an empty folder, or
-            a table that cannot be read.
+        CliError: no clip, no prompt, two or an empty one, a file that is missing, an
+            empty folder, or a table that cannot be read.
     """
     from avits_jax.media.prompts import TABLES
 
@@ -60,6 +61,8 @@ def list_groups(
         groups = {}
         for item in table_rows(Path(tables[0]), clip_column, prompt_column):
             groups.setdefault(item.prompt, []).append(item.clip)
+    for text in groups:
+        check_prompt(text)
     found = tuple(Group(text, _files(paths)) for text, paths in groups.items())
     _check_there([clip for group in found for clip in group.clips])
     return found
@@ -80,12 +83,13 @@ def check_links(groups: Sequence[Group], out: str) -> None:
 
 
 def digest(groups: Sequence[Group]) -> str:
-    """Return what tells these prompts and paths from others."""
+    """Return what tells these prompts and paths from others, and how many they are."""
     told = hashlib.sha256()
     for group in groups:
         for text in (group.prompt, *map(str, group.clips), ""):
             told.update(text.encode("utf-8", "surrogatepass") + b"\xff")
-    return told.hexdigest()[:16]
+    count = sum(len(group.clips) for group in groups)
+    return f"{count} clips of {len(groups)} prompts ({told.hexdigest()[:16]})"
 
 
 def _files(paths: Sequence[Path]) -> tuple[Path, ...]:
@@ -97,6 +101,9 @@ def _check_there(clips: Sequence[Path]) -> None:
     if missing:
         more = len(missing) - _NAMED
         others = f" and {more} more" if more > 0 else ""
-        verb = "does" if len(missing) == 1 else "do"
         names = ", ".join(missing[:_NAMED])
-        raise CliError(f"clip {names}{others} {verb} not exist")
+        several = len(missing) > 1
+        raise CliError(
+            f"{'clips' if several else 'clip'} {names}{others} "
+            f"{'do' if several else 'does'} not exist"
+        )

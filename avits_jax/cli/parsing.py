@@ -5,6 +5,7 @@ import dataclasses
 import io
 import itertools
 import math
+import re
 import shlex
 from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
@@ -17,6 +18,10 @@ from avits_jax.cli.errors import CliError
 from avits_jax.cli.flags import Flag, flags_of
 
 T = TypeVar("T")
+_PLAINLY = {
+    r"invalid literal for int\(\) with base 10:": "must be a whole number, got",
+    r"could not convert string to float:": "must be a number, got",
+}
 _TAKES = {"switch": 0, "value": 1, "list": math.inf}  # words that follow a flag
 
 
@@ -36,6 +41,7 @@ def parse(options: type[T], prog: str, arguments: list[str]) -> T:
     """
     flags = flags_of(options)
     _check_words(flags, prog, arguments)
+    _check_given(flags, prog, arguments)
     lists = {flag.written for flag in flags if flag.kind == "list"}
     arguments = _lists_joined(lists, arguments)
     default = _configured(options, arguments)
@@ -70,12 +76,38 @@ def _check_words(flags: Sequence[Flag], prog: str, arguments: Sequence[str]) -> 
     """Raise CliError for a flag that is unknown, and for a prompt without quotes."""
     places = [flag for flag in flags if flag.kind == "positional"]
     words = _placed(flags, prog, arguments)
+    switch = _switch_before(words, flags, arguments)
+    if len(words) > len(places) and switch:
+        raise CliError(f"{switch} takes no value, got {words[-1]!r}; see {prog} --help")
     if [flag.name for flag in places] == ["prompt"] and len(words) > 1:
         prompt = " ".join(words)
         said = shlex.quote(prompt) if '"' in prompt else f'"{prompt}"'
         raise CliError(
             f"the prompt is {len(words)} arguments; quote the prompt: {prog} {said}"
         )
+
+
+def _check_given(flags: Sequence[Flag], prog: str, arguments: Sequence[str]) -> None:
+    """Raise CliError for a flag that must be given; a config file may give it."""
+    given = {word.partition("=")[0].replace("_", "-") for word in arguments}
+    for flag in flags:
+        needed = flag.kind != "positional" and flag.default is None
+        if needed and not given & {flag.written, "--config"}:
+            raise CliError(
+                f"{flag.written} {flag.metavar} is missing; see {prog} --help"
+            )
+
+
+def _switch_before(
+    words: Sequence[str], flags: Sequence[Flag], arguments: Sequence[str]
+) -> str:
+    """Return the switch that the last word follows, or ""."""
+    if len(words) < 2:
+        return ""
+    place = len(arguments) - 1 - arguments[::-1].index(words[-1])
+    before = arguments[place - 1]
+    switches = {flag.written for flag in flags if flag.kind == "switch"}
+    return before if before.replace("_", "-") in switches else ""
 
 
 def _placed(flags: Sequence[Flag], prog: str, arguments: Sequence[str]) -> list[str]:
@@ -154,6 +186,8 @@ def _first_words(box: str, prog: str) -> str:
     lines = [line for line in lines if line and line[0] not in "╭╰"]
     parts = _split(lines) or [[]]
     text = " ".join(parts[min(title, len(parts) - 1)]) or "the arguments make no sense"
+    for pattern, said in _PLAINLY.items():
+        text = re.sub(pattern, said, text)
     return f"{text}; see {prog} --help"
 
 

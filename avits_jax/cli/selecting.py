@@ -13,6 +13,7 @@ import numpy as np
 from avits_jax import runs
 from avits_jax.catalogue.generators import Family
 from avits_jax.cli import aggregators, program
+from avits_jax.cli.backend import PAPER_VERIFIERS
 from avits_jax.cli.checks import check_store_writable
 from avits_jax.cli.clips import Item
 from avits_jax.cli.config import set_fields
@@ -21,7 +22,13 @@ from avits_jax.cli.groups import Group, digest
 from avits_jax.cli.labels import tell_labels
 from avits_jax.cli.options import SelectOptions
 from avits_jax.cli.run_progress import note, prompt_bar
-from avits_jax.cli.session import finish, first_state, open_run, saying_what_is_safe
+from avits_jax.cli.session import (
+    finish,
+    first_state,
+    open_run,
+    saying_what_is_safe,
+    start_facts,
+)
 from avits_jax.cli.verifying import Jury
 from avits_jax.files.stores import inside, open_store
 from avits_jax.media import Prompt, write_text
@@ -58,6 +65,7 @@ def select(
     fresh = first_state(options, chosen)
     jury = Jury(options, options.everyone, families)
     tell_labels(jury.random, jury.notices)
+    _check_prompts(groups, jury)
     store = open_store(options.out)
     if store is not None:
         check_store_writable(store)
@@ -99,7 +107,8 @@ def _facts(
         "optimizer": chosen.parameters.get("optimizer"),
         "checkpoints": list(jury.checkpoints),
     }
-    prompts = f"{len(groups)} prompts of clips given"
+    settings |= start_facts(options, fresh)
+    prompts = "of the clips that were given"
     made = run_facts(options.verifiers, options.judges, fresh, settings, prompts)
     labels = {"random_weights": list(jury.random), "notices": list(jury.notices)}
     return made | labels
@@ -127,6 +136,17 @@ def _start(
     if counts:
         note(f"{counts.total()} prompts are done already")
     return left, counts, states.after(data, fresh)
+
+
+def _check_prompts(groups: Sequence[Group], jury: Jury) -> None:
+    """Raise CliError if no prompt is one that the verifiers understand."""
+    for group in groups:
+        try:
+            jury.check_prompt(group.prompt)
+            return
+        except CliError as error:
+            refusal = error
+    raise CliError(f"{refusal}; or name other verifiers: --verifiers {PAPER_VERIFIERS}")
 
 
 class _Session:
@@ -162,13 +182,24 @@ class _Session:
 
     def _score(self, group: Group) -> Scored:
         rewards, reasons = [], []
+        refusal = self._refusal(group.prompt)
         for clip in group.clips:
-            row, reason = self._judge(Item(clip, group.prompt))
+            if refusal is None:
+                row, reason = self._judge(Item(clip, group.prompt))
+            else:
+                row, reason = [np.nan] * len(self._jury.names), refusal
             rewards.append(row)
             reasons.append(reason)
         table, count = np.array(rewards, np.float32), len(self._options.verifiers)
         names = tuple(str(clip) for clip in group.clips)
         return Scored(names, table[:, :count], table[:, count:], tuple(reasons))
+
+    def _refusal(self, prompt: str) -> str | None:
+        try:
+            self._jury.check_prompt(prompt)
+        except CliError as error:
+            return str(error)
+        return None
 
     def _judge(self, item: Item) -> tuple[list[float], str | None]:
         try:
@@ -210,12 +241,14 @@ def _scores(
     """Return every clip's rewards as CSV, empty where there is none."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["row", "prompt", "clip", "chosen", *options.everyone])
+    header = ["row", "prompt", "clip", "chosen", *options.everyone, "reason"]
+    rows.writerow(header)
     for record in runs.read_records(folder.path):
         table = np.concatenate([record.rewards, record.judged], axis=1)
         group = groups[record.row]
         for index, (clip, rewards) in enumerate(zip(group.clips, table, strict=True)):
             numbers = ["" if not np.isfinite(r) else str(r) for r in rewards]
             chosen = int(index == record.best)
-            rows.writerow([record.row, group.prompt, clip, chosen, *numbers])
+            reason = record.reason if "" in numbers else ""
+            rows.writerow([record.row, group.prompt, clip, chosen, *numbers, reason])
     return text.getvalue()

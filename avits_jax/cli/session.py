@@ -141,8 +141,17 @@ def first_state(
     fresh = states.on_host(chosen.aggregator.init(len(options.verifiers)))
     if options.start is None:
         return fresh
+    if options.prior or options.prior_mean:
+        raise CliError("--start has learned already; leave the prior out")
     with as_cli_error("--start: "), runs.local_run(options.start) as folder:
         return runs.state_of(folder, options.verifiers, fresh)
+
+
+def start_facts(options: RunOptions | SelectOptions, fresh: PyTree) -> dict[str, str]:
+    """Return what run.json says of --start: what tells that state from others."""
+    if options.start is None:
+        return {}
+    return {"start": hashlib.sha256(states.pack(fresh)).hexdigest()[:16]}
 
 
 def _survey(options: RunOptions) -> runs.Survey:
@@ -234,8 +243,7 @@ def _facts(
         "optimizer": chosen.parameters.get("optimizer"),
         "checkpoints": [f"{each.name} {each.digest}" for each in names.everyone],
     }
-    if options.start is not None:
-        settings["start"] = hashlib.sha256(states.pack(fresh)).hexdigest()[:16]
+    settings |= start_facts(options, fresh)
     labels = {"random_weights": list(names.drawn), "notices": list(names.notices)}
     made = run_facts(
         options.verifiers, options.judges, fresh, settings, options.prompts

@@ -40,8 +40,8 @@ def study(options: StudyOptions) -> int:
     if not options.runs:
         raise CliError("RUN must name at least one run folder")
     aggregators = _aggregators(options)
+    check_places(*options.runs, options.out or "")
     out = inside(options.runs[0], "study") if options.out is None else options.out
-    check_places(*options.runs, out)
     with as_cli_error(), contextlib.ExitStack() as stack:
         folders = [stack.enter_context(local_run(run)) for run in options.runs]
         kept = read_kept(folders, options.guides, options.judges)

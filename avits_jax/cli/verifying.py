@@ -61,6 +61,11 @@ class Jury:
             memory.check_weights(watched, options.dtype)
             self._own = OwnView(settings, own)
 
+    def check_prompt(self, prompt: str) -> None:
+        """Raise CliError if the model of a fitted view does not understand a prompt."""
+        if self._fitted is not None:
+            self._fitted.seconds(prompt)
+
     def judge(self, item: Item) -> Judgement:
         """Score a clip; what goes wrong is in the judgement.
 

@@ -44,8 +44,8 @@ def make_chooser(
         sigmas: ``state -> [V]`` learned deviations, None where there is none.
 
     Returns:
-        ``(row, prompt, scored, state) -> (record, state)``; a prompt without a usable
-        clip has a record that says why.
+        ``(row, prompt, scored, state) -> (record, state)``; the record says why clips
+        take no part. Calls of verifiers are those that gave a number.
     """
 
     @jax.jit
@@ -62,19 +62,29 @@ def make_chooser(
             row=row,
             prompt=prompt,
             status=DONE if best >= 0 else FAILED,
-            reason=None if best >= 0 else _blame(scored),
+            reason=_faults(scored) if best >= 0 else _blame(scored),
             best=best,
             rewards=scored.rewards.astype(np.float32),
             judged=scored.judged.astype(np.float32),
             sigmas=tuple(sigmas(learned)),
             nfe=0,
             decodes=0,
-            verifier_calls=scored.rewards.size,
+            verifier_calls=int(np.isfinite(scored.rewards).sum()),
             state=states.pack(learned),
         )
         return record, learned
 
     return chosen
+
+
+def _faults(scored: Scored) -> str | None:
+    """Say which clips have not all rewards, and why; None where all have."""
+    told = [
+        f"{name}: {reason}"
+        for name, reason in zip(scored.names, scored.reasons, strict=True)
+        if reason
+    ]
+    return "; ".join(told) or None
 
 
 def _blame(scored: Scored) -> str:

@@ -1,5 +1,6 @@
 """Tell the host how far a search is, from inside its program."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -43,7 +44,8 @@ def with_progress(generator: Generator, on_progress: OnProgress) -> Generator:
 
     Args:
         generator: the generator.
-        on_progress: is called on the host; what it raises is lost.
+        on_progress: is called on the host; what it raises is warned of, and the search
+            goes on.
 
     Example:
         >>> shown = runs.with_progress(generator, lambda done: print(done.step))
@@ -56,7 +58,10 @@ def with_progress(generator: Generator, on_progress: OnProgress) -> Generator:
     def tell(part: str, i: int | Int[Array, ""], num: int, result: PyTree) -> None:
         def said(step: Any, _: Any) -> None:
             spent = num * int(costs[step]) if step >= 0 else 0
-            on_progress(Progress(part, int(step), num, spent))
+            try:
+                on_progress(Progress(part, int(step), num, spent))
+            except Exception as error:  # raised here, it would end the search
+                warnings.warn(f"on_progress raised {error!r}", stacklevel=1)
 
         # It takes a number of the result, so as not to run before it.
         number = jax.tree.leaves(result)[0].ravel()[0]

@@ -40,8 +40,8 @@ def select(
     Args:
         params: `Params` or a pair of anything (unused) and one tree per verifier.
         media: `Media` or a pair, N clips: video ``[N, F, H, W, 3]`` in [0, 1], audio
-            ``[N, S]`` or ``[N, C, S]`` in [-1, 1], at the rates that the verifiers were
-            made for.
+            ``[N, S]`` or ``[N, C, S]`` in [-1, 1], of the rates, sizes and channels
+            that the verifiers were made for.
         cond: `Cond` or a pair, one encoded prompt without candidate axis:
             ``encode_prompt(prompt, None, verifiers)``.
         state: the aggregator's state, or None for a fresh one; carry it from prompt to
@@ -95,5 +95,10 @@ def _clips(media: Media | tuple[Any, Any]) -> Media:
         raise ValueError(
             f"media must hold as many sounds as videos, got {shapes[0][0]} videos and "
             f"{shapes[1][0]} sounds"
+        )
+    if not jnp.issubdtype(jnp.result_type(media[0]), jnp.floating):
+        raise ValueError(
+            f"media must hold video of floats in [0, 1], got {media[0].dtype}; divide "
+            "grey levels by 255"
         )
     return Media(*media)

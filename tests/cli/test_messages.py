@@ -111,3 +111,14 @@ def test_what_is_to_be_copied_is_not_broken():
     path = "/".join(["a-long-folder"] * 8)
     lines = wrapping.message(f"fetch --out {path}", on_terminal=True).splitlines()
     assert lines == ["fetch --out", f"  {path}"]
+
+
+def test_a_switch_takes_no_value(said):
+    found = said("generate", "a red circle", "--keep-candidates", "all")
+    assert found.startswith("--keep-candidates takes no value, got 'all'")
+
+
+def test_numbers_and_flags_that_are_missing_are_said_plainly(said):
+    found = said("generate", "a red circle", "--num-candidates", "four")
+    assert "must be a whole number, got 'four'" in found
+    assert said("run", "p.txt").startswith("--out FOLDER is missing; see avits run")

@@ -38,6 +38,7 @@ def takes(loads, tmp_path):
     clip(tmp_path / "cat" / "b.mkv", 96)
     rows = [("prompt", "clip"), ("a dog", "dog"), ("a cat", "cat/a.mp4")]
     rows.append(("a cat", "cat/b.mkv"))
+    (tmp_path / "holes.csv").write_text("prompt,clip\na dog,dog\na dog,\n")
     with (tmp_path / "takes.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
     return tmp_path
@@ -63,7 +64,9 @@ def test_a_table_of_groups(takes, capsys):
     rows = list(csv.DictReader((takes / "best" / "scores.csv").open()))
     assert [row["chosen"] for row in rows] == ["0", "1", "0", "0", "1"]
     assert rows[2]["width"] == "96.0" and rows[2]["sound_seconds"] == ""
-    assert rows[4]["clip"] == "cat/b.mkv"
+    assert rows[2]["reason"] == "dog/2.mp4: sound_seconds: the clip has no sound"
+    assert rows[4]["clip"] == "cat/b.mkv" and not rows[4]["reason"]
+    assert first.verifier_calls == 5 and second.verifier_calls == 4
     settings = json.loads((takes / "best" / "run.json").read_text())["settings"]
     assert settings["search"] == "select" and settings["model"] is None
     assert "select" in (takes / "best" / "report.html").read_text()
@@ -145,6 +148,9 @@ def test_a_group_without_a_usable_clip(takes, capsys):
         (["takes.csv", "--prompt", "a dog"], "takes.csv holds its own prompts"),
         (["takes.csv", "dog"], "takes.csv holds its own prompts"),
         (["dog/9.mp4", "--prompt", "a"], "clip dog/9.mp4 does not exist"),
+        (["gs://b/a.mp4", "--prompt", "a"], "a clip must be on this machine, got gs:"),
+        (["dog", "--prompt", " "], "the prompt is empty"),
+        (["holes.csv"], "holes.csv, row 1 from 0: 'clip' is empty"),
         (["dog", "--prompt", "a", "--weights", "1"], "--weights must have one number"),
         (["dog", "--prompt", "a", "--max-seconds", "0"], "--max-seconds must be above"),
         (["takes.csv", "--prompt-column", "text"], "has no column 'text'"),
@@ -156,6 +162,15 @@ def test_bad_input_is_said_before_anything_is_loaded(
     monkeypatch.setattr(selecting, "select", lambda *_: pytest.fail("it went on"))
     assert main(["select", *arguments, "--out", "best", *FLAGS]) == 2
     assert message in " ".join(capsys.readouterr().err.split())
+    assert not (takes / "best").exists()
+
+
+def test_a_prompt_that_nobody_understands_is_said_once(takes, capsys):
+    flags = ["--verifiers", "red", "--model", "toy", "--out", "best"]
+    assert main(["select", "dog", "--prompt", "a dog", *flags]) == 2
+    printed = " ".join(capsys.readouterr().err.split())
+    assert printed.count("toy understands circles alone") == 1
+    assert "or name other verifiers: --verifiers javis_score" in printed
     assert not (takes / "best").exists()
 
 

@@ -34,6 +34,9 @@ def test_what_is_no_clip_is_refused(clip, tmp_path):
     several = Media(jnp.stack([clip.video] * 3), jnp.stack([clip.audio] * 3))
     with pytest.raises(ValueError, match="clip must be one, got 3; save output.best"):
         avits.save(several, tmp_path / "best.mp4", **RATES)
+    with pytest.raises(ValueError, match="path must be on this machine, got gs://b/"):
+        avits.save(clip, "gs://b/best.mp4", **RATES)
+    avits.save(tuple(clip), tmp_path / "pair.mp4", **RATES).unlink()
     broken = clip._replace(audio=clip.audio.at[0].set(jnp.nan))
     with pytest.raises(ValueError, match="audio holds NaN"):
         avits.save(broken, tmp_path / "best.mp4", **RATES)

@@ -52,3 +52,21 @@ def test_it_changes_nothing_and_tells_of_every_chunk(toy, told):
     first = Progress("step", 0, 2, 4)
     assert steps.count(first) == 2
     assert {done.step for done in steps} == set(range(toy.generator.num_steps))
+
+
+def test_what_the_callback_raises_ends_nothing(toy):
+    def raises(done):
+        raise OSError("no network")
+
+    shown = toy._replace(generator=with_progress(toy.generator, raises))
+    search = partial(
+        best_of_n,
+        generator=shown.generator,
+        verifiers=toy.verifiers,
+        aggregator=weighted([0.5, 0.5]),
+        num_candidates=2,
+    )
+    with pytest.warns(UserWarning, match="on_progress raised OSError"):
+        output = search(shown.params, KEY, shown.cond)
+        jax.effects_barrier()
+    assert output.best_index >= 0

@@ -8,7 +8,7 @@ from avits_jax.cli.checks import check_clips, check_jury, check_places
 from avits_jax.cli.errors import CliError
 from avits_jax.cli.options import SelectOptions as Options
 
-EXAMPLE = 'avits select takes/ --prompt "a dog barks" --out runs/best'
+EXAMPLE = 'avits select takes/ --prompt "a red box falls once with a drum" --out best'
 
 
 def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
