@@ -54,10 +54,11 @@ def reader_of(model: Model) -> Callable[[Path], State]:
 
 def layout(families: Sequence[Family] = FAMILIES) -> str:
     """Return what the source of each model holds, for help."""
-    lines = []
-    for name in modules(families):
+    lines, names = [], modules(families)
+    place = max(map(len, names)) + 2
+    for name in names:
         for i, each in enumerate(find_model(name, families).downloads):
             lead = name if i == 0 else ""
-            lines.append(f"  {lead:<14}{each.what} of {each.repository}")
-            lines.append(f"  {'':<14}({each.licence})")
+            lines.append(f"  {lead:<{place}}{each.what}")
+            lines.append(f"  {'':<{place}}of {each.repository} ({each.licence})")
     return "\n".join(lines)
