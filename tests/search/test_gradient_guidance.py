@@ -257,17 +257,18 @@ def test_a_clip_does_not_depend_on_its_neighbours(guided):
     _close(jax.tree.map(lambda x: x[3:], four), last, 1e-6)
 
 
-def _breaks(limit):
-    """Return a guide whose gradient is NaN where the sound is louder."""
+def _breaks(limit, slope):
+    """Return a guide whose gradient is another one where the sound is louder."""
 
     def score(params, media, cond):
         loud = media.audio[:, 0]
-        return loud * jnp.where(loud > limit, jnp.nan, 1)
+        return loud * jnp.where(loud > limit, slope, 1)
 
     return Verifier("breaks", score)
 
 
-def test_a_gradient_that_is_not_finite_is_left_out_and_harms_no_other(plain):
+@pytest.mark.parametrize("slope", [np.nan, np.inf, 0.0])
+def test_a_gradient_that_leads_nowhere_is_left_out_and_harms_no_other(plain, slope):
     """One candidate goes on as if unguided; the others as if it were not there."""
     start = _population(plain)
     i, params, cond = 1, plain.params.generator, plain.cond.generator
@@ -277,7 +278,7 @@ def test_a_gradient_that_is_not_finite_is_left_out_and_harms_no_other(plain):
     broken = int(jnp.argmax(loud))
     fine = np.arange(4) != broken
     found, unbroken = (
-        guide_by_gradient(plain.generator, [_breaks(each)], SCALE).step(
+        guide_by_gradient(plain.generator, [_breaks(each, slope)], SCALE).step(
             Params(params, ((),)),
             step_keys(KEYS, i),
             start,
