@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from avits_jax.bench.comparing import Comparison
+from avits_jax.bench.protocol import OF_CLIPS
 from avits_jax.bench.published import PublishedRow, beside
 from avits_jax.bench.table import Categories, Entry, Table, join
 from avits_jax.study.intervals import Interval
@@ -59,6 +60,7 @@ def _table(table: Table) -> dict[str, Any]:
     guided = [key for key, entry in table.entries.items() if entry.guided]
     return {
         "method": table.method.to_json(),
+        "of_clips": {name: table.protocol.to_json()[name] for name in OF_CLIPS},
         "num_prompts": table.protocol.num_prompts,
         "num_judged": table.protocol.num_prompts - len(table.faults),
         "guided": guided,

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from avits_jax.bench.columns import COLUMNS, MODES
@@ -16,6 +16,9 @@ from avits_jax.files.json_values import (
     optional,
     whole,
 )
+
+OF_CLIPS = ("seeds", "resolution", "frames", "fps", "sample_rate")
+"""Fields that are the clips' own; the others say how they were measured."""
 
 # In these, a key that only one side has belongs to a column that only it has.
 _SHARED = ("checkpoints", "variants")
@@ -126,18 +129,22 @@ def differences(first: Protocol, second: Protocol) -> list[str]:
     return found
 
 
-def require_same(named: Sequence[tuple[str, Protocol]]) -> None:
+def require_same(
+    named: Sequence[tuple[str, Protocol]], *, but: Sequence[str] = ()
+) -> None:
     """Refuse protocols that differ.
 
     Args:
         named: what each belongs to, in words, and the protocol.
+        but: fields that may differ.
 
     Raises:
         ProtocolError: one differs from the first; the first difference is named.
     """
     (first, protocol), *others = named
+    own = {name: getattr(protocol, name) for name in but}
     for name, other in others:
-        found = differences(protocol, other)
+        found = differences(protocol, replace(other, **own))
         if found:
             more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
             raise ProtocolError(

@@ -17,7 +17,7 @@ from avits_jax.bench.distances import (
 )
 from avits_jax.bench.evaluated import Evaluated
 from avits_jax.bench.evaluation import Method
-from avits_jax.bench.protocol import Protocol, require_same
+from avits_jax.bench.protocol import OF_CLIPS, Protocol, require_same
 from avits_jax.bench.references import References, require_fitting
 from avits_jax.study.intervals import Interval, interval
 
@@ -135,11 +135,15 @@ def tabulate(
 def join(tables: Sequence[Table]) -> Sequence[Table]:
     """Refuse tables that must not stand together, return those that may.
 
+    Models make clips of different seeds, sizes and rates; how they are measured must be
+    the same.
+
     Raises:
-        ProtocolError: they are of different modes or protocols.
+        ProtocolError: they are of different modes, prompts, weights or decoders.
         ValueError: two are of one name.
     """
-    require_same([(table.method.name, table.protocol) for table in tables])
+    named = [(table.method.name, table.protocol) for table in tables]
+    require_same(named, but=OF_CLIPS)
     names = [table.method.name for table in tables]
     for name in names:
         if names.count(name) > 1:

@@ -26,6 +26,7 @@ from avits_jax.bench.columns import BENCH, JAVISBENCH_MINI
 from avits_jax.bench.evaluation import EVALUATION
 from avits_jax.bench.javis_program import Options as ProgramOptions
 from avits_jax.bench.prompt_rows import PromptRows
+from avits_jax.bench.protocol import OF_CLIPS
 from avits_jax.bench.published import PublishedRow, beside
 from avits_jax.cli.errors import CliError, as_cli_error
 from avits_jax.cli.options import BenchOptions
@@ -165,8 +166,15 @@ def _print(
     for entry in entries:
         if entry.value is None and entry.reason:
             note(f"{entry.column.title}: {entry.reason}")
-    for comparison in comparisons:
+    for other, comparison in zip(others, comparisons, strict=True):
         _tell(comparison)
+        for name in OF_CLIPS:
+            ours, theirs = (getattr(t.protocol, name) for t in (table, other))
+            if ours != theirs:
+                note(
+                    f"{name}: {ours} of {table.method.name}, {theirs} of "
+                    f"{other.method.name}"
+                )
 
 
 def _tell(comparison: Comparison) -> None:

@@ -52,6 +52,17 @@ class ConvNorm(nnx.Module):
         return self.norm(self.conv(x))
 
 
+class ConvPair(nnx.Module):
+    """Two convolutions of 3 x 3, each with batch norm and ReLU (PANNs' ConvBlock)."""
+
+    def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs):
+        self.layer1 = ConvNorm(inputs, outputs, (3, 3), rngs=rngs)
+        self.layer2 = ConvNorm(outputs, outputs, (3, 3), rngs=rngs)
+
+    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W D"]:
+        return nnx.relu(self.layer2(nnx.relu(self.layer1(x))))
+
+
 class Bottleneck(nnx.Module):
     """Three convolutions beside a shortcut; the one in the middle may have a stride."""
 

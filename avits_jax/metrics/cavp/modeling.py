@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from avits_jax.metrics.cavp.config import EXPANSION, CavpConfig
 from avits_jax.nn.batch_norm import FixedBatchNorm
-from avits_jax.nn.residual import ConvNorm, bottlenecks, run_blocks
+from avits_jax.nn.residual import ConvNorm, ConvPair, bottlenecks, run_blocks
 
 LONGEST = 40
 """Frames that the video encoder sees at once, 10 s."""
@@ -60,27 +60,13 @@ class VideoEncoder(nnx.Module):
         return jnp.mean(x, (2, 3))
 
 
-class Block(nnx.Module):
-    """Two convolutions of 3 x 3, each with batch norm and ReLU."""
-
-    def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs):
-        self.conv1 = nnx.Conv(inputs, outputs, (3, 3), use_bias=False, rngs=rngs)
-        self.norm1 = FixedBatchNorm(outputs)
-        self.conv2 = nnx.Conv(outputs, outputs, (3, 3), use_bias=False, rngs=rngs)
-        self.norm2 = FixedBatchNorm(outputs)
-
-    def __call__(self, x: Float[Array, "B T M C"]) -> Float[Array, "B T M D"]:
-        x = nnx.relu(self.norm1(self.conv1(x)))
-        return nnx.relu(self.norm2(self.conv2(x)))
-
-
 class AudioEncoder(nnx.Module):
     """Spectrograms to features, one for every sixteen columns."""
 
     def __init__(self, config: CavpConfig, *, rngs: nnx.Rngs):
         self.mel_norm = FixedBatchNorm(config.mel_bins)
         pairs = zip((1, *config.widths[:-1]), config.widths, strict=True)
-        self.blocks = nnx.List([Block(*pair, rngs=rngs) for pair in pairs])
+        self.blocks = nnx.List([ConvPair(*pair, rngs=rngs) for pair in pairs])
         width = config.widths[-1]
         self.hidden = nnx.Linear(width, width, rngs=rngs)
         self.out = nnx.Linear(width, config.embed_dim, rngs=rngs)

@@ -12,8 +12,8 @@ from avits_jax.weights.name_map import Rule, batch_norm, conv, linear, prefixed
 
 _UNIT = (*conv("conv", "conv"), *batch_norm("bn", "norm"))
 _BLOCK = (
-    *conv("conv{part}", "conv{part}"),
-    *batch_norm("bn{part}", "norm{part}"),
+    *conv("conv{part}", "layer{part}.conv"),
+    *batch_norm("bn{part}", "layer{part}.norm"),
 )
 
 _VIDEO = (

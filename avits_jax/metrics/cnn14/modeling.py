@@ -12,18 +12,7 @@ from jaxtyping import Array, Float
 from avits_jax.metrics.cnn14.config import NUM_MELS, Cnn14Config
 from avits_jax.metrics.sound import SoundFeatures
 from avits_jax.nn.batch_norm import FixedBatchNorm
-from avits_jax.nn.residual import ConvNorm
-
-
-class Block(nnx.Module):
-    """Two convolutions of 3 x 3, each with batch norm and ReLU."""
-
-    def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs):
-        self.layer1 = ConvNorm(inputs, outputs, (3, 3), rngs=rngs)
-        self.layer2 = ConvNorm(outputs, outputs, (3, 3), rngs=rngs)
-
-    def __call__(self, x: Float[Array, "B T M C"]) -> Float[Array, "B T M D"]:
-        return jax.nn.relu(self.layer2(jax.nn.relu(self.layer1(x))))
+from avits_jax.nn.residual import ConvPair
 
 
 class Cnn14(nnx.Module):
@@ -34,7 +23,7 @@ class Cnn14(nnx.Module):
         self.mel_norm = FixedBatchNorm(NUM_MELS)
         pairs = zip((1, *config.widths[:-1]), config.widths, strict=True)
         self.blocks = nnx.Dict(  # by the numbers that they have as published
-            {str(i): Block(*pair, rngs=rngs) for i, pair in enumerate(pairs, 1)}
+            {str(i): ConvPair(*pair, rngs=rngs) for i, pair in enumerate(pairs, 1)}
         )
         self.features = nnx.Linear(width, width, rngs=rngs)
         self.logits = nnx.Linear(width, config.num_classes, rngs=rngs)
