@@ -20,6 +20,7 @@ from avits_jax.bench import (
     tabulate,
     to_json,
     write_javis_files,
+    write_references,
 )
 from avits_jax.bench.categories import Members
 from avits_jax.bench.columns import BENCH, JAVISBENCH_MINI
@@ -50,6 +51,8 @@ def tabulate_step(options: BenchOptions, out: Path) -> None:
     with as_cli_error():
         rows = _rows(options)
         evaluated, table = _table(options, out, rows)
+        if options.write_references is not None:
+            write_references(options.write_references, references_of(evaluated))
         others = [_table(options, Path(o), rows)[1] for o in options.against or ()]
         comparisons = [compare(table, other) for other in others]
         rows_of_others = read_published_rows() if options.published else None

@@ -429,7 +429,11 @@ class BenchOptions(SearchOptions, PolicyOptions, DeviceOptions):
     """Name of the row in tables."""
     references: Annotated[str | None, _one(str, "FILE|FOLDER")] = None
     """Features of real clips, for the distances: an evaluation of real clips, or a
-    published cache (.pt of JavisBench, a folder of av-benchmark)."""
+    published cache (.pt of JavisBench, a folder of av-benchmark), or a file of
+    --write-references."""
+    write_references: Annotated[str | None, _one(str, "FILE.safetensors")] = None
+    """tabulate: keep the features of these clips, real ones, with their digest and how
+    they were made, for --references elsewhere."""
     against: Annotated[tuple[str, ...] | None, _list_of(str, "OUT,...")] = None
     """Folders of other rows: tables have paired intervals against each."""
     published: bool = False

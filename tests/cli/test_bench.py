@@ -95,9 +95,11 @@ def test_tables_in_bench_mode_beside_another_row(run, clips, capsys):
     assert run(*flags, "evaluate", out="one", columns="av_align,fad") == 0
     assert run(*flags, "evaluate", "--name", "real", out="real", columns="fad") == 0
     capsys.readouterr()
-    assert (
-        run(*flags, "tabulate", "--references", "real", "--published", out="one") == 0
-    )
+    kept = ("--write-references", "real.safetensors")
+    assert run(*flags, "tabulate", *kept, out="real", columns="fad") == 0
+    for real in ("real", "real.safetensors"):
+        shown = ("--references", real, "--published")
+        assert run(*flags, "tabulate", *shown, out="one") == 0
     text = said(capsys)
     # Real clips are the clips themselves.
     table = json.loads(Path("one/table-bench/table.json").read_text())["tables"][0]
@@ -152,6 +154,7 @@ def test_missing_and_broken_clips_are_counted(run, clips, tmp_path, capsys):
         (["javisbench-mini", "evaluate", "--batch", "0"], "--batch must be at least 1"),
         (["javisbench-mini", "evaluate", "--clips", "none"], "none does not exist"),
         (["javisbench-mini", "tabulate"], "is no folder of an evaluation"),
+        (["vggsound", "tabulate", "--write-references", "x.npz"], "must end in .safet"),
         (["javisbench-mini", "evaluate", "--limit", "0"], "limit must be at least 1"),
     ],
 )

@@ -30,6 +30,9 @@ def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
     if Path(options.out) == Path():
         raise CliError("--out is empty, or the present folder; name a new one")
     check_local_folders(out=Path(options.out), profile=options.profile, log=options.log)
+    kept = options.write_references
+    if kept is not None and Path(kept).suffix != ".safetensors":
+        raise CliError(f"--write-references must end in .safetensors, got {kept}")
     check_search(options)
     check_policy(options)
     if options.prompts is None and options.step != "tabulate":
