@@ -36,6 +36,7 @@ from avits_jax.files.atomic import replacing
 from avits_jax.media import read_clip
 from avits_jax.runs import clip_name, read_records, read_run
 from avits_jax.runs.clips import CLIPS
+from avits_jax.runs.folder import SCALE
 from avits_jax.runs.records import DONE
 from avits_jax.runs.stored import is_run
 
@@ -75,7 +76,8 @@ def _generate(options: BenchOptions, out: Path, families: Sequence[Family]) -> i
         **shared | {"out": str(out / RUN)}, column=PROMPT_COLUMN[options.benchmark]
     )
     table = _rows(options)
-    status = session.run_session(run, families)
+    # As large as they are: players' clips are drawn larger where they are small.
+    status = session.run_session(run, families, {SCALE: 1})
     with stage("Laying out the clips", "Laid out the clips"):
         _lay_out(options, table, out)
     return status

@@ -36,6 +36,7 @@ from avits_jax.runs.records import FAILED as NO_CANDIDATE
 from avits_jax.types import PyTree
 
 _DEVICE_FLAGS = tuple(field.name for field in dataclasses.fields(DeviceOptions))
+_NOTHING: Mapping[str, Any] = {}
 # What may differ between two sessions of one run: no prompt's result depends on it.
 _FREE = (
     *("prompts", "out", "limit", "config", "compilation_cache", "start"),
@@ -74,12 +75,15 @@ class _Start(NamedTuple):
     num_lost: int
 
 
-def run_session(options: RunOptions, families: Sequence[Family]) -> int:
+def run_session(
+    options: RunOptions, families: Sequence[Family], more: Mapping[str, Any] = _NOTHING
+) -> int:
     """Work on a run until every prompt has a record; return the exit status.
 
     Args:
         options: of the command, checked.
         families: the table of generators.
+        more: settings that are no flags.
 
     Raises:
         CliError: bad input, or work that failed; what was done is safe.
@@ -87,10 +91,15 @@ def run_session(options: RunOptions, families: Sequence[Family]) -> int:
     """
     machine = choose_devices(options)
     with host_log(options.log):
-        return _run(options, families, machine)
+        return _run(options, families, machine, more)
 
 
-def _run(options: RunOptions, families: Sequence[Family], machine: Machine) -> int:
+def _run(
+    options: RunOptions,
+    families: Sequence[Family],
+    machine: Machine,
+    more: Mapping[str, Any],
+) -> int:
     program.use_compilation_cache(options.compilation_cache)
     chosen = aggregators.choose_aggregator(options)
     names = backend.resolve_names(
@@ -110,7 +119,7 @@ def _run(options: RunOptions, families: Sequence[Family], machine: Machine) -> i
         folder = None
         if machine.host.writer:
             plan = {} if made is None else made.plan
-            facts = _facts(options, chosen, names, fresh) | {"plan": plan}
+            facts = _facts(options, chosen, names, fresh, more) | {"plan": plan}
             folder = stack.enter_context(open_run(options, facts))
         start = _start(options, folder, fresh, machine.host)
         counts = start.counts
@@ -233,7 +242,11 @@ def open_run(
 
 
 def _facts(
-    options: RunOptions, chosen: aggregators.Chosen, names: Resolution, fresh: PyTree
+    options: RunOptions,
+    chosen: aggregators.Chosen,
+    names: Resolution,
+    fresh: PyTree,
+    more: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return what run.json says."""
     settings = set_fields(options, without=_FREE) | {
@@ -243,7 +256,7 @@ def _facts(
         "optimizer": chosen.parameters.get("optimizer"),
         "checkpoints": [f"{each.name} {each.digest}" for each in names.everyone],
     }
-    settings |= start_facts(options, fresh)
+    settings |= start_facts(options, fresh) | dict(more)
     labels = {"random_weights": list(names.drawn), "notices": list(names.notices)}
     made = run_facts(
         options.verifiers, options.judges, fresh, settings, options.prompts

@@ -49,6 +49,8 @@ from avits_jax.types import Media
 
 FORMAT = 1
 MERGED = "merged"
+SCALE = "scale"
+"""Setting of a run: how much larger its clips' pixels are drawn; see `write_clip`."""
 _LOCK = ".lock"
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
 _NAMES = list_of(TEXT)
@@ -219,6 +221,7 @@ class RunFolder:
             clip.audio,
             fps=fps,
             sample_rate=sample_rate,
+            scale=self.made["settings"].get(SCALE),
             comment=weights_label(self.made.get("random_weights", [])),
         )
         return self._uploaded(path)

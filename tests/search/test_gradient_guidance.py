@@ -115,7 +115,15 @@ def test_without_scale_it_is_unguided_bit_for_bit(name, plain):
     chex.assert_trees_all_equal(found, wanted)
 
 
-@pytest.mark.parametrize("name", ["best_of_n", "beam_search", "smc"])
+# The same gain in two more searches takes a quarter of this module's time.
+@pytest.mark.parametrize(
+    "name",
+    [
+        "best_of_n",
+        pytest.param("beam_search", marks=pytest.mark.slow),
+        pytest.param("smc", marks=pytest.mark.slow),
+    ],
+)
 def test_steps_and_predictions_gain(name, plain):
     """Rewards of the guide rise, where a network is as smooth as large ones are."""
     picture = plain._replace(
