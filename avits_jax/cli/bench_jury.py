@@ -15,6 +15,7 @@ from avits_jax.bench.measures import NETWORKS, TEXT, Measure, Network, measures_
 from avits_jax.catalogue import metrics
 from avits_jax.catalogue.names import TINY, Request
 from avits_jax.catalogue.resolve import Resolution, Resolved, resolve_verifier
+from avits_jax.catalogue.verifiers import family_of
 from avits_jax.cli import memory
 from avits_jax.cli.bench_networks import NetworkView, ReadClip
 from avits_jax.cli.errors import CliError, as_cli_error
@@ -64,20 +65,15 @@ class BenchJury:
         self._measures = self._find_verifiers(wanted)
         self._views = self._group()
         self._networks = self._find_networks(wanted)
-        self.features = tuple(
-            name
-            for view in self._networks
-            for name in view.gives
-            if name not in columns_of(options.benchmark)
-        )
-        given = [measure.column for measure, _ in self._measures]
-        given += [name for view in self._networks for name in view.gives]
+        columns = columns_of(options.benchmark)
+        found = [name for view in self._networks for name in view.gives]
+        self.features = tuple(name for name in found if name not in columns)
+        given = {*found, *(measure.column for measure, _ in self._measures)}
         self.columns = tuple(
             key
-            for key, column in columns_of(options.benchmark).items()
-            if key in given or (column.features and set(column.features) <= set(given))
+            for key, column in columns.items()
+            if key in wanted and given.issuperset(column.features or (key,))
         )
-        self.columns = tuple(key for key in self.columns if key in wanted)
         if not self.columns:
             reasons = "; ".join(dict.fromkeys(self.left_out.values()))
             raise CliError(f"no column can be measured: {reasons}")
@@ -127,10 +123,9 @@ class BenchJury:
         return found
 
     def _resolve(self, name: str) -> Resolved:
-        if self._options.tiny:
-            plain, colon, mode = name.partition(":")
-            if plain != "av_align":
-                name = f"{plain}@{TINY}{colon}{mode}"
+        plain, colon, mode = name.partition(":")
+        if self._options.tiny and family_of(plain).checkpoint:
+            name = f"{plain}@{TINY}{colon}{mode}"
         return resolve_verifier(name, self._options.random_weights)
 
     def _group(self) -> dict[tuple[str, float | None], OwnView]:
