@@ -17,6 +17,8 @@ from avits_jax.files.json_values import (
     whole,
 )
 
+RANDOM = "random weights"
+"""Stands for the digest of weights that are drawn: what they measure means nothing."""
 OF_CLIPS = ("seeds", "resolution", "frames", "fps", "sample_rate")
 """Fields that are the clips' own; the others say how they were measured."""
 
@@ -56,7 +58,7 @@ class Protocol:
         frames: of a clip; None where they differ.
         fps: frames per second; None where they differ.
         sample_rate: of the sound in Hz; None where they differ.
-        checkpoints: network that measures -> digest of its weights.
+        checkpoints: network that measures -> digest of its weights, or `RANDOM`.
         decoders: library that reads clips -> its version.
         variants: column -> what it is, `Column.variant`.
     """
@@ -73,6 +75,11 @@ class Protocol:
     checkpoints: Mapping[str, str]
     decoders: Mapping[str, str]
     variants: Mapping[str, str]
+
+    @property
+    def random_weights(self) -> list[str]:
+        """Return the networks that measure with drawn weights."""
+        return [name for name, what in self.checkpoints.items() if what == RANDOM]
 
     def to_json(self) -> dict[str, Any]:
         """Return the block as JSON values."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from avits_jax.catalogue import generators, verifiers
+from avits_jax.catalogue import generators, metrics, verifiers
 from avits_jax.catalogue.names import TINY, Request, parse
 from avits_jax.catalogue.records import HOME, Info, find
 from avits_jax.files.stores import address_of, naming
@@ -179,6 +179,26 @@ def resolve_verifier(name: str, random_weights: bool = False) -> Resolved:
         return Resolved(name, request, info, folder, drawn=False)
     found, drawn = _find_weights(info, random_weights)
     return Resolved(name, request, info, found, drawn)
+
+
+def resolve_network(
+    name: str, random_weights: bool = False, tiny: bool = False
+) -> Resolved:
+    """Find out where the weights of a network of metrics are; loads nothing.
+
+    Args:
+        name: of `catalogue.metrics`.
+        random_weights: weights that are missing will be drawn.
+        tiny: the reduced network is meant, whose weights are drawn.
+
+    Raises:
+        ValueError: the name is unknown, or its weights are missing.
+    """
+    info = find("network", name, metrics.infos())
+    if tiny:
+        return Resolved(name, Request(name, TINY), info, None, drawn=True)
+    folder, drawn = _find_weights(info, random_weights)
+    return Resolved(name, Request(name), info, folder, drawn)
 
 
 def _find_weights(info: Info, random_weights: bool) -> tuple[Path | None, bool]:

@@ -12,9 +12,14 @@ from avits_jax.bench.clip_files import ClipFile
 from avits_jax.bench.columns import columns_of
 from avits_jax.bench.evaluation import EvaluatedClip
 from avits_jax.bench.measures import NETWORKS, TEXT, Measure, Network, measures_of
-from avits_jax.catalogue import metrics
-from avits_jax.catalogue.names import TINY, Request
-from avits_jax.catalogue.resolve import Resolution, Resolved, resolve_verifier
+from avits_jax.bench.protocol import RANDOM
+from avits_jax.catalogue.names import TINY
+from avits_jax.catalogue.resolve import (
+    Resolution,
+    Resolved,
+    resolve_network,
+    resolve_verifier,
+)
 from avits_jax.catalogue.verifiers import family_of
 from avits_jax.cli import memory
 from avits_jax.cli.bench_networks import NetworkView, ReadClip
@@ -44,7 +49,7 @@ class BenchJury:
             networks give.
         features: names of those.
         left_out: column -> why it is not measured.
-        checkpoints: what measures -> digest of its weights.
+        checkpoints: what measures -> digest of its weights, `RANDOM` if drawn.
         seconds: what measures -> seconds that it took.
     """
 
@@ -119,8 +124,14 @@ class BenchJury:
                 self.left_out[measure.column] = str(error)
                 continue
             found.append((measure, resolved))
-            self.checkpoints |= {each.name: each.digest for each in resolved}
+            for each in resolved:
+                self._note(each)
         return found
+
+    def _note(self, resolved: Resolved) -> None:
+        """Keep what tells the weights of a part from others."""
+        drawn = resolved.drawn
+        self.checkpoints[resolved.name] = RANDOM if drawn else resolved.digest
 
     def _resolve(self, name: str) -> Resolved:
         plain, colon, mode = name.partition(":")
@@ -146,31 +157,21 @@ class BenchJury:
         }
 
     def _find_networks(self, wanted: frozenset[str]) -> list[NetworkView]:
-        infos = {info.name: info for info in metrics.infos()}
         found = []
         for network in NETWORKS[self._options.benchmark]:
             columns = _columns_of(self._options.benchmark, network) & wanted
             if not columns:
                 continue
-            info, tiny = infos[network.name], self._options.tiny
-            drawn = tiny or (self._options.random_weights and not info.present)
-            if not (drawn or info.present):
-                self.left_out |= dict.fromkeys(sorted(columns), info.missing)
+            tiny, random = self._options.tiny, self._options.random_weights
+            try:
+                resolved = resolve_network(network.name, random, tiny)
+            except ValueError as error:
+                self.left_out |= dict.fromkeys(sorted(columns), str(error))
                 continue
-            folder = None if drawn else info.folder
             with as_cli_error():
-                view = NetworkView(
-                    network.name,
-                    network.gives,
-                    self._options.mode,
-                    folder=folder,
-                    tiny=tiny,
-                    random_weights=drawn,
-                )
+                view = NetworkView(resolved, network.gives, self._options.mode)
             found.append(view)
-            request = Request(network.name)
-            digest = Resolved(network.name, request, info, folder, drawn).digest
-            self.checkpoints[network.name] = digest
+            self._note(resolved)
         return found
 
     def _score(

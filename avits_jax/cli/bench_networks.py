@@ -2,15 +2,17 @@
 
 import functools
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from avits_jax.bench.columns import BENCH
+from avits_jax.catalogue.names import TINY
+from avits_jax.catalogue.resolve import Resolved
 from avits_jax.media import Clip, mono_sound
 from avits_jax.metrics.bench_sound import read_bench_sound
 from avits_jax.metrics.frames import spread_frames
@@ -20,6 +22,7 @@ from avits_jax.types import PyTree
 # What JavisBench's published command looks at and hears.
 _FRAMES, _RATE, _SECONDS = 24, 16_000, 4.0
 _AUDIOCLIP_RATE = 44_100
+_HAVE_MODES = ("i3d", "audioclip")
 
 Found = dict[str, np.ndarray]
 
@@ -39,38 +42,28 @@ class ReadClip(NamedTuple):
 class NetworkView:
     """A network of `avits_jax.metrics`, compiled once for each size of clip."""
 
-    def __init__(
-        self,
-        name: str,
-        gives: Sequence[str],
-        mode: str,
-        *,
-        folder: Path | None,
-        tiny: bool,
-        random_weights: bool,
-    ) -> None:
-        """Load its weights.
+    def __init__(self, resolved: Resolved, gives: Sequence[str], mode: str) -> None:
+        """Load its weights, or draw them.
 
         Args:
-            name: in the catalogue of metrics.
+            resolved: which network, and where its weights are.
             gives: names of what it finds.
             mode: of the benchmark.
-            folder: of its checkpoint; None to draw weights.
-            tiny: draw weights of reduced sizes.
-            random_weights: draw weights of the published sizes.
 
         Raises:
-            ValueError: its checkpoint is missing or damaged.
+            ValueError: its checkpoint is damaged.
         """
-        self.name, self.gives, self._mode = name, tuple(gives), mode
-        load = importlib.import_module(f"avits_jax.metrics.{name}.parts").load
-        has_modes: Mapping[str, Any] = (
-            {"mode": mode} if name in ("i3d", "audioclip") else {}
+        self.name, self.gives, self._mode = resolved.info.name, tuple(gives), mode
+        tiny = resolved.request.checkpoint == TINY
+        load = importlib.import_module(f"avits_jax.metrics.{self.name}.parts").load
+        modes = {"mode": mode} if self.name in _HAVE_MODES else {}
+        apply, self._params = load(
+            resolved.folder,
+            random_weights=resolved.drawn and not tiny,
+            tiny=tiny,
+            **modes,
         )
-        source = {} if folder is None else {"folder": folder}
-        draws = {} if source else {"tiny": tiny, "random_weights": not tiny}
-        self._apply, self._params = load(**source, **draws, **has_modes)
-        self._jitted = jax.jit(self._apply)
+        self._jitted = jax.jit(apply)
 
     def find(self, read: ReadClip) -> Found:
         """Return what the network makes of a clip, by name.

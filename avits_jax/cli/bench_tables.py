@@ -30,10 +30,12 @@ from avits_jax.bench.prompt_rows import PromptRows
 from avits_jax.bench.protocol import OF_CLIPS
 from avits_jax.bench.published import PublishedRow, beside
 from avits_jax.cli.errors import CliError, as_cli_error
+from avits_jax.cli.labels import tell_labels
 from avits_jax.cli.options import BenchOptions
 from avits_jax.cli.run_progress import note
 from avits_jax.cli.terminal import Column, console_for, print_columns
 from avits_jax.media import write_json
+from avits_jax.runs.clips import CLIPS
 from avits_jax.runs.stored import is_run
 
 RUN, TABLE, JAVIS = "run", "table.json", "javisbench.json"
@@ -50,10 +52,14 @@ def tabulate_step(options: BenchOptions, out: Path) -> None:
     """
     with as_cli_error():
         rows = _rows(options)
-        evaluated, table = _table(options, out, rows)
+        references = _references(options, rows)
+        evaluated, table = _table(options, out, rows, references)
         if options.write_references is not None:
             write_references(options.write_references, references_of(evaluated))
-        others = [_table(options, Path(o), rows)[1] for o in options.against or ()]
+        others = [
+            _table(options, Path(other), rows, references)[1]
+            for other in options.against or ()
+        ]
         comparisons = [compare(table, other) for other in others]
         rows_of_others = read_published_rows() if options.published else None
         found = to_json(
@@ -65,7 +71,8 @@ def tabulate_step(options: BenchOptions, out: Path) -> None:
     _print(table, others, comparisons, _fitting(rows_of_others, table))
     print(f"table      {folder / TABLE}")
     if options.benchmark == JAVISBENCH_MINI and options.mode == BENCH:
-        _write_javis(options, evaluated, rows, out, folder)
+        clips = options.clips or str(out / CLIPS)
+        _write_javis(evaluated, rows, references, clips, folder)
 
 
 def _rows(options: BenchOptions) -> PromptRows | None:
@@ -75,13 +82,15 @@ def _rows(options: BenchOptions) -> PromptRows | None:
 
 
 def _table(
-    options: BenchOptions, out: Path, rows: PromptRows | None
+    options: BenchOptions,
+    out: Path,
+    rows: PromptRows | None,
+    references: References | None,
 ) -> tuple[Evaluated, Table]:
     evaluated = read_evaluated([out / f"evaluated-{options.mode}"])
     count = evaluated.protocol.num_prompts
     run = out / RUN
     costs = read_costs(run, count) if is_run(run) else None
-    references = _references(options, rows)
     table = tabulate(evaluated, references, _groups(options, rows, count), costs)
     return evaluated, table
 
@@ -132,6 +141,7 @@ def _print(
     entries = list(table.entries.values())
     protocol = table.protocol
     print(f"{protocol.benchmark}, mode {protocol.mode}, {protocol.num_prompts} prompts")
+    tell_labels(protocol.random_weights, ())
     _tell_faults(table)
     first = [
         Column(
@@ -202,24 +212,20 @@ def _tell_faults(table: Table) -> None:
 
 
 def _write_javis(
-    options: BenchOptions,
     evaluated: Evaluated,
     rows: PromptRows | None,
-    out: Path,
+    references: References | None,
+    clips: str,
     folder: Path,
 ) -> None:
     """Write JavisBench's own JSON, for scripts that read it."""
     if rows is None:
         note(f"{JAVIS} is not written: its categories are in --prompts")
         return
-    place = str(options.clips or out / "clips")
     try:
-        inputs, groups = javis_inputs(
-            evaluated, rows, _references(options, rows), place
-        )
-        write_javis_files(
-            folder / JAVIS, inputs, ProgramOptions(metrics=groups, force_eval=True)
-        )
+        inputs, groups = javis_inputs(evaluated, rows, references, clips)
+        program = ProgramOptions(metrics=groups, force_eval=True)
+        write_javis_files(folder / JAVIS, inputs, program)
     except ValueError as error:
         note(f"{JAVIS} is not written: {error}")
         return

@@ -29,13 +29,14 @@ from avits_jax.catalogue.generators import Family
 from avits_jax.cli import bench_tables, program, session
 from avits_jax.cli.bench_jury import BenchJury
 from avits_jax.cli.errors import CliError, as_cli_error, status_of
+from avits_jax.cli.labels import tell_labels
 from avits_jax.cli.options import BenchOptions, RunOptions
 from avits_jax.cli.progress import stage
 from avits_jax.cli.run_progress import note
 from avits_jax.files.atomic import replacing
 from avits_jax.media import read_clip
 from avits_jax.runs import clip_name, read_records, read_run
-from avits_jax.runs.clips import CLIPS
+from avits_jax.runs.clips import CLIPS, file_crc
 from avits_jax.runs.folder import SCALE
 from avits_jax.runs.records import DONE
 from avits_jax.runs.stored import is_run
@@ -90,9 +91,10 @@ def _lay_out(options: BenchOptions, table: PromptRows, out: Path) -> None:
     for record in read_records(out / RUN):
         stem = stem_of(options.benchmark, record.row, table.rows[record.row])
         target = folder / f"{stem}.mp4"
-        if record.status != DONE or target.exists():
-            continue
         source = out / RUN / CLIPS / clip_name(record.row)
+        there = target.exists() and file_crc(target) == record.clip_crc
+        if record.status != DONE or there:
+            continue
         clip = read_clip(source, max_seconds=None)
         write_sound(folder / f"{stem}.wav", clip.audio, clip.sample_rate)
         with replacing(target) as temporary:  # last: it says that both are there
@@ -125,8 +127,15 @@ def _evaluate(options: BenchOptions, out: Path) -> int:
     with as_cli_error():
         folder = EvaluationFolder(place, protocol, method, jury.left_out)
     counts: Counter[str] = Counter()
-    with folder:
-        _measure(options, jury, folder, files, table, counts)
+    tell_labels(protocol.random_weights, ())
+    try:
+        with folder:
+            _measure(options, jury, folder, files, table, counts)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"interrupted; {counts.total()} more clips are measured, the same command "
+            "goes on from there"
+        ) from None
     _tell_seconds(jury, sum(counts.values()))
     print(f"evaluated  {place}")
     return status_of(counts.total(), counts["broken"])
@@ -169,8 +178,10 @@ def _protocol(
     jury: BenchJury,
     seeds: tuple[int, ...] | None,
 ) -> Protocol:
-    import av
+    from av import __version__ as version
+    from av import library_versions
 
+    codec = ".".join(map(str, library_versions["libavcodec"]))
     shape = shape_of([file for file in files if file.video is not None])
     column = PROMPT_COLUMN[options.benchmark]
     columns = columns_of(options.benchmark)
@@ -185,13 +196,9 @@ def _protocol(
         fps=shape.fps,
         sample_rate=shape.sample_rate,
         checkpoints=jury.checkpoints,
-        decoders={"av": av.__version__, "libavcodec": _version(av, "libavcodec")},
+        decoders={"av": version, "libavcodec": codec},
         variants={key: columns[key].variant(options.mode) for key in jury.columns},
     )
-
-
-def _version(av: Any, library: str) -> str:
-    return ".".join(map(str, av.library_versions[library]))
 
 
 def _measure(

@@ -127,12 +127,8 @@ def _start(
         left, counts, data = runs.resume(prompts, folder.take_up(lost), "the list")
         for record, _ in lost:
             clip = groups[record.row].clips[record.best]
-            crc = folder.keep_clip(record.row, clip, link=options.link)
-            if crc != record.clip_crc:
-                raise ValueError(
-                    f"{clip}, the clip of row {record.row}, has changed since it was "
-                    "chosen; name a new folder"
-                )
+            link, crc = options.link, record.clip_crc
+            folder.keep_clip(record.row, clip, link=link, crc=crc)
     if counts:
         note(f"{counts.total()} prompts are done already")
     return left, counts, states.after(data, fresh)

@@ -226,16 +226,19 @@ class RunFolder:
         )
         return self._uploaded(path)
 
-    def keep_clip(self, row: int, source: Path, *, link: bool = False) -> int:
+    def keep_clip(
+        self, row: int, source: Path, *, link: bool = False, crc: int | None = None
+    ) -> int:
         """Copy a clip that exists as the chosen one of a row; return its CRC-32.
 
         Args:
             row: of the prompt.
             source: the clip.
             link: link to it instead; it must be an .mp4.
+            crc: what the CRC-32 must be; None takes any.
 
         Raises:
-            ValueError: no .mp4 can hold it as it is.
+            ValueError: no .mp4 can hold it as it is, or it is another clip.
             OSError: the disk is full, or has no links.
             LostFolderError: the folder is gone, or another process's.
         """
@@ -245,6 +248,9 @@ class RunFolder:
             link_clip(source, path)
         else:
             copy_clip(source, path)
+        if crc not in (None, file_crc(path)):
+            path.unlink()
+            raise ValueError(f"{source} has changed since it was chosen")
         return self._uploaded(path)
 
     def append(self, record: Record, seconds: float) -> None:

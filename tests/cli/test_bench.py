@@ -71,7 +71,7 @@ def test_a_folder_is_measured_and_goes_on_after_a_kill(run, monkeypatch, capsys)
     monkeypatch.setattr(bench_jury.BenchJury, "judge", killed)
     assert run("javisbench-mini", "evaluate", "--batch", "1", out="half") == 130
     monkeypatch.setattr(bench_jury.BenchJury, "judge", judge)
-    capsys.readouterr()
+    assert "interrupted; 1 more clips are measured, the same command" in said(capsys)
     assert run("javisbench-mini", "evaluate", "--batch", "1", out="half") == 0
     assert "1 clips are evaluated already" in capsys.readouterr().err
     one, other = (
@@ -82,6 +82,12 @@ def test_a_folder_is_measured_and_goes_on_after_a_kill(run, monkeypatch, capsys)
         assert np.isfinite(scores).all()
         np.testing.assert_allclose(other.scores[key], scores, rtol=1e-4, atol=1e-5)
     assert one.protocol.resolution == (32, 32) and one.protocol.frames == 24
+    # What measures with drawn weights says so; optical flow has none.
+    drawn = ["clap@tiny", "audioclip"]
+    assert one.protocol.random_weights == drawn
+    assert run("javisbench-mini", "tabulate") == 0
+    text = said(capsys)
+    assert text.count("warning:") == 1 and all(name in text for name in drawn)
 
 
 def said(capsys):
@@ -205,6 +211,13 @@ def test_all_steps_and_columns(clips, tmp_path, monkeypatch, capsys):
     assert len(known) == 13 and table["columns"]["javis_score"]["guided"]
     assert table["costs"]["evaluations"] > 0
     assert table["of_clips"]["resolution"] == [48, 64]  # not as drawn for players
+    # A clip that is not the run's is laid out again.
+    clip = Path("o/clips/sample_0001.mp4")
+    own = clip.read_bytes()
+    clip.write_bytes(Path("o/clips/sample_0000.mp4").read_bytes())
+    again = ["generate", *flags, "--out", "o"]
+    assert main(["bench", "javisbench-mini", *again]) == 0
+    assert clip.read_bytes() == own
     assert sorted(p.name for p in Path("o/clips").iterdir())[:2] == [
         "sample_0000.mp4",
         "sample_0000.wav",

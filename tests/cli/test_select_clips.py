@@ -187,3 +187,4 @@ def test_other_clips_or_a_changed_one_are_refused(takes, capsys):
     assert "has changed since it was chosen" in " ".join(
         capsys.readouterr().err.split()
     )
+    assert not (takes / "best" / "clips" / "sample_0000.mp4").exists()
