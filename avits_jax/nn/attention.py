@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from avits_jax.nn.attention_gradient import with_gradient_of
 from avits_jax.nn.attention_tpu import flash_attend, long_enough
 
 _WIDEST_HEAD = 128  # that cuDNN takes on every card with bfloat16
@@ -65,13 +66,14 @@ def attend(
         causal: query i looks at keys 0 ... i alone.
 
     Returns:
-        ``[B, Q, H, D]`` in the dtype of ``query``.
+        ``[B, Q, H, D]`` in the dtype of ``query``; its gradient is XLA's own.
     """
     plain = _attention("xla", causal)
     backend = jax.default_backend()
     special: dict[str, Callable[..., Array]] = {}
     if implementation(query.dtype, query.shape[-1], backend) == "cudnn":
-        special["cuda"] = _in_one_batch(_attention("cudnn", causal))
+        fused = _in_one_batch(_attention("cudnn", causal))
+        special["cuda"] = with_gradient_of(plain, fused)
     if not causal and long_enough(query, key, value):
         special["tpu"] = flash_attend
     arrays = query, key, value, lengths

@@ -6,11 +6,11 @@ them on the chip. It has a memory tile's 128 lanes for a head whether they are u
 not: the first unused one says which keys are hidden.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
+
+from avits_jax.nn.attention_gradient import with_gradient_of
 
 _LANES = 128
 # Queries and keys from which logits outweigh the copies that the kernel needs, of
@@ -35,7 +35,6 @@ def long_enough(query: Array, key: Array, value: Array) -> bool:
     return half and heads and long and query.shape[3] % _LANES > 0
 
 
-@jax.custom_vjp
 def flash_attend(
     query: Float[Array, "B Q H D"],
     key: Float[Array, "B K H D"],
@@ -56,6 +55,12 @@ def flash_attend(
     Returns:
         ``[B, Q, H, D]`` in the dtype of ``query``.
     """
+    return _flash_attend(query, key, value, lengths)
+
+
+def _kernel(
+    query: Array, key: Array, value: Array, lengths: Int[Array, " B"] | None
+) -> Array:
     # Slow to import, and nothing else needs it.
     from jax.experimental.pallas.ops.tpu import flash_attention as kernel
 
@@ -96,16 +101,12 @@ def _lane(count: int) -> tuple[tuple[int, int], ...]:
     return ((0, 0), (0, 0), (0, 0), (0, count))
 
 
-def _forward(query, key, value, lengths):
-    return flash_attend(query, key, value, lengths), (query, key, value, lengths)
-
-
-def _backward(kept, gradient):
-    *arrays, lengths = kept
-    plain = functools.partial(
-        jax.nn.dot_product_attention, key_value_seq_lengths=lengths
+def _plain(
+    query: Array, key: Array, value: Array, lengths: Int[Array, " B"] | None
+) -> Array:
+    return jax.nn.dot_product_attention(
+        query, key, value, key_value_seq_lengths=lengths
     )
-    return *jax.vjp(plain, *arrays)[1](gradient), None
 
 
-flash_attend.defvjp(_forward, _backward)
+_flash_attend = with_gradient_of(_plain, _kernel)

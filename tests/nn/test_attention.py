@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from avits_jax.nn import attention
+from avits_jax.nn.attention_gradient import with_gradient_of
 from tools.absent_gpu import absent_gpu
 
 
@@ -134,3 +135,32 @@ def test_the_batch_that_vmap_makes_is_in_order(monkeypatch):
     together = mapped(queries, keys, values[0])
     for query, key, out in zip(queries, keys, together, strict=True):
         np.testing.assert_array_equal(out, run(query, key, values[0]))
+
+
+@pytest.mark.parametrize("lengths", [None, jnp.asarray([3, 5], jnp.int32)])
+def test_odd_lengths_can_be_differentiated_for_a_gpu(lengths):
+    def total(*arrays):
+        return jnp.sum(attention.attend(*arrays, lengths).astype(jnp.float32))
+
+    arrays = _arrays(jnp.bfloat16)
+    assert "fmhaSoftmax" in _for_cuda(total, *arrays)
+    assert _for_cuda(jax.grad(total, (0, 1, 2)), *arrays)
+    over_prompts = jax.vmap(jax.grad(total), (0, None, None))
+    assert _for_cuda(over_prompts, jnp.stack([arrays[0]] * 2), *arrays[1:])
+
+
+def test_a_fused_kernel_has_the_gradient_of_the_plain_form():
+    plain = attention._attention("xla", causal=False)
+    both = with_gradient_of(plain, lambda q, *rest: 0 * q)
+    arrays, lengths = _arrays(jnp.float32), jnp.asarray([3, 5], jnp.int32)
+
+    def slopes(function):
+        def total(*qkv):
+            weights = jnp.arange(8.0)
+            return jnp.sum(weights * function(*qkv, lengths))
+
+        return jax.jit(jax.grad(total, (0, 1, 2)))(*arrays)
+
+    assert not both(*arrays, lengths).any()
+    for found, wanted in zip(slopes(both), slopes(plain), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6)
