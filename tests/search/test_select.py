@@ -10,6 +10,7 @@ import pytest
 from search_cases import AGGREGATOR
 
 import avits_jax as avits
+from avits_jax.aggregation import weighted
 from avits_jax.search import best_of_n, select
 from avits_jax.types import Media, Verifier
 
@@ -43,6 +44,18 @@ def test_it_chooses_what_the_search_chose(choose, searched):
     for name in ("best", "best_index", "scores", "rewards", "failed", "outliers"):
         chex.assert_trees_all_equal(getattr(output, name), getattr(searched, name))
     chex.assert_trees_all_equal(output.aggregator_state, searched.aggregator_state)
+
+
+def test_the_highest_score_wins_wherever_it_stands(toy, searched):
+    """Retold with plain weights, for every place of the best clip."""
+    rewards = np.asarray(searched.rewards)
+    wanted = int(np.nanargmax(rewards @ np.float32([0.7, 0.3])))
+    for turn in range(NUM):
+        media = jax.tree.map(lambda x, turn=turn: jnp.roll(x, turn, 0), searched.media)
+        parts = {"verifiers": toy.verifiers, "aggregator": weighted([0.7, 0.3])}
+        output = select(toy.params, media, toy.cond, **parts)
+        assert output.best_index == (wanted + turn) % NUM
+        np.testing.assert_array_equal(output.best.video, searched.media.video[wanted])
 
 
 def test_alike_compiled_in_pieces_and_over_prompts(choose, searched, toy):
