@@ -140,14 +140,15 @@ class BenchJury:
         return resolve_verifier(name, self._options.random_weights)
 
     def _group(self) -> dict[tuple[str, float | None], OwnView]:
-        """Return a view for the verifiers that see and are told the same."""
+        """Return a view for each reward model and how much of a clip it sees."""
         settings = ModelOptions(
             dtype=self._options.dtype, random_weights=self._options.random_weights
         )
         networks: dict[Any, Any] = {}
         groups: dict[tuple[str, float | None], list[Resolved]] = {}
         for measure, resolved in self._measures:
-            groups.setdefault((measure.text, measure.seconds), []).extend(resolved)
+            model = family_of(measure.verifiers[0].partition(":")[0]).module
+            groups.setdefault((model, measure.seconds), []).extend(resolved)
         everyone = tuple(each for group in groups.values() for each in group)
         if everyone:
             memory.check_weights(Resolution(None, everyone), self._options.dtype)
@@ -180,17 +181,24 @@ class BenchJury:
         """Return the columns of verifiers, for clips of one size and rate."""
         rewards: list[dict[str, float]] = [{} for _ in reads]
         reasons: list[dict[str, str]] = [{} for _ in reads]
-        for (text, seconds), view in self._views.items():
+        for (model, seconds), view in self._views.items():
             clips = [_cut(read.clip, seconds) for read in reads]
-            prompts = [told.get(text) or told.get(TEXT, "") for told in cells]
-            with self._timed(f"verifiers ({text})"):
-                found = view.score_all(clips, prompts)
+            with self._timed(model):
+                found = view.score_all(clips, [self._told(told) for told in cells])
             for n, scores in enumerate(found):
                 rewards[n] |= scores.rewards
                 reasons[n] |= scores.reasons
         return [
             self._columns(own, why) for own, why in zip(rewards, reasons, strict=True)
         ]
+
+    def _told(self, cells: Cells) -> dict[str, str]:
+        """Return the text that each verifier is told of a clip."""
+        return {
+            each.name: cells.get(measure.text) or cells.get(TEXT, "")
+            for measure, resolved in self._measures
+            for each in resolved
+        }
 
     def _columns(
         self, rewards: Mapping[str, float], reasons: Mapping[str, str]

@@ -1,7 +1,7 @@
 """How verifiers see a clip: as it is, or fitted to the clips of one model."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +18,9 @@ from avits_jax.cli.options import ModelOptions
 from avits_jax.media import Clip, fit_clip, mono_sound
 from avits_jax.search.rewards import stacked_rewards
 from avits_jax.types import Cond, Media, PyTree, Verifier
+
+Told = str | Mapping[str, str]
+"""What verifiers are told: one prompt, or a text for each by its name."""
 
 _NO_SOUND_RATE = 16_000  # what a clip without sound is said to have
 _SETTINGS = "smaller or shorter clips (--max-seconds), or --dtype bfloat16"
@@ -106,7 +109,7 @@ class OwnView:
         self._networks = {} if networks is None else networks
         self._panels: dict[Any, _Panel] = {}
 
-    def score(self, clip: Clip, prompt: str) -> Scores:
+    def score(self, clip: Clip, prompt: Told) -> Scores:
         """Score a clip with all verifiers that can; reasons tell of the others."""
         audio, notes = mono_sound(clip)
         panel = self._panel(self.names, clip)
@@ -122,7 +125,7 @@ class OwnView:
         values = {name: rewards.get(name, np.nan) for name in self.names}
         return Scores(values, reasons, [*clip.notes, *notes])
 
-    def score_all(self, clips: Sequence[Clip], prompts: Sequence[str]) -> list[Scores]:
+    def score_all(self, clips: Sequence[Clip], prompts: Sequence[Told]) -> list[Scores]:
         """Score clips of one size, length and rates in one program, see `score`.
 
         Args:
@@ -147,7 +150,7 @@ class OwnView:
                 ]
         return [self.score(*each) for each in zip(clips, prompts, strict=True)]
 
-    def _refusals(self, clip: Clip, audio: np.ndarray, prompt: str) -> dict[str, str]:
+    def _refusals(self, clip: Clip, audio: np.ndarray, prompt: Told) -> dict[str, str]:
         """Return why verifiers refuse a clip or prompt, each asked alone."""
         reasons = {}
         for name in self.names:
@@ -193,7 +196,7 @@ class _Panel:
         self._score_all = Checked(jax.vmap(scored, (None, 0, 0, 0)), _SETTINGS)
 
     def score_all(
-        self, videos: np.ndarray, audios: np.ndarray, prompts: Sequence[str]
+        self, videos: np.ndarray, audios: np.ndarray, prompts: Sequence[Told]
     ) -> list[dict[str, float]]:
         conds = [self._encode(prompt) for prompt in prompts]
         with as_refusal():  # prompts of unequal length
@@ -202,22 +205,45 @@ class _Panel:
         return [dict(zip(self.names, row.tolist(), strict=True)) for row in rewards]
 
     def score(
-        self, video: np.ndarray, audio: np.ndarray, prompt: str
+        self, video: np.ndarray, audio: np.ndarray, prompt: Told
     ) -> dict[str, float]:
         arguments = self.params, video, audio, self._encode(prompt)
         rewards = np.asarray(self._score(*arguments))
         return dict(zip(self.names, rewards.tolist(), strict=True))
 
-    def check(self, video: np.ndarray, audio: np.ndarray, prompt: str) -> None:
+    def check(self, video: np.ndarray, audio: np.ndarray, prompt: Told) -> None:
         """Raise CliError if a verifier refuses the prompt or such a clip."""
         arguments = self.params, video, audio, self._encode(prompt)
         with as_refusal():
             jax.eval_shape(_scored_by(self.verifiers), *arguments)
 
-    def _encode(self, prompt: str) -> tuple[PyTree, ...]:
+    def _encode(self, prompt: Told) -> tuple[PyTree, ...]:
         with as_refusal(), warnings_told():
-            conds = [v.encode(prompt) if v.encode else () for v in self.verifiers]
-        return jax.tree.map(jnp.asarray, tuple(conds))
+            conds = {
+                name: v.encode(_told(name, prompt)) if v.encode else ()
+                for name, v in zip(self.names, self.verifiers, strict=True)
+            }
+        if not isinstance(prompt, str):
+            conds |= _joined(dict(zip(self.names, self.verifiers, strict=True)), conds)
+        return jax.tree.map(jnp.asarray, tuple(conds.values()))
+
+
+def _told(name: str, prompt: Told) -> str:
+    return prompt if isinstance(prompt, str) else prompt[name]
+
+
+def _joined(
+    verifiers: Mapping[str, Verifier], conds: Mapping[str, PyTree]
+) -> dict[str, PyTree]:
+    """Return one cond for all verifiers of a pass that can be told several texts."""
+    joined: dict[str, PyTree] = {}
+    for shared in {verifier.shared_pass for verifier in verifiers.values()}:
+        if shared is None or shared.join is None:
+            continue
+        names = [name for name, v in verifiers.items() if v.shared_pass is shared]
+        together = shared.join({verifiers[name].output: conds[name] for name in names})
+        joined |= dict.fromkeys(names, together)
+    return joined
 
 
 def _scored_by(verifiers: Sequence[Verifier]):

@@ -52,7 +52,7 @@ class Reading(NamedTuple):
 def score_clips(
     model: ImageBind,
     media: Media,
-    ids: Int[Array, " L"],
+    ids: Int[Array, "*T L"],
     *,
     config: ImageBindConfig,
     reading: Reading,
@@ -73,7 +73,8 @@ def score_clips(
         model: the encoders.
         media: video ``[N, F, H, W, 3]`` in [0, 1]; audio ``[N, S]`` or ``[N, C, S]`` in
             [-1, 1].
-        ids: token ids of the text, from `tokenizer.encode`.
+        ids: token ids ``[L]`` of the text, from `clip_bpe.encode`; or ``[2, L]``, of
+            the text for pictures and of that for sound.
         config: sizes of the encoders.
         reading: how clips are read.
         outputs: which scores, of `OUTPUTS`.
@@ -113,7 +114,7 @@ def score_clips(
             batch=reading.frame_batch,
         )
     if _TEXT & set(wanted):
-        found["text"] = model.text(ids[None])
+        found["text"] = model.text(ids.reshape(-1, ids.shape[-1]))
     return _scores(wanted, found, spans[0])
 
 
@@ -188,7 +189,7 @@ def _scores(
         ),
         "avh_score": lambda: scores.avh_score(found["frames"], found["whole"]),
         "av_ib": lambda: scores.cosine(found["video"], found["whole"]),
-        "ta_ib": lambda: scores.cosine(found["text"], found["whole"]),
-        "tv_ib": lambda: scores.cosine(found["text"], found["video"]),
+        "ta_ib": lambda: scores.cosine(found["text"][-1:], found["whole"]),
+        "tv_ib": lambda: scores.cosine(found["text"][:1], found["video"]),
     }
     return {name: compute[name]() for name in wanted}

@@ -23,7 +23,7 @@ whose three clips are equal, and a window that is also a clip of the whole sound
 original embeds frames twice and windows three times.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -94,6 +94,12 @@ def _tokenize(text: str, length: int, keep_end: bool) -> Int[np.ndarray, " lengt
     return encode(text, length, keep_end=keep_end)
 
 
+def _join(ids: Mapping[str, Int[np.ndarray, " L"]]) -> Int[np.ndarray, "2 L"]:
+    """Return the text that pictures are compared with, then that of the sound."""
+    texts = list(ids.values())
+    return np.stack([ids.get("tv_ib", texts[0]), ids.get("ta_ib", texts[0])])
+
+
 def imagebind_pass(
     config: ImageBindConfig,
     outputs: Collection[str],
@@ -155,11 +161,11 @@ def imagebind_pass(
     graph, _ = build(config)
 
     def rewards(
-        params: PyTree, media: Media, cond: Int[Array, " L"]
+        params: PyTree, media: Media, cond: Int[Array, "*T L"]
     ) -> dict[str, Scores]:
         model = nnx.merge(graph, params)
         return score_clips(
             model, media, cond, config=config, reading=reading, outputs=wanted
         )
 
-    return SharedPass("imagebind", rewards)
+    return SharedPass("imagebind", rewards, _join)

@@ -6,6 +6,7 @@ import chex
 import goldens
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from flax import nnx
 from network_helpers import random_params, read_only, with_dtype
@@ -81,6 +82,20 @@ def test_frames_are_embedded_once_for_all_scores():
     like = names.build(FULL)[1]
     stacked = jax.make_jaxpr(stack(shared))((like,) * 2, CLIPS, (IDS,) * 2)
     assert count_flops(stacked) == 2 * both
+
+
+def test_sound_and_pictures_can_be_told_different_texts_in_one_pass():
+    shared = imagebind_pass(TINY, ["ta_ib", "tv_ib"], fps=8.0, sample_rate=16_000)
+    params = random_params(names.build(TINY)[1])
+    keys = jax.random.split(jax.random.key(1), 2)
+    video = jax.random.uniform(keys[0], (2, 16, 32, 32, 3))
+    media = Media(video, jax.random.uniform(keys[1], (2, 32_000)) - 0.5)
+    seen, heard = (np.full(TINY.context_length, token) for token in (5, 9))
+    rewards = jax.jit(shared.rewards)
+    both = rewards(params, media, shared.join({"ta_ib": heard, "tv_ib": seen}))
+    chex.assert_trees_all_close(both["tv_ib"], rewards(params, media, seen)["tv_ib"])
+    chex.assert_trees_all_close(both["ta_ib"], rewards(params, media, heard)["ta_ib"])
+    assert not jnp.allclose(both["ta_ib"], rewards(params, media, seen)["ta_ib"])
 
 
 def test_only_what_is_asked_for_is_computed():
