@@ -1,0 +1,1 @@
+"""The audio-video transformer of LTX-2 and LTX-2.3."""
