@@ -31,6 +31,7 @@ _LAYOUT: dict[str, tuple[int, int, tuple[int, ...], tuple[int, ...]]] = {
     "t5": (3, 0, (), (1,)),
     "roberta": (4, 1, (0,), (2,)),
     "qwen2": (0, len(QWEN2_SPECIAL), (), ()),
+    "gemma3": (5, 0, (2,), ()),
 }
 
 
@@ -39,12 +40,13 @@ def dummy(kind: str, vocab_size: int) -> Callable[[str], list[int]]:
 
     The same piece always gets the same id, about as many ids come out as of the real
     tokenizer, and special tokens are where the real one has them: ``t5`` has padding 0,
-    end 1; ``roberta`` start 0, padding 1, end 2; ``qwen2`` has
-    `QWEN2_SPECIAL` as its last ids, which are the published ones if ``vocab_size`` is
-    151660. Only for networks whose weights are random: trained ones read noise.
+    end 1; ``roberta`` start 0, padding 1, end 2; ``gemma3`` padding 0, start 2;
+    ``qwen2`` has `QWEN2_SPECIAL` as its last ids, which are the published ones if
+    ``vocab_size`` is 151660. Only for networks whose weights are random: trained ones
+    read noise.
 
     Args:
-        kind: "t5", "roberta" or "qwen2".
+        kind: "t5", "roberta", "qwen2" or "gemma3".
         vocab_size: all ids are below this.
 
     Raises:

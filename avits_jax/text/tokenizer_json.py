@@ -2,8 +2,8 @@
 
 Such a file is a program: it can replace a letter by a thousand, again and again, or
 match words with expressions that take for ever. Only the steps of which the published
-tokenizers of T5, RoBERTa and Qwen2 consist are accepted, and only as far as a text of n
-letters takes time and memory of the order of n.
+tokenizers of T5, RoBERTa, Qwen2 and Gemma-3 consist are accepted, and only as far as a
+text of n letters takes time and memory of the order of n.
 """
 
 import base64

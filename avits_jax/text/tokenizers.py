@@ -34,6 +34,7 @@ _FILES = {
     "t5": (_WHOLE, ("spiece.model",)),
     "roberta": (_WHOLE, _PAIRS),
     "qwen2": (_WHOLE, _PAIRS),
+    "gemma3": (_WHOLE,),
 }
 KINDS = tuple(_FILES)
 """The tokenizers that `load` knows."""
@@ -43,14 +44,15 @@ def load(folder: str | Path, kind: str) -> Tokenize:
     """Read a tokenizer from its published files.
 
     They are ``tokenizer.json``; or ``spiece.model`` of a T5, ``vocab.json`` and
-    ``merges.txt`` (with ``added_tokens.json``, if any) of the others.
+    ``merges.txt`` (with ``added_tokens.json``, if any) of a RoBERTa or Qwen2.
 
     Args:
         folder: where the files are, or a checkpoint with them in ``tokenizer/``.
         kind: one of `KINDS`. ``t5`` ends a text with ``</s>`` (1), ``roberta`` puts it
             between ``<s>`` (0) and ``</s>`` (2), ``qwen2`` adds nothing; it knows
             `QWEN2_SPECIAL`, of which VideoReward's three are added to a plain Qwen2-VL
-            tokenizer, where they get the ids that VideoReward was trained with.
+            tokenizer, where they get the ids that VideoReward was trained with;
+            ``gemma3`` starts a text with ``<bos>`` (2).
 
     Returns:
         Function from a text to its ids; no padding, no truncation. Names of special
@@ -121,6 +123,8 @@ def _read(home: Path, names: tuple[str, ...], kind: str) -> "Tokenizer":
         tokenizer = _build(home, names, kind)
     if kind == "qwen2":
         _add(tokenizer, QWEN2_SPECIAL)
+    if kind == "gemma3":
+        _start_with(tokenizer, "<bos>")
     return tokenizer
 
 
@@ -149,6 +153,18 @@ def _add(tokenizer: "Tokenizer", tokens: Sequence[str]) -> None:
     missing = [token for token in tokens if tokenizer.token_to_id(token) is None]
     tokenizer.add_special_tokens(
         [AddedToken(token, special=True, normalized=False) for token in missing]
+    )
+
+
+def _start_with(tokenizer: "Tokenizer", token: str) -> None:
+    """Put one token before each text; not all files of Gemma say so themselves."""
+    from tokenizers.processors import TemplateProcessing
+
+    number = tokenizer.token_to_id(token)
+    if number is None:
+        raise ValueError(f"it has no token {token}")
+    tokenizer.post_processor = TemplateProcessing(
+        single=f"{token} $A", special_tokens=[(token, number)]
     )
 
 

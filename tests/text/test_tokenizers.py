@@ -3,6 +3,9 @@
 import pytest
 from tokenizer_files import (
     ASCII,
+    FIRST_BYTE,
+    WORDS,
+    byte_fallback_tokenizer,
     sentencepiece_model,
     unigram_tokenizer,
     write_pair,
@@ -69,12 +72,32 @@ def test_t5_ends_a_text(tmp_path, file):
     assert tokenize("") == [1]
 
 
+@pytest.mark.parametrize("starts", [False, True])
+def test_gemma3_starts_a_text_and_spells_what_it_does_not_know(tmp_path, starts):
+    write_whole(tmp_path, byte_fallback_tokenizer(starts=starts))
+    tokenize = tokenizers.load(tmp_path, "gemma3")
+    # "▁dog" is one merge after another; a letter that is no word is its bytes.
+    assert tokenize("a dog") == [2, WORDS.index("a"), WORDS.index("▁dog")]
+    snow = [FIRST_BYTE + byte for byte in "☃".encode()]
+    assert tokenize("☃ a") == [2, *snow, WORDS.index("▁"), WORDS.index("a")]
+    assert tokenize("  a") == [2, *[WORDS.index("▁")] * 2, WORDS.index("a")]
+    assert tokenize("") == [2]
+    assert tokenize("dog<eos>")[-1] == 1
+
+
+def test_a_gemma3_without_a_start_token_is_refused(tmp_path):
+    write_whole(tmp_path, unigram_tokenizer())
+    with pytest.raises(ValueError, match="cannot be read as a gemma3.*no token <bos>"):
+        tokenizers.load(tmp_path, "gemma3")
+
+
 @pytest.mark.parametrize(
     ("kind", "wanted"),
     [
         ("t5", "tokenizer.json, or spiece.model"),
         ("qwen2", "tokenizer.json, or vocab.json and merges.txt"),
         ("roberta", "tokenizer.json, or vocab.json and merges.txt"),
+        ("gemma3", "tokenizer.json"),
     ],
 )
 def test_missing_files_are_listed(tmp_path, kind, wanted):
@@ -111,6 +134,7 @@ def test_unknown_kinds_are_refused(tmp_path):
         ("t5", [], [1], range(3, 40)),
         ("roberta", [0], [2], range(4, 39)),
         ("qwen2", [], [], range(0, 23)),
+        ("gemma3", [2], [], range(5, 40)),
     ],
 )
 def test_dummies_give_ids_of_words(kind, start, end, words):
@@ -131,7 +155,9 @@ def test_a_dummy_has_the_published_ids_of_special_tokens():
     assert small("a<|TA_reward|>") == [0, 17]
 
 
-@pytest.mark.parametrize(("kind", "least"), [("t5", 4), ("roberta", 6), ("qwen2", 18)])
+@pytest.mark.parametrize(
+    ("kind", "least"), [("t5", 4), ("roberta", 6), ("qwen2", 18), ("gemma3", 6)]
+)
 def test_dummies_need_room_for_a_word(kind, least):
     assert tokenizers.dummy(kind, least)("dog")
     with pytest.raises(ValueError, match=f"at least {least}, got {least - 1}"):

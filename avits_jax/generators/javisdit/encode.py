@@ -18,13 +18,11 @@ import numpy as np
 from avits_jax.generators.javisdit.condition import EncodedPrompt
 from avits_jax.text import clip_bpe as imagebind
 from avits_jax.text.captions import prepare_prompt
+from avits_jax.text.cuts import PromptCut, describe_cut
 
-# Words shown of the beginning and of the end of what is cut off.
-_SHOWN = (6, 3)
+__all__ = ["PromptCut", "PromptEncoder"]
 
-
-class PromptCut(UserWarning):
-    """A prompt is too long for a text encoder."""
+_END = " (the end token too)"
 
 
 @dataclass(frozen=True)
@@ -65,8 +63,8 @@ class PromptEncoder:
         """Return a line for each encoder that cannot read all of a prompt."""
         text = prepare_prompt(prompt, self.aesthetic)
         lines = [
-            _describe("T5", text, self.t5_ids, self.text_length),
-            _describe("ImageBind", text, _prior_ids, self.prior_length),
+            describe_cut("T5", text, self.t5_ids, self.text_length, _END),
+            describe_cut("ImageBind", text, _prior_ids, self.prior_length, _END),
         ]
         return [line for line in lines if line]
 
@@ -75,28 +73,3 @@ def _prior_ids(text: str) -> list[int]:
     """Return ImageBind's ids, neither cut nor padded: a token is at least one byte."""
     ids = imagebind.encode(text, 4 * len(text) + 2)
     return ids[: np.flatnonzero(ids == imagebind.END)[-1] + 1].tolist()
-
-
-def _describe(
-    name: str, text: str, tokenize: Callable[[str], list[int]], limit: int
-) -> str:
-    """Say what is cut off of a text; "" if all of it is read."""
-    count = len(tokenize(text))
-    if count <= limit:
-        return ""
-    words = text.split()
-    low, high = 0, len(words)
-    while high - low > 1:
-        middle = (low + high) // 2
-        if len(tokenize(" ".join(words[:middle]))) <= limit:
-            low = middle
-        else:
-            high = middle
-    lost = words[low:]
-    if len(lost) > _SHOWN[0] + _SHOWN[1]:
-        lost = [*lost[: _SHOWN[0]], "...", *lost[-_SHOWN[1] :]]
-    shown = " ".join(lost)
-    return (
-        f"the prompt has {count} {name} tokens, of which {limit} are read (the end "
-        f"token too); cut off: {shown!r} ({len(words) - low} words)"
-    )
