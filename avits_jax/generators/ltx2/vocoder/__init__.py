@@ -1,0 +1,1 @@
+"""LTX-2's vocoder: log-mel spectrogram to stereo waveform."""
