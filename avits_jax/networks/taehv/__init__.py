@@ -1,0 +1,1 @@
+"""TAEHV: a tiny decoder of video latents, for looking at clips before they are done."""
