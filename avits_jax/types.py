@@ -85,6 +85,14 @@ class Generator(NamedTuple):
         decodes_per_step: decoder passes per candidate and step, where a step decodes
             (guidance by verifiers); a number, or a tuple of one per step.
         verifier_calls_per_step: calls of verifiers in a step, likewise.
+        preview: ``(params, candidates) -> Media``, a cheaper decoder for clips on the
+            way, which verifiers see where a search scores predictions; finished clips
+            are never decoded by it. Its pass counts as a decode. None: clips on the
+            way are decoded as finished ones are.
+        with_image: ``(params, cond, image) -> cond``, a prompt whose clips begin with
+            a picture: takes what ``encode`` or ``text`` gives, and ``[H, W, 3]`` float
+            in [0, 1] of the clip's own height and width; gives what ``prepare``
+            accepts. None: there is no such thing.
     """
 
     init: Callable[..., Candidates]
@@ -104,6 +112,8 @@ class Generator(NamedTuple):
     flops_per_evaluation: float | None = None
     decodes_per_step: int | tuple[int, ...] = 0
     verifier_calls_per_step: int | tuple[int, ...] = 0
+    preview: Callable[[PyTree, Candidates], Media] | None = None
+    with_image: Callable[[PyTree, PyTree, Float[Array, "H W 3"]], PyTree] | None = None
 
     @property
     def num_steps(self) -> int:
@@ -127,16 +137,34 @@ class Generator(NamedTuple):
         return each * (stop - start) if isinstance(each, int) else sum(each[start:stop])
 
 
+class Refiner(NamedTuple):
+    """A second stage: larger clips, begun from finished candidates of smaller ones.
+
+    Attributes:
+        start: ``(params, keys [N], candidates, cond) -> Candidates`` at
+            ``generator.sigmas[0]``, from final candidates of the smaller generator;
+            ``cond`` as the refining generator's ``prepare`` gives it.
+        generator: of the larger clips, of the same rates and prompts. Its ``init``
+            only tells shapes; its noise levels may begin below 1.
+    """
+
+    start: Callable[..., Candidates]
+    generator: Generator
+
+
 class SharedPass(NamedTuple):
     """One pass through a reward model that gives several rewards.
 
     Attributes:
         name: of the reward model, for messages.
         rewards: ``(params, media, cond) -> {output: [N]}``; NaN marks a failure.
+        join: host function ``{output: cond} -> cond`` for rewards that are told
+            different texts; None: all are told the same.
     """
 
     name: str
     rewards: Callable[..., dict[str, Scores]]
+    join: Callable[[dict[str, PyTree]], PyTree] | None = None
 
 
 class Verifier(NamedTuple):
@@ -223,7 +251,7 @@ class SearchOutput(NamedTuple):
             from (their square overflows float32); their candidates failed.
         aggregator_state: state after this search, the input of the next one.
         nfe: network evaluations spent (a guidance pair counts as 2), int32.
-        decodes: decoder passes spent, one per candidate decoded, int32.
+        decodes: decoder passes spent, one per candidate decoded or previewed, int32.
         verifier_calls: candidates scored, times the number of verifiers that guide,
             and what the generator's own steps call, int32.
         flops: float32 operations of the network evaluations, or None where the
@@ -248,5 +276,46 @@ class SearchOutput(NamedTuple):
     media: Media | None = None
 
 
+class RefineOutput(NamedTuple):
+    """What `refine` returns of the K candidates that it takes on, best first.
+
+    Attributes:
+        best: the chosen clip, refined, without candidate axis. All zeros when every
+            refined candidate failed: a clip of the smaller size cannot stand in.
+        best_index: int32 number of the chosen candidate among all of the search; -1
+            when every one failed.
+        kept: ``[K]`` int32 numbers of those refined; -1 where fewer were usable.
+        rewards_before: ``[K, V]`` what verifiers said of the smaller clips; NaN where
+            there is none.
+        rewards: ``[K, V]`` what they say of the refined ones; NaN likewise.
+        scores_before: ``[K]`` scores in the search, -inf where there is none.
+        scores: ``[K]`` float32 scores of the refined ones in the state that the search
+            left, -inf for those that failed.
+        failed: ``[K]`` True where a reward of a guide is NaN, infinite or an outlier,
+            and where there is no candidate.
+        nfe: network evaluations spent on refining, int32.
+        decodes: decoder passes, int32.
+        verifier_calls: candidates scored, times the number of guides, int32.
+        flops: of the network evaluations, float32, or None where they are not stated.
+        latents: final ``Candidates``, or None unless asked for.
+        media: the refined clips, or None unless asked for.
+    """
+
+    best: Media
+    best_index: Int[Array, ""]
+    kept: Int[Array, " K"]
+    rewards_before: Float[Array, "K V"]
+    rewards: Float[Array, "K V"]
+    scores_before: Float[Array, " K"]
+    scores: Float[Array, " K"]
+    failed: Bool[Array, " K"]
+    nfe: Int[Array, ""]
+    decodes: Int[Array, ""]
+    verifier_calls: Int[Array, ""]
+    flops: Float[Array, ""] | None = None
+    latents: Candidates | None = None
+    media: Media | None = None
+
+
 PER_CANDIDATE = ("scores", "rewards", "failed", "valid", "latents", "media")
-"""Fields of `SearchOutput` whose arrays have the candidate axis."""
+"""Fields of a search's output whose arrays have the candidate axis."""

@@ -117,10 +117,20 @@ def spread_generator(
     def predict(params, candidates, i, cond):
         return edge.run(generator.predict, params, (candidates,), i, cond, split=split)
 
-    def decode(params, candidates):
-        return edge.run(generator.decode, params, (candidates,), split=split)
+    def spread(decode: Callable) -> Callable:
+        def decode_spread(params, candidates):
+            return edge.run(decode, params, (candidates,), split=split)
 
-    return generator._replace(init=init, step=step, predict=predict, decode=decode)
+        return decode_spread
+
+    preview = generator.preview
+    return generator._replace(
+        init=init,
+        step=step,
+        predict=predict,
+        decode=spread(generator.decode),
+        preview=None if preview is None else spread(preview),
+    )
 
 
 def spread_verifiers(

@@ -176,7 +176,8 @@ def shard_search(
             **settings | drafts,
         )
 
-    def run(params: Params, key: Any, cond: Any, state: PyTree = None) -> SearchOutput:
+    # A second stage is laid out likewise: it takes a search's output for a state.
+    def run(params: Params, key: Any, cond: Any, state: PyTree = None) -> Any:
         if not edge.shares:
             return _lay_out(bind(none)(params, key, cond, state), edge)
         params, cond = check_problem(params, cond, generator, verifiers)
@@ -203,14 +204,15 @@ def _unbound(
     return _unbound(search.func, search.keywords | settings)
 
 
-def _lay_out(output: SearchOutput, edge: Edge) -> SearchOutput:
+def _lay_out(output: Any, edge: Edge) -> Any:
     """Spread what has a candidate axis, where that comes out even; copy the rest."""
 
     def per_candidate(leaf):
         even = leaf.shape[0] % edge.num_parts == 0
         return constrain(leaf, edge.parts if even else edge.whole)
 
-    kept = {name: getattr(output, name) for name in PER_CANDIDATE}
-    without: dict[str, Any] = dict.fromkeys(PER_CANDIDATE)
+    names = [name for name in PER_CANDIDATE if name in output._fields]
+    kept = {name: getattr(output, name) for name in names}
+    without: dict[str, Any] = dict.fromkeys(names)
     rest = output._replace(**without)
     return constrain(rest, edge.whole)._replace(**jax.tree.map(per_candidate, kept))

@@ -21,6 +21,7 @@ from avits_jax.search.guided_parts import share_with_guides
 from avits_jax.search.keys import candidate_keys
 from avits_jax.search.operators import level_mutation, reference_mutation
 from avits_jax.search.pruned import PrunedOptions, pruned_best_of_n, pruned_cost
+from avits_jax.search.refine import refine, refine_cost
 from avits_jax.search.resampling import (
     effective_sample_size,
     multinomial,
@@ -67,6 +68,8 @@ __all__ = [
     "pruned_best_of_n",
     "pruned_cost",
     "reference_mutation",
+    "refine",
+    "refine_cost",
     "select",
     "share_with_guides",
     "smc",

@@ -5,13 +5,13 @@ compiled search runs, and never depends on a traced value.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from avits_jax.types import Candidates, Generator, Media, PyTree
+from avits_jax.types import Candidates, Generator, Media, PyTree, Refiner
 
 ONE_PROMPT = "cond is that of one prompt: vmap over prompts for several"
 
@@ -46,12 +46,38 @@ def with_checks(generator: Generator) -> Generator:
         _check_alike("predict must return a tree like the latents", found, wanted)
         return found
 
-    def decode(params: Any, candidates: Any) -> Any:
-        found = generator.decode(params, candidates)
-        _check_media(found, jax.tree.leaves(candidates)[0].shape[0])
+    def decoder(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def decode(params: Any, candidates: Any) -> Any:
+            found = function(params, candidates)
+            _check_media(name, found, jax.tree.leaves(candidates)[0].shape[0])
+            return found
+
+        return decode
+
+    preview = generator.preview
+    return generator._replace(
+        init=init,
+        step=step,
+        predict=predict,
+        decode=decoder("decode", generator.decode),
+        preview=None if preview is None else decoder("preview", preview),
+    )
+
+
+def checked_start(refiner: Refiner) -> Callable[..., Candidates]:
+    """Return how a refiner starts; it names itself where it breaks its contract.
+
+    It raises TypeError for a wrong class, and ValueError for wrong shapes.
+    """
+
+    def start(params: Any, keys: Any, candidates: Any, cond: Any) -> Any:
+        with one_prompt("start"):
+            found = refiner.start(params, keys, candidates, cond)
+        _check_candidates("start", found)
+        _check_leading("start", found, keys.shape[0])
         return found
 
-    return generator._replace(init=init, step=step, predict=predict, decode=decode)
+    return start
 
 
 @contextlib.contextmanager
@@ -117,14 +143,16 @@ def _name(path: tuple[Any, ...]) -> str:
     return jax.tree_util.keystr(path).lstrip(".") or "the only array"
 
 
-def _check_media(found: Any, num: int) -> None:
+def _check_media(function: str, found: Any, num: int) -> None:
     if not isinstance(found, Media):
-        raise TypeError(f"decode must return Media, got {type(found)}")
-    video, audio = found
-    _check_clips("video", video, _VIDEO, (5,), num)
-    if video.shape[-1] != 3:
-        raise _bad_clips("video", video, _VIDEO)
-    _check_clips("audio", audio, _AUDIO, (2, 3), num)
+        raise TypeError(f"{function} must return Media, got {type(found)}")
+    try:
+        _check_clips("video", found.video, _VIDEO, (5,), num)
+        if found.video.shape[-1] != 3:
+            raise _bad_clips("video", found.video, _VIDEO)
+        _check_clips("audio", found.audio, _AUDIO, (2, 3), num)
+    except ValueError as error:
+        raise ValueError(f"{function} must return {error}") from None
 
 
 def _check_clips(
@@ -135,12 +163,10 @@ def _check_clips(
         raise _bad_clips(name, clips, wanted)
     if clips.shape[0] != num:
         raise ValueError(
-            f"decode must return the {name} of each of the {num} candidates given, "
-            f"{wanted}, got {describe(clips)}"
+            f"the {name} of each of the {num} candidates given, {wanted}, got "
+            f"{describe(clips)}"
         )
 
 
 def _bad_clips(name: str, clips: Any, wanted: str) -> ValueError:
-    return ValueError(
-        f"decode must return Media whose {name} is {wanted}, got {describe(clips)}"
-    )
+    return ValueError(f"Media whose {name} is {wanted}, got {describe(clips)}")

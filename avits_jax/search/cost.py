@@ -12,7 +12,7 @@ class Cost(NamedTuple):
 
     Attributes:
         nfe: network evaluations; a guidance pair counts as 2.
-        decodes: candidates decoded, the winner's second decoding included.
+        decodes: candidates decoded, previews and the winner's second decoding included.
         verifier_calls: candidates scored, times the number of verifiers that guide.
             Both include what the generator's own steps decode and call.
         flops: operations of the network evaluations, or None where the generator does

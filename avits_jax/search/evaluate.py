@@ -137,7 +137,11 @@ def evaluate(problem: Problem, candidates: Candidates) -> Rewards:
 
 
 def glance(problem: Problem, clean: Candidates) -> Rewards:
-    """Return ``[N, G]`` rewards of clips on the way, which only guides look at."""
+    """Return ``[N, G]`` rewards of clips on the way, which only guides look at.
+
+    They are decoded by the generator's `preview`, if it has one.
+    """
+    generator = problem.generator
     sees = [verifier.guides for verifier in problem.verifiers]
 
     def chosen(entries: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -145,6 +149,7 @@ def glance(problem: Problem, clean: Candidates) -> Rewards:
 
     params, cond = problem.params, problem.cond
     guided = problem._replace(
+        generator=generator._replace(decode=generator.preview or generator.decode),
         params=params._replace(verifiers=chosen(params.verifiers)),
         cond=cond._replace(verifiers=chosen(cond.verifiers)),
         verifiers=chosen(problem.verifiers),

@@ -2,7 +2,14 @@
 
 from jax.export import register_namedtuple_serialization
 
-from avits_jax.types import Candidates, Cond, Media, Params, SearchOutput
+from avits_jax.types import (
+    Candidates,
+    Cond,
+    Media,
+    Params,
+    RefineOutput,
+    SearchOutput,
+)
 
 
 def register_contracts() -> None:
@@ -10,6 +17,6 @@ def register_contracts() -> None:
 
     A program that reads an exported search imports `avits_jax.search` first.
     """
-    for kind in (Candidates, Cond, Media, Params, SearchOutput):
+    for kind in (Candidates, Cond, Media, Params, RefineOutput, SearchOutput):
         name = f"avits_jax.{kind.__name__}"
         register_namedtuple_serialization(kind, serialized_name=name)

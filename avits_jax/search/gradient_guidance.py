@@ -73,6 +73,8 @@ def guide_by_gradient(
       the decoder in ``decodes_per_step``, of verifiers in ``verifier_calls_per_step``:
       towards its input alone it takes about as many products. A guided step thus
       costs twice the evaluations, 2 decodes and 2 calls of each guide.
+    - What it climbs is the reward of the clip as `decode` gives it; `preview` shows
+      clips on the way to searches alone.
     - Its drafts are the generator's, unguided. `sampling.fewer_steps` makes a guided
       one of it.
     - It has no `text`: run the generator's own first (`text.prompt.precompute_text`).

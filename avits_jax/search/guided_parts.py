@@ -20,6 +20,8 @@ from avits_jax.types import (
     Verifier,
 )
 
+Preview = Callable[..., Media]
+WithImage = Callable[..., PyTree]
 PairT = TypeVar("PairT", Params, Cond)
 
 
@@ -106,7 +108,31 @@ def _lift_functions(generator: Generator) -> Generator:
     ) -> PyTree:
         return generator.predict(params.generator, candidates, i, cond.generator)
 
-    return generator._replace(init=init, step=step, decode=decode, predict=predict)
+    return generator._replace(
+        init=init,
+        step=step,
+        decode=decode,
+        predict=predict,
+        preview=_lift_preview(generator.preview),
+        with_image=_lift_with_image(generator.with_image),
+    )
+
+
+def _lift_preview(preview: Preview | None) -> Preview | None:
+    if preview is None:
+        return None
+    return lambda params, candidates: preview(params.generator, candidates)
+
+
+def _lift_with_image(with_image: WithImage | None) -> WithImage | None:
+    if with_image is None:
+        return None
+
+    def lifted(params: Params, cond: Cond, image: Array) -> Cond:
+        own = with_image(params.generator, cond.generator, image)
+        return cond._replace(generator=own)
+
+    return lifted
 
 
 def _rules(generator: Generator, guides: Sequence[Verifier]) -> Rules:

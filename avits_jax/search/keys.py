@@ -24,6 +24,7 @@ class Stream(IntEnum):
     STEPS = 0
     SELECTION = 1
     MUTATION = 2
+    REFINEMENT = 3
 
 
 def candidate_keys(

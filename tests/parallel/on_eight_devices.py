@@ -1,6 +1,8 @@
 """Searches on a mesh of eight devices; test_eight_devices.py runs this file."""
 
 import functools
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +11,13 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import avits_jax as avits
+from avits_jax import runs
 from avits_jax.aggregation import arw
 from avits_jax.parallel import (
     jit_search,
     make_mesh,
     place,
+    place_params,
     replicate,
     shard_search,
     to_host,
@@ -32,11 +36,14 @@ from avits_jax.search import (
     smc,
     zero_order,
 )
-from avits_jax.types import Params, SharedPass
+from avits_jax.types import Params, SharedPass, Verifier
 from avits_jax.verifiers.stack import from_pass
 from avits_jax.weights import checkpoint
 from avits_jax.weights.model import Model, Part, read_parts
 from avits_jax.weights.network import Weights
+
+sys.path.append(str(Path(__file__).parents[1] / "generators"))
+import staged_family  # noqa: E402
 
 KEY = jax.random.key(3)
 AGGREGATOR = arw([0.7, 0.3])
@@ -143,6 +150,51 @@ def test_drafts_are_spread_as_well(toy_extra, build_toy):
     assert_same_and_no_clip_moves(toy_extra, draft_best_of_n, draft=draft, **sizes)
     # Two on each of eight devices; then all of them on one.
     assert set(rows) == {2, 16}
+
+
+def test_a_second_stage_is_that_of_one_device():
+    """As a run lays it out; each half of the mesh's weights is split over two."""
+    rules = ((r"painter/kernel", 0),)
+    configs = {part.name: part.config for part in staged_family.MODEL.parts}
+    small = staged_family.make(configs, None, staged_family.Options(half_size=True))
+    second = staged_family.make_refiner(configs, None, staged_family.Options())
+    second = second._replace(generator=second.generator._replace(rules=rules))
+    red = Verifier("red", lambda p, media, c: media.video[..., 0].mean((1, 2, 3)))
+    params = Params({"painter": {"kernel": jnp.zeros((4, 3))}}, ((),))
+    parts = {"verifiers": [red], "aggregator": arw([1.0])}
+    mesh = make_mesh(model=2)
+    laid = runs.Devices(
+        bind=functools.partial(shard_search, mesh=mesh),
+        place=functools.partial(place_params, mesh=mesh),
+        share=functools.partial(replicate, mesh=mesh),
+        fetch=to_host,
+    )
+    search = functools.partial(best_of_n, num_candidates=8, keep_latents=True)
+    found = []
+    for devices in (runs.ONE_DEVICE, laid):
+        work = runs.make_work(
+            search,
+            params,
+            KEY,
+            generator=small._replace(rules=rules),
+            devices=devices,
+            **parts,
+        )
+        work = runs.refined_work(
+            work,
+            runs.Refinement(second, params.generator, 3),
+            params.verifiers,
+            KEY,
+            devices=devices,
+            **parts,
+        )
+        found.append(work.search(0, work.encode("a toy"), work.state))
+    one, many = found
+    assert_same(many.output, one.output)
+    np.testing.assert_allclose(
+        many.refined.output.rewards, one.refined.output.rewards, 1e-5
+    )
+    np.testing.assert_array_equal(many.refined.output.kept, one.refined.output.kept)
 
 
 def test_a_verifier_that_only_watches_does_so_on_a_mesh(toy_extra):

@@ -51,6 +51,15 @@ def test_javisdits_weights_split_over_8_and_16_devices(javisdit, devices):
         _check(getattr(javisdit.params, network), getattr(split, network), devices)
 
 
+@pytest.mark.parametrize("name", ["ltx-2", "ltx-2.3"])
+def test_ltx_2s_weights_split_over_8_and_16_devices(name):
+    model = full_size.published(name)
+    for devices in (8, 16):
+        split = param_shardings(model.params, _mesh(devices), model.made.rules)
+        for network in model.params._fields:
+            _check(getattr(model.params, network), getattr(split, network), devices)
+
+
 def test_rules_of_a_network_that_is_left_out_say_nothing(javisdit):
     rules, mesh = javisdit.made.rules, _mesh(8)
     split = param_shardings(javisdit.params._replace(t5=()), mesh, rules)

@@ -126,6 +126,7 @@ def test_gradients_of_scores(small_toy):
     np.testing.assert_allclose(slope, (up - down) / (2 * step), rtol=0.02)
 
 
+@pytest.mark.slow  # a minute; other tests on eight devices run
 def test_on_a_mesh():
     """Runs protocol_on_a_mesh.py where there are eight devices."""
     pass_on_eight(Path(__file__).with_name("protocol_on_a_mesh.py"))
