@@ -16,13 +16,20 @@ class Family(NamedTuple):
             (`avits_jax.weights.model.Model`); ``Options``, a NamedTuple of what the
             model leaves to choose, each with a default and a line in the docstring; and
             ``make(configs, files, options) -> Generator``: sizes by part, the
-            checkpoint's folder or None, and the options. Imported when it is needed.
+            checkpoint's folder or None, and the options. It may owe
+            ``make_refiner(configs, files, options) -> Refiner``, likewise, the second
+            stage for candidates that a search has found with its option ``half_size``;
+            ``options`` are those of the search but for that one, and what a second
+            stage does not leave to choose (steps, guidance) it passes over. Imported
+            when it is needed.
         licence: of the weights, in a few words.
         checkpoint: folder of its weights among the checkpoints.
         shipped: the weights come with the package.
         convert: its name for ``avits convert``; "" where nothing is converted.
         reduced: the small form (``MODEL.reduced``), always with random weights; its
             ``make`` is called with ``reduced=True``.
+        refines_with: name of the family whose weights, and whose ``make_refiner``,
+            refine its candidates; "" for its own.
     """
 
     name: str
@@ -33,9 +40,24 @@ class Family(NamedTuple):
     shipped: bool = False
     convert: str = ""
     reduced: bool = False
+    refines_with: str = ""
 
 
 _JAVISDIT = "avits_jax.generators.javisdit.load"
+_LTX2 = "avits_jax.generators.ltx2"
+
+
+def _ltx2(name: str, description: str, module: str, refines_with: str = "") -> Family:
+    return Family(
+        name,
+        description,
+        f"{_LTX2}.{module}",
+        "LTX-2 Community License, Gemma Terms of Use",
+        checkpoint=name,
+        convert=name,
+        refines_with=refines_with,
+    )
+
 
 FAMILIES: tuple[Family, ...] = (
     Family(
@@ -58,6 +80,27 @@ FAMILIES: tuple[Family, ...] = (
         "javisdit-tiny",
         "JavisDiT with small networks and random weights: noise, for trying out",
         _JAVISDIT,
+        "Apache-2.0",
+        reduced=True,
+    ),
+    _ltx2(
+        "ltx-2",
+        "LTX-2: video with sound, 19 B, 40 steps",
+        "load_2_0",
+        refines_with="ltx-2-distilled",
+    ),
+    _ltx2("ltx-2-distilled", "LTX-2 in 8 steps, unguided", "load_2_0_distilled"),
+    _ltx2(
+        "ltx-2.3",
+        "LTX-2.3: video with sound, 22 B, 30 steps",
+        "load",
+        refines_with="ltx-2.3-distilled",
+    ),
+    _ltx2("ltx-2.3-distilled", "LTX-2.3 in 8 steps, unguided", "load_distilled"),
+    Family(
+        "ltx-2.3-tiny",
+        "LTX-2.3 with small networks and random weights: noise, for trying out",
+        f"{_LTX2}.load",
         "Apache-2.0",
         reduced=True,
     ),

@@ -63,6 +63,14 @@ class Info(NamedTuple):
         )
 
     @property
+    def left_out(self) -> tuple[str, ...]:
+        """Return the optional networks that the checkpoint lacks."""
+        if self.folder is None or not self.module or not self.present:
+            return ()
+        optional = (part.name for part in self._model.parts if part.optional)
+        return tuple(name for name in optional if not (self.folder / name).is_dir())
+
+    @property
     def missing(self) -> str:
         """Say what to do about missing weights: files, sizes, licences, command."""
         files = "; ".join(

@@ -63,16 +63,20 @@ class Resolution(NamedTuple):
         model: the generator, or None where none is named.
         verifiers: in the order of their names.
         families: the table that the generator was looked up in.
+        refiner: whose weights refine its candidates; None without a second stage.
     """
 
     model: Resolved | None
     verifiers: tuple[Resolved, ...]
     families: Sequence[generators.Family] = generators.FAMILIES
+    refiner: Resolved | None = None
 
     @property
     def everyone(self) -> tuple[Resolved, ...]:
-        """Return the generator, if there is one, and the verifiers."""
-        return (*(() if self.model is None else (self.model,)), *self.verifiers)
+        """Return the generator, if there is one, the verifiers, and what refines."""
+        others = () if self.refiner in (None, self.model) else (self.refiner,)
+        found = (self.model, *self.verifiers, *others)
+        return tuple(each for each in found if each is not None)
 
     @property
     def drawn(self) -> tuple[str, ...]:
@@ -129,6 +133,27 @@ def resolve_model(
         return Resolved(name, Request(info.name), info, None, drawn=True)
     folder, drawn = _find_weights(info, random_weights)
     return Resolved(name, Request(info.name), info, folder, drawn)
+
+
+def resolve_refiner(
+    model: Resolved,
+    random_weights: bool = False,
+    families: Sequence[generators.Family] = generators.FAMILIES,
+) -> Resolved:
+    """Find out whose weights refine the candidates of a generator; maybe its own.
+
+    Args:
+        model: the generator that searches.
+        random_weights: weights that are missing will be drawn.
+        families: the table of generators.
+
+    Raises:
+        ValueError: the weights are missing.
+    """
+    (family,) = (each for each in families if each.name == model.info.name)
+    if not family.refines_with:
+        return model
+    return resolve_model(family.refines_with, random_weights, families)
 
 
 def find_model(

@@ -9,7 +9,9 @@ A new generator is a folder here, and a row in the one table, FAMILIES, of
     sharding.py   which matrices may be split over a mesh
     parts.py      MODEL: the networks as records (`weights.model`), with reduced sizes
     generator.py  the pure functions of a `Generator`
-    load.py       MODEL again, Options, and make(configs, files, options) -> Generator
+    load.py       MODEL again, Options, and make(configs, files, options) -> Generator;
+                  make_refiner(configs, files, options) -> Refiner where there is a
+                  second stage
 
 Loading, shapes, conversion, sharding, memory estimates, listings and the command line
 read the table and the records. The table is an argument everywhere (``families=``), so
@@ -18,26 +20,44 @@ that a generator from elsewhere comes in the same way.
 
 import importlib
 import typing
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from jax.sharding import Mesh
 
 from avits_jax.catalogue.generators import FAMILIES, Family, infos
+from avits_jax.catalogue.names import Request
 from avits_jax.catalogue.records import Info, nearest
-from avits_jax.catalogue.resolve import Resolved, find_model, resolve_model
-from avits_jax.types import Generator, PyTree
+from avits_jax.catalogue.resolve import (
+    Resolved,
+    find_model,
+    resolve_model,
+    resolve_refiner,
+)
+from avits_jax.types import Generator, PyTree, Refiner
 
 if TYPE_CHECKING:
     from avits_jax.weights.model import Configs, Model
     from avits_jax.weights.network import Weights
 
+MadeT = TypeVar("MadeT")
+IMAGE, REFINE, PREVIEW = "image", "refine", "preview_decoder"
+"""What not all models can, see `abilities`."""
+_LACKS = {
+    IMAGE: "takes no picture",
+    REFINE: "has no second stage",
+    PREVIEW: "has no preview decoder",
+}
+
 __all__ = [
     "FAMILIES",
     "Family",
     "Option",
+    "abilities",
     "available",
+    "lacking",
     "load",
+    "load_refiner",
     "options",
     "randomly_initialised",
     "shapes",
@@ -101,7 +121,8 @@ def load(
             `catalogue.resolve` made of it.
         families: the table.
         dtype: "float32" or "bfloat16"; None for bfloat16 on accelerators and float32 on
-            a CPU. Mini's is float32 whatever is asked for.
+            a CPU. Mini's is float32 whatever is asked for. "float8" holds linear layers
+            in 8 bits, of models that have such a form.
         random_weights: draw weights that are missing; clips are then noise.
         seed: of drawn weights.
         mesh: read weights straight onto these devices, split over its model axis (see
@@ -124,8 +145,116 @@ def load(
     resolved = _resolved(name, random_weights, families)
     family = _family(resolved.info, families)
     weights = _weights(resolved, dtype, seed, mesh)
-    generator, model, configs = _made(family, weights, options)
+    make = _module(family).make
+    generator, model, configs = _made(family, weights, options, make)
     return generator, read_parts(model, weights, configs)
+
+
+def load_refiner(
+    name: str | Resolved,
+    *,
+    families: Sequence[Family] = FAMILIES,
+    dtype: str | None = None,
+    random_weights: bool = False,
+    seed: int = 0,
+    mesh: Mesh | None = None,
+    params: PyTree = None,
+    **options: Any,
+) -> tuple[Refiner, PyTree]:
+    """Load the second stage of a generator, and its weights, for `avits.refine`.
+
+    Args:
+        name: of the generator that searches, as for `load`; or what
+            `catalogue.resolve.resolve_refiner` made of it.
+        families: the table.
+        dtype: as for `load`, likewise the others.
+        random_weights: draw weights that are missing.
+        seed: of drawn weights.
+        mesh: read weights onto these devices.
+        params: weights that are loaded already, where a model refines with its own
+            (`Family.refines_with` is ""); None reads them.
+        **options: those that the generator was loaded with but for ``half_size``: the
+            size is that of the refined clips.
+
+    Returns:
+        The refiner and its weights.
+
+    Raises:
+        ValueError: as `load`; or the model has no second stage.
+
+    Example:
+        >>> small, params = avits.generators.load("ltx-2.3", half_size=True)
+        >>> refiner, more = avits.generators.load_refiner("ltx-2.3")
+    """
+    from avits_jax.weights.model import read_parts
+
+    if isinstance(name, str):
+        resolved = resolve_model(name, random_weights, families)
+        name = resolve_refiner(resolved, random_weights, families)
+    family = _family(name.info, families)
+    module = _module(family)
+    if not hasattr(module, "make_refiner"):
+        raise ValueError(lacking(name.info.name, REFINE, families))
+    weights = _weights(name, dtype, seed, mesh)
+    refiner, model, configs = _made(family, weights, options, module.make_refiner)
+    if params is None:
+        params = read_parts(model, weights, configs)
+    return refiner, params
+
+
+def abilities(
+    name: str | Resolved, families: Sequence[Family] = FAMILIES
+) -> frozenset[str]:
+    """Return what a model can that not all can; no weights are read.
+
+    Args:
+        name: of its family, for what the published model can; or what
+            `catalogue.resolve` made of it, for what its checkpoint can.
+        families: the table.
+
+    Returns:
+        Of "image" (its clips can begin with a picture), "refine" (it has a second
+        stage) and "preview_decoder" (it has that option).
+    """
+    if isinstance(name, str):
+        (info,) = (each for each in infos(families) if each.name == name)
+        name = _published(info)
+    resolved = name
+    return frozenset(each for each in _LACKS if _has(resolved, each, families))
+
+
+def _published(info: Info) -> Resolved:
+    return Resolved(info.name, Request(info.name), info, None, drawn=True)
+
+
+def _has(resolved: Resolved, ability: str, families: Sequence[Family]) -> bool:
+    family = _family(resolved.info, families)
+    module = _module(family)
+    if ability == PREVIEW:
+        return PREVIEW in module.Options._fields
+    if ability == REFINE:
+        second = family.refines_with or family.name
+        (other,) = (each for each in families if each.name == second)
+        return hasattr(_module(other), "make_refiner")
+    generator, _, _ = _made(family, _weights(resolved, None), {}, module.make)
+    return generator.with_image is not None
+
+
+def lacking(name: str, ability: str, families: Sequence[Family] = FAMILIES) -> str:
+    """Say in a line that a model cannot do something, and which models can.
+
+    Args:
+        name: of its family.
+        ability: see `abilities`.
+        families: the table.
+    """
+    others = [
+        info.name
+        for info in infos(families)
+        if _has(_published(info), ability, families)
+    ]
+    there = f"models that do: {', '.join(others)}" if others else "no model does"
+    return f"{name} {_LACKS[ability]} ({there})"
 
 
 def shapes(
@@ -154,9 +283,9 @@ def shapes(
 
     resolved = _resolved(name, random_weights, families)
     weights = _weights(resolved, dtype)
-    generator, model, configs = _made(
-        _family(resolved.info, families), weights, options
-    )
+    family = _family(resolved.info, families)
+    make = _module(family).make
+    generator, model, configs = _made(family, weights, options, make)
     return generator, model_shapes(model, configs, weights.dtype)
 
 
@@ -196,9 +325,12 @@ def _weights(
 
 
 def _made(
-    family: Family, weights: "Weights", options: Mapping[str, Any]
-) -> tuple[Generator, "Model", "Configs"]:
-    """Return the generator, its networks as records, and their sizes."""
+    family: Family,
+    weights: "Weights",
+    options: Mapping[str, Any],
+    make: Callable[..., MadeT],
+) -> tuple[MadeT, "Model", "Configs"]:
+    """Return what a family makes, its networks as records, and their sizes."""
     # Networks are imported when they are asked for: the core must stay quick to import.
     from avits_jax.weights.model import read_configs
 
@@ -207,8 +339,8 @@ def _made(
     _check_names(family, module.Options._fields, given)
     configs = read_configs(module.MODEL, weights, reduced=family.reduced)
     form = {"reduced": True} if family.reduced else {}
-    generator = module.make(configs, weights.folder, module.Options(**given), **form)
-    return generator, module.MODEL, configs
+    made = make(configs, weights.folder, module.Options(**given), **form)
+    return made, module.MODEL, configs
 
 
 def _check_names(family: Family, own: Sequence[str], given: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 from functools import partial
 
 import jax
+import pytest
 
 import avits_jax as avits
 from avits_jax.mini_world import grammar, truth
@@ -10,6 +11,7 @@ from avits_jax.mini_world import grammar, truth
 PROMPT = "a red circle bounces three times with a bell"
 
 
+@pytest.mark.slow  # ten searches of 16: 35 s
 def test_winners_of_nine_of_the_first_ten_seeds_are_entirely_right():
     names = ["mini_tv", "mini_ta", "mini_av"]
     generator, params = avits.generators.load("mini")
