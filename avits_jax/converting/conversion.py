@@ -2,16 +2,18 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
+import ml_dtypes
 import numpy as np
 
-from avits_jax.converting.files import tokenizer_files
-from avits_jax.converting.models import reader_of
+from avits_jax.converting.files import Found, LoraFile
+from avits_jax.converting.finding import find
+from avits_jax.converting.models import MERGERS
 from avits_jax.files.folders import replacing_folder
 from avits_jax.files.stores import check_local
 from avits_jax.weights import checkpoint
@@ -19,12 +21,14 @@ from avits_jax.weights import name_map as weights
 from avits_jax.weights.checkpoint import CheckpointError
 from avits_jax.weights.config import config_values
 from avits_jax.weights.file_tensors import BFLOAT16
-from avits_jax.weights.lazy import LazyArray
-from avits_jax.weights.model import Model, Part, Source, sizes_of
+from avits_jax.weights.lazy import LazyArray, chunk_shape
+from avits_jax.weights.model import Model, Part, check_model_dtype, sizes_of
 from avits_jax.weights.name_map import WeightsError
+from avits_jax.weights.network import is_named
 from avits_jax.weights.parts import is_in_parts, write_index
 
 FLOAT32 = np.dtype(np.float32)
+FLOAT8 = np.dtype(ml_dtypes.float8_e4m3fn)
 Advance = Callable[[int], None]
 
 
@@ -70,38 +74,47 @@ def prepare(
     *,
     sizes: Mapping[str, Any] | None = None,
     dtype: str | None = None,
+    loras: Sequence[LoraFile] = (),
     advance: Advance = lambda count: None,
 ) -> dict[str, Ready]:
     """Find all files of a model and check every key, reading only their headers.
+
+    Optional networks that are not there are left out.
 
     Args:
         model: what to convert.
         source: file or folder with the published weights.
         sizes: sizes other than the published ones, as `config_values` gives them; of a
             model in parts: by part.
-        dtype: "float32", "bfloat16" (vectors stay float32), or None: bfloat16 where
-            the source has it, else float32.
+        dtype: "float32", "bfloat16" (vectors stay float32), "float8" (as bfloat16, but
+            for what each part's record names), or None: bfloat16 where the source has
+            it, else float32.
+        loras: low-rank updates that are merged, of models that have some.
         advance: called with the bytes of every slice that is made.
 
     Raises:
         WeightsError: files are missing or damaged, or keys are missing, unused, doubled
             or wrongly shaped; everything is listed.
-        ValueError: ``sizes`` do not fit.
+        ValueError: ``sizes`` do not fit, or the model has no float8 form or no LoRA.
     """
-    places = _find(model, source)
+    check_model_dtype(model, dtype)
+    _check_loras(model, loras)
+    found, problems = find(model, source)
+    if loras:
+        found = MERGERS[model.name](found, loras)
     parts = {part.name: part for part in model.parts}
     unknown = sorted(set(sizes or {}) - set(parts))
     if unknown and "" not in parts:
         known = ", ".join(parts)
         raise ValueError(f"sizes name no part {unknown[0]!r} (there are: {known})")
-    ready, problems = {}, []
+    ready = {}
     for name, part in parts.items():
+        if name not in found:
+            continue
         own = (sizes or {}).get(name, {}) if name else sizes or {}
         config = sizes_of(part, {**config_values(part.config), **own})
         try:
-            ready[name] = _prepare(
-                part, config, _read(model, places[name]), dtype, advance
-            )
+            ready[name] = _prepare(part, config, found[name], dtype, advance)
         except WeightsError as error:
             problems.append(f"{name}: {error}" if name else str(error))
     if problems:
@@ -110,7 +123,12 @@ def prepare(
 
 
 def convert(
-    model: Model, ready: Mapping[str, Ready], out: Path, *, overwrite: bool = False
+    model: Model,
+    ready: Mapping[str, Ready],
+    out: Path,
+    *,
+    loras: Sequence[LoraFile] = (),
+    overwrite: bool = False,
 ) -> None:
     """Write what `prepare` found as a checkpoint, complete or not at all.
 
@@ -118,6 +136,7 @@ def convert(
         model: what is converted.
         ready: its networks.
         out: folder of the checkpoint.
+        loras: what was merged, for the checkpoint's index.
         overwrite: replace a checkpoint that is there.
 
     Raises:
@@ -131,13 +150,22 @@ def convert(
     with replacing_folder(out) as new:
         for name, part in ready.items():
             _write(part, f"{model.name}/{name}", new / name, False)
-        metadata = {
+        metadata: dict[str, Any] = {
             "model": model.name,
             "config": {
                 name: config_values(part.config) for name, part in ready.items()
             },
         }
+        if loras:
+            metadata["loras"] = [
+                {"file": Path(lora.file).name, "scale": lora.scale} for lora in loras
+            ]
         write_index(new, ready, metadata)
+
+
+def _check_loras(model: Model, loras: Sequence[LoraFile]) -> None:
+    if loras and model.name not in MERGERS:
+        raise ValueError(f"{model.name} takes no LoRA, got {loras[0].file}")
 
 
 def check_target(out: Path, overwrite: bool) -> None:
@@ -162,59 +190,35 @@ def _check_room(out: Path, needed: int) -> None:
         )
 
 
-def _find(model: Model, source: Path) -> dict[str, list[tuple[str, Path]]]:
-    """Return (prefix, path) of every source of every network."""
-    if not source.exists():
-        raise WeightsError(f"{source} does not exist")
-    places, absent = {}, []
-    for part in model.parts:
-        found = [(each, _place(each, source)) for each in part.sources]
-        absent += [each.folders[0] for each, path in found if path is None]
-        places[part.name] = [(each.prefix, path) for each, path in found if path]
-    if absent:
-        wanted = "; ".join(f"{e.what} from {e.repository}" for e in model.downloads)
-        raise WeightsError(f"{source} lacks {', '.join(absent)} (needed: {wanted})")
-    return places
-
-
-def _place(source: Source, root: Path) -> Path | None:
-    """Return the path under ``root``, None where there is none of them."""
-    if not source.folders:
-        return root
-    found = (root / name for name in source.folders)
-    return next((path for path in found if path.exists()), None)
-
-
-def _read(
-    model: Model, places: Iterable[tuple[str, Path]]
-) -> tuple[dict[str, Any], dict[str, Path]]:
-    """Return the source keys of one network, and its tokenizer's files."""
-    state: dict[str, Any] = {}
-    tokenizer: dict[str, Path] = {}
-    read = reader_of(model)
-    for prefix, path in places:
-        state |= {prefix + key: value for key, value in read(path).items()}
-        tokenizer |= tokenizer_files(path)
-    return state, tokenizer
-
-
 def _prepare(
     part: Part,
     config: Any,
-    found: tuple[dict[str, Any], dict[str, Path]],
+    found: Found,
     dtype: str | None,
     advance: Advance,
 ) -> Ready:
-    state, tokenizer = found
+    state = found.state
     like = part.build(config)[1]
-    plan = weights.make_plan(state, like, part.rules, part.ignored(config))
+    rules = part.rules_for(config)
+    plan = weights.make_plan(state, like, rules, part.ignored(config))
+    plan = plan._replace(ignored={**plan.ignored, **found.dropped})
     flat, structure = jax.tree_util.tree_flatten_with_path(like)
-    leaves = [
-        _lazy(plan.leaves[weights.path_of(path)], leaf, state, dtype, advance)
-        for path, leaf in flat
-    ]
+    leaves = []
+    for path, leaf in flat:
+        name = weights.path_of(path)
+        own = _asked_dtype(part, name.replace(".", "/"), dtype)
+        leaves.append(_lazy(plan.leaves[name], leaf, state, own, advance))
     tree = jax.tree_util.tree_unflatten(structure, leaves)
-    return Ready(part, config, state, plan, tree, tokenizer)
+    return Ready(part, config, state, plan, tree, dict(found.tokenizer))
+
+
+def _asked_dtype(part: Part, path: str, dtype: str | None) -> str | None:
+    """Return in which dtype a weight is asked for, where one is for all."""
+    if dtype is not None and is_named(path, part.float32):
+        return "float32"
+    if dtype == "float8" and not is_named(path, part.float8):
+        return "bfloat16"
+    return dtype
 
 
 def _lazy(
@@ -229,16 +233,20 @@ def _lazy(
     stored = _stored_dtype(leaf, len(like.shape) - stacked, state, dtype)
 
     def slices():
-        for index, part in leaf.slices(state):
+        rows = chunk_shape(array)[0] if array.shape else 1
+        for index, part in leaf.blocks(state, array.shape, rows):
             yield index, part
             advance(part.size * stored.itemsize)
 
-    return LazyArray(tuple(like.shape), stored, stacked, slices)
+    array = LazyArray(tuple(like.shape), stored, stacked, slices)
+    return array
 
 
 def _stored_dtype(
     leaf: weights.Leaf, rank: int, state: Mapping[str, Any], dtype: str | None
 ) -> np.dtype:
+    if dtype == "float8":
+        return FLOAT8
     if dtype is None:
         keys = [key for piece in leaf.pieces for key in piece.keys]
         half = all(np.dtype(state[key].dtype) == BFLOAT16 for key in keys)

@@ -1,7 +1,8 @@
 """Find the weight files of a network, sharded or whole, in the published layouts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from avits_jax.converting.safetensors_file import read_safetensors
 from avits_jax.files.json_values import parse_json
@@ -25,6 +26,33 @@ _TOKENIZER = (
     "vocab.json",
 )
 _VOCABULARY = ("spiece.model", "tokenizer.json", "vocab.json")
+
+
+class LoraFile(NamedTuple):
+    """A file of low-rank updates to be merged.
+
+    Attributes:
+        file: where it is.
+        scale: strength of its updates.
+    """
+
+    file: Path
+    scale: float = 1.0
+
+
+class Found(NamedTuple):
+    """What a source holds of one network.
+
+    Attributes:
+        state: its keys, and tensors in their files.
+        tokenizer: files copied along, by their path in the checkpoint.
+        dropped: keys that are left out, beside those that the part's record names ->
+            why.
+    """
+
+    state: Mapping[str, Any]
+    tokenizer: Mapping[str, Path] = {}
+    dropped: Mapping[str, str] = {}
 
 
 def read_weights(path: Path) -> dict[str, FileTensor]:
@@ -92,7 +120,7 @@ def _read_shards(index: Path) -> dict[str, FileTensor]:
     absent = [name for name in shards if not (index.parent / name).is_file()]
     if absent:
         raise WeightsError(
-            f"{index.parent} lacks {_some(absent)}, which its index names"
+            f"{index.parent} lacks {some(absent)}, which its index names"
         )
     state: dict[str, FileTensor] = {}
     homes: dict[str, str] = {}
@@ -103,7 +131,7 @@ def _read_shards(index: Path) -> dict[str, FileTensor]:
             state[key], homes[key] = tensor, name
     astray = sorted(key for key in listed if homes.get(key) != listed[key])
     if astray:
-        raise WeightsError(f"{index.parent}: shards lack {_some(astray)} of the index")
+        raise WeightsError(f"{index.parent}: shards lack {some(astray)} of the index")
     return state
 
 
@@ -124,7 +152,8 @@ def _read_index(index: Path) -> dict[str, str]:
     return listed
 
 
-def _some(names: Iterable[str], most: int = 8) -> str:
+def some(names: Iterable[str], most: int = 8) -> str:
+    """Return the first names, and how many more there are."""
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

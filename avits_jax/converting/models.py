@@ -7,7 +7,8 @@ from typing import Any
 
 from avits_jax.catalogue import metrics, verifiers
 from avits_jax.catalogue.generators import FAMILIES, Family
-from avits_jax.converting.files import read_weights
+from avits_jax.converting import ltx2, ltx2_lora
+from avits_jax.converting.files import Found, read_weights
 from avits_jax.converting.lora import read_video_reward
 from avits_jax.converting.unwrapped import read_unwrapped
 from avits_jax.weights.model import Model
@@ -18,6 +19,18 @@ State = Mapping[str, Any]
 READERS: dict[str, Callable[[Path], State]] = {
     "cavp": read_unwrapped,
     "video_reward": read_video_reward,
+}
+
+_LTX2 = ("ltx-2", "ltx-2-distilled", "ltx-2.3", "ltx-2.3-distilled")
+
+# What finds the networks of a model whose files hold several of them.
+FINDERS: dict[str, Callable[[Model, Path], dict[str, Found]]] = {
+    name: ltx2.find_ltx2 for name in _LTX2
+}
+
+# What merges low-rank updates into the networks of a model.
+MERGERS: dict[str, Callable[..., dict[str, Found]]] = {
+    name: ltx2_lora.merge_loras for name in _LTX2
 }
 
 
@@ -50,6 +63,11 @@ def find_model(name: str, families: Sequence[Family] = FAMILIES) -> Model:
 def reader_of(model: Model) -> Callable[[Path], State]:
     """Return what reads a model's published files: ``path -> state dict``."""
     return READERS.get(model.name, read_weights)
+
+
+def finder_of(model: Model) -> Callable[[Model, Path], dict[str, Found]] | None:
+    """Return what finds all networks of a model, None where each has its own files."""
+    return FINDERS.get(model.name)
 
 
 def layout(families: Sequence[Family] = FAMILIES) -> str:

@@ -56,23 +56,34 @@ class Part(NamedTuple):
             model's only network, whose checkpoint is the model's folder itself.
         config: sizes of the published network, a frozen dataclass.
         build: ``sizes -> (static graph, shapes of the weights)``.
-        rules: how published keys map onto weights, see `weights.name_map`.
+        rules: how published keys map onto weights, see `weights.name_map`; or ``sizes
+            -> rules`` where sizes matter.
         ignored: ``sizes -> {pattern of published keys: why they are left out}``.
         split: how the weights are split over a mesh, see `parallel.sharding`.
         sources: where a conversion finds them.
         downloads: what is fetched for it.
-        float32: names at the top of its weights that stay float32 in any dtype.
+        float32: names at the top of its weights, or patterns of their paths, that stay
+            float32 in any dtype.
+        float8: patterns of those that dtype "float8" holds as float8_e4m3fn; the others
+            are bfloat16 then.
+        optional: a checkpoint may lack it. Its sizes and its weights are () then.
     """
 
     name: str
     config: Any
     build: Callable[[Any], tuple[Any, PyTree]]
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[Rule, ...] | Callable[[Any], tuple[Rule, ...]] = ()
     ignored: Callable[[Any], Mapping[str, str]] = lambda config: {}
     split: Rules = ()
     sources: tuple[Source, ...] = (Source(),)
     downloads: tuple[Download, ...] = ()
     float32: tuple[str, ...] = ()
+    float8: tuple[str, ...] = ()
+    optional: bool = False
+
+    def rules_for(self, config: Any) -> tuple[Rule, ...]:
+        """Return the rules of a network of these sizes."""
+        return self.rules(config) if callable(self.rules) else self.rules
 
 
 def _same(trees: Any) -> Any:
@@ -102,8 +113,12 @@ class Model(NamedTuple):
 
     @property
     def downloads(self) -> tuple[Download, ...]:
-        """Return everything that is fetched for it."""
-        return tuple(each for part in self.parts for each in part.downloads)
+        """Return everything that is fetched for it; what is optional says so."""
+        return tuple(
+            each._replace(what=f"{each.what} (optional)") if part.optional else each
+            for part in self.parts
+            for each in part.downloads
+        )
 
     @property
     def split(self) -> Rules:
@@ -116,7 +131,7 @@ class Model(NamedTuple):
 
 
 def read_configs(model: Model, weights: Weights, *, reduced: bool = False) -> Configs:
-    """Return the sizes of a model's networks, by part.
+    """Return the sizes of a model's networks, by part; () of one that is left out.
 
     Args:
         model: the model.
@@ -129,6 +144,7 @@ def read_configs(model: Model, weights: Weights, *, reduced: bool = False) -> Co
             is far larger than the published one.
     """
     published = {part.name: part.config for part in model.parts}
+    left_out: set[str] = set()
     if weights.folder is None:
         return {**published, **(model.reduced if reduced else {})}
     if not model.parts:
@@ -138,14 +154,19 @@ def read_configs(model: Model, weights: Weights, *, reduced: bool = False) -> Co
         found = stated[""]["model"]
         sizes = {"": stated[""].get("config") or {}}
     else:
-        index = read_index(weights.folder, expect_parts=published)
+        required = [part.name for part in model.parts if not part.optional]
+        index = read_index(weights.folder, expect_parts=required)
         found, sizes = index.get("model"), index.get("config") or {}
+        left_out = published.keys() - index["parts"].keys()
     if found != model.name:
         raise checkpoint.CheckpointError(
             f"{weights.folder} is a checkpoint of {found!r}, not {model.name!r}"
         )
     try:
-        return {part.name: sizes_of(part, sizes.get(part.name)) for part in model.parts}
+        return {
+            name: () if name in left_out else sizes_of(part, sizes.get(name))
+            for name, part in zip(published, model.parts, strict=True)
+        }
     except ValueError as error:
         raise checkpoint.CheckpointError(
             f"checkpoint {weights.folder} cannot be used: {error}"
@@ -183,7 +204,10 @@ def shapes(model: Model, configs: Configs, dtype: str | None = None) -> PyTree:
     Args:
         model: the model.
         configs: sizes by part.
-        dtype: "float32" or "bfloat16"; None for that of the default device.
+        dtype: one of those of `weights.dtypes`; None for that of the default device.
+
+    Raises:
+        ValueError: the dtype is unknown, or none that the model can be held in.
     """
     return _joined(model, _part_shapes(model, configs, check_dtype(dtype)))
 
@@ -198,12 +222,13 @@ def read_parts(model: Model, weights: Weights, configs: Configs) -> PyTree:
 
     Raises:
         CheckpointError: a part is damaged, or of other sizes than stated.
-        ValueError: the dtype is unknown, or the mesh does not divide the weights.
+        ValueError: the dtype is unknown, or none that the model can be held in, or the
+            mesh does not divide the weights.
     """
     like = _part_shapes(model, configs, check_dtype(weights.dtype))
     places = {
         part.name: None
-        if weights.mesh is None
+        if weights.mesh is None or configs[part.name] == ()
         else param_shardings(like[part.name], weights.mesh, part.split)
         for part in model.parts
     }
@@ -217,8 +242,9 @@ def read_parts(model: Model, weights: Weights, configs: Configs) -> PyTree:
             sharding=places[name],
         ).tree
         for name, tree in like.items()
+        if configs[name] != ()
     }
-    return _joined(model, trees)
+    return _joined(model, {name: trees.get(name, ()) for name in like})
 
 
 def _drawn(
@@ -235,9 +261,31 @@ def _drawn(
     return drawn
 
 
+def check_model_dtype(model: Model, dtype: str | None) -> None:
+    """Refuse float8 for a model none of whose weights are held in it.
+
+    Args:
+        model: the model.
+        dtype: that is asked for.
+
+    Raises:
+        ValueError: it has no such form.
+    """
+    if dtype == "float8" and not any(part.float8 for part in model.parts):
+        raise ValueError(
+            f"dtype float8: {model.name} has no weights that can be held so; it takes "
+            "float32 or bfloat16"
+        )
+
+
 def _part_shapes(model: Model, configs: Configs, dtype: str) -> dict[str, PyTree]:
+    check_model_dtype(model, dtype)
     return {
-        part.name: as_dtype(part.build(configs[part.name])[1], dtype, part.float32)
+        part.name: as_dtype(
+            part.build(configs[part.name])[1], dtype, part.float32, part.float8
+        )
+        if configs[part.name] != ()
+        else ()
         for part in model.parts
     }
 

@@ -80,6 +80,13 @@ TRANSFORMS: dict[str, Transform] = {
     "weight_norm_conv_transpose": lambda g, v: _conv_transpose(_weight_norm(g, v)),
 }
 
+# How rows of a leaf are made of an unread matrix, the rest of which stays unread. A
+# transform that is no name may have such a method, ``rows``.
+_ROWS: dict[Any, Callable[[Any, int, int], np.ndarray]] = {
+    "copy": lambda value, start, stop: np.asarray(value.block(0, start, stop)),
+    "linear": lambda value, start, stop: np.asarray(value.block(1, start, stop)).T,
+}
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -165,6 +172,26 @@ class Leaf:
         for piece in self.pieces:
             arrays = [np.asarray(source[key]) for key in piece.keys]
             yield piece.position, self.rule.convert(arrays)
+
+    def blocks(
+        self, source: Mapping[str, Any], shape: tuple[int, ...], rows: int
+    ) -> Iterable[tuple[Any, np.ndarray]]:
+        """Yield what `slices` does, a leaf of an unread matrix in blocks of rows.
+
+        Args:
+            source: as `make_plan` takes it.
+            shape: of the leaf.
+            rows: in a block.
+        """
+        value, transform = source[self.pieces[0].keys[0]], self.rule.transform
+        cut = getattr(transform, "rows", None) or _ROWS.get(transform)
+        matrix = len(value.shape) == 2 and hasattr(value, "block")
+        if self.rule.stacked or cut is None or not matrix:
+            yield from self.slices(source)
+            return
+        for start in range(0, shape[0], rows):
+            stop = min(start + rows, shape[0])
+            yield (slice(start, stop),), cut(value, start, stop)
 
 
 class Plan(NamedTuple):

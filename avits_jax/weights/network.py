@@ -1,6 +1,7 @@
 """Where a network's weights come from: a checkpoint, or random numbers (host only)."""
 
 import math
+import re
 import zlib
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -12,9 +13,9 @@ from jax.sharding import Mesh
 from jaxtyping import Array
 
 from avits_jax.types import PyTree
+from avits_jax.weights.dtypes import DTYPES, FLOAT8
 
 Config = TypeVar("Config")
-DTYPES = ("float32", "bfloat16")
 _SPREAD = 0.02
 _SMALL = 2**20
 
@@ -25,7 +26,9 @@ class Weights(NamedTuple):
     Attributes:
         folder: a checkpoint; None for random weights.
         dtype: of all weights, "float32" or "bfloat16"; networks compute in it, apart
-            from what they keep in float32 (norms, softmax).
+            from what they keep in float32 (norms, softmax). "float8" holds the largest
+            weights of models that have such a form as float8_e4m3fn, cast where they
+            are used, and everything else as "bfloat16" does.
         seed: of random weights.
         mesh: where weights shall lie, split by the network's sharding rules; None for
             the default device.
@@ -46,32 +49,52 @@ def check_dtype(dtype: str | None) -> str:
     """Return `dtype`, or the default one for None.
 
     Raises:
-        ValueError: it is none of `DTYPES`.
+        ValueError: it is none of those of `weights.dtypes`.
     """
-    if dtype not in (None, *DTYPES):
-        raise ValueError(f"dtype must be one of {DTYPES}, got {dtype!r}")
+    if dtype not in (None, *DTYPES, FLOAT8):
+        raise ValueError(f"dtype must be one of {(*DTYPES, FLOAT8)}, got {dtype!r}")
     return dtype or default_dtype()
 
 
-def as_dtype(like: PyTree, dtype: str, float32: tuple[str, ...] = ()) -> PyTree:
+def as_dtype(
+    like: PyTree,
+    dtype: str,
+    float32: tuple[str, ...] = (),
+    float8: tuple[str, ...] = (),
+) -> PyTree:
     """Return shapes with every floating dtype replaced.
 
     Args:
         like: tree of `jax.ShapeDtypeStruct`.
-        dtype: "float32" or "bfloat16".
-        float32: names at the top of the tree that stay float32 in any dtype.
+        dtype: one of those of `weights.dtypes`.
+        float32: patterns of weights that stay float32 in any dtype, see `is_named`.
+        float8: of those that are float8_e4m3fn in dtype "float8", in which all others
+            are bfloat16.
     """
+    usual = "bfloat16" if dtype == "float8" else dtype
 
-    def replace(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-        floating = jnp.issubdtype(leaf.dtype, jnp.floating)
-        return jax.ShapeDtypeStruct(leaf.shape, dtype if floating else leaf.dtype)
+    def replace(path: Any, leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            return leaf
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        own = usual
+        if is_named(name, float32):
+            own = "float32"
+        elif dtype == "float8" and is_named(name, float8):
+            own = "float8_e4m3fn"
+        return jax.ShapeDtypeStruct(leaf.shape, own)
 
-    if not float32:
-        return jax.tree.map(replace, like)
-    return {
-        name: as_dtype(tree, "float32" if name in float32 else dtype)
-        for name, tree in like.items()
-    }
+    return jax.tree_util.tree_map_with_path(replace, like)
+
+
+def is_named(path: str, patterns: tuple[str, ...]) -> bool:
+    """Tell whether patterns name a weight, or something that it is below.
+
+    Args:
+        path: of the weight, entries joined by "/".
+        patterns: names at the top of the tree, or regular expressions for paths.
+    """
+    return any(re.fullmatch(f"(?:{each})(?:/.*)?", path) for each in patterns)
 
 
 def random_weights(

@@ -14,9 +14,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 import tensorstore as ts
 
+from avits_jax.weights import lazy
 from avits_jax.weights.lazy import LazyArray
 
-CHUNK_BYTES = 2**25
 # The checksum comes last: it is of the bytes as they lie in the file. Neither zstd nor
 # OCDBT states one, and damaged chunks that zstd did not compress decode to wrong
 # numbers.
@@ -49,21 +49,9 @@ def write_arrays(folder: Path, arrays: Mapping[str, np.ndarray | LazyArray]) -> 
     (folder / "commit_success.txt").unlink(missing_ok=True)
 
 
-def chunk_shape(array: np.ndarray | LazyArray) -> list[int]:
-    """Shape of a stored chunk: part of one slice, of about ``CHUNK_BYTES``."""
-    shape, stacked = list(array.shape), getattr(array, "stacked", 0)
-    for axis in range(len(shape)):
-        rest = int(np.prod(shape[axis + 1 :])) * array.dtype.itemsize
-        if axis >= stacked and rest <= CHUNK_BYTES:
-            return (
-                [1] * axis + [min(shape[axis], CHUNK_BYTES // rest)] + shape[axis + 1 :]
-            )
-    return [1] * len(shape)
-
-
 def _lay_out(tspec: dict[str, Any], array: np.ndarray | LazyArray) -> None:
     """Set how an array is cut and encoded."""
-    cut = {"name": "regular", "configuration": {"chunk_shape": chunk_shape(array)}}
+    cut = {"name": "regular", "configuration": {"chunk_shape": lazy.chunk_shape(array)}}
     tspec["metadata"] |= {"chunk_grid": cut, "codecs": _CODECS}
 
 
@@ -110,9 +98,9 @@ class _LazyArrayHandler(ocp.type_handlers.NumpyHandler):
         )
         for index, part in value.slices():
             part = np.asarray(part, value.dtype, order="C")
-            if self._held + part.nbytes > CHUNK_BYTES:
+            if self._held + part.nbytes > lazy.CHUNK_BYTES:
                 self._commit()
-                large = part.nbytes > CHUNK_BYTES
+                large = part.nbytes > lazy.CHUNK_BYTES
                 store = store.with_transaction(None if large else self._batch)
             store[index].write(part).result()
             self._held += part.nbytes

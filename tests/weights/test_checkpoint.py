@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from avits_jax.weights import checkpoint, manifest, parts, reading, writing
+from avits_jax.weights import checkpoint, lazy, manifest, parts, reading, writing
 from avits_jax.weights.checkpoint import CheckpointError
 from avits_jax.weights.lazy import LazyArray
 
@@ -235,10 +235,10 @@ def test_the_store_finds_every_flipped_byte(tmp_path, monkeypatch, capfd, lazy, 
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize("chunk_bytes", [1000, writing.CHUNK_BYTES])
+@pytest.mark.parametrize("chunk_bytes", [1000, lazy.CHUNK_BYTES])
 def test_slices_of_every_size(tmp_path, monkeypatch, chunk_bytes):
     """Many to a commit, or cut into several chunks."""
-    monkeypatch.setattr(writing, "CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr("avits_jax.weights.lazy.CHUNK_BYTES", chunk_bytes)
     shapes = [(3, 2), (2, 2, 300), (4, 100), (7,), (2, 249), (1, 250), (3, 2)]
     tree = {
         f"{i}": np.arange(np.prod(shape), dtype=np.float32).reshape(shape) + i

@@ -74,6 +74,10 @@ def test_dtypes():
     narrow = as_dtype(LIKE, "bfloat16")
     assert narrow["up"]["bias"].dtype == jnp.bfloat16
     assert narrow["norm"]["count"].dtype == jnp.int32
+    kept = as_dtype(LIKE, "bfloat16", ("norm", ".*/bias"))
+    wide = [kept["norm"]["scale"], kept["norm"]["var"], kept["up"]["bias"]]
+    assert all(leaf.dtype == jnp.float32 for leaf in wide)
+    assert kept["up"]["kernel"].dtype == kept["conv"]["kernel"].dtype == jnp.bfloat16
     assert check_dtype(None) == "float32"
     with pytest.raises(ValueError, match="dtype must be one of.*'float16'"):
         check_dtype("float16")

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import glob
+import math
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,12 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from avits_jax.catalogue.generators import FAMILIES, Family
-from avits_jax.cli.checks import DTYPES
 from avits_jax.cli.errors import CliError, as_refusal, check_known, printable
-from avits_jax.cli.options import JsonFile, StoredType
+from avits_jax.cli.options import JsonFile, LoraFiles, StoredType
+from avits_jax.weights.dtypes import DTYPES, FLOAT8
 
 if TYPE_CHECKING:
     from avits_jax.converting import Ready
+    from avits_jax.converting.files import LoraFile
     from avits_jax.weights.model import Model
 
 EXAMPLE = (
@@ -42,7 +44,10 @@ class Options:
     out: Path
     """Folder of the new checkpoint."""
     dtype: StoredType = None
-    """How weights are stored; bfloat16 keeps vectors (norms, biases) in float32."""
+    """How weights are stored; bfloat16 keeps vectors (norms, biases) in float32, float8
+    does so too and holds linear layers in 8 bits, of models that have such a form."""
+    lora: LoraFiles = ()
+    """Low-rank updates to merge, and their strength (1); of models that have some."""
     sizes: JsonFile = None
     """Sizes other than published, by field of the config; javisdit: by part first."""
     overwrite: bool = False
@@ -67,7 +72,7 @@ def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
 
     check_known("model", options.model, converting.modules(families))
     if options.dtype is not None:
-        check_known("dtype", options.dtype, DTYPES)
+        check_known("dtype", options.dtype, (*DTYPES, FLOAT8))
     if options.out == Path():
         raise CliError("--out is empty, or the present folder; name a new one")
     jax.config.update("jax_platforms", "cpu")  # no accelerator is needed, or taken
@@ -86,6 +91,7 @@ def _convert(model: "Model", options: Options) -> None:
     from avits_jax.cli.progress import stage
     from avits_jax.converting import convert, prepare
 
+    loras = [_read_lora(text) for text in options.lora]
     advance: list[Callable[[int], None]] = []
     sizes = _read_sizes(options.sizes)
     with stage("Checking every key"):
@@ -94,6 +100,7 @@ def _convert(model: "Model", options: Options) -> None:
             options.source,
             sizes=sizes,
             dtype=options.dtype,
+            loras=loras,
             advance=lambda count: advance[-1](count),
         )
     for name, part in ready.items():
@@ -101,7 +108,25 @@ def _convert(model: "Model", options: Options) -> None:
     total = sum(part.total_bytes for part in ready.values())
     with stage("Converting", "Converted", total, in_bytes=True) as converting:
         advance.append(converting.advance)
-        convert(model, ready, options.out, overwrite=options.overwrite)
+        convert(model, ready, options.out, loras=loras, overwrite=options.overwrite)
+
+
+def _read_lora(text: str) -> "LoraFile":
+    """Return the file and the strength that FILE[:SCALE] names."""
+    from avits_jax.converting.files import LoraFile
+
+    file, _, scale = text.rpartition(":")
+    if not file or Path(text).exists():
+        file, scale = text, "1"
+    try:
+        strength = float(scale)
+    except ValueError:
+        file, strength = text, 1.0
+    if not math.isfinite(strength):
+        raise CliError(f"--lora {text}: the scale must be a number, got {scale}")
+    if not Path(file).is_file():
+        raise CliError(f"--lora {file} is no file")
+    return LoraFile(Path(file), strength)
 
 
 def _read_sizes(path: Path | None) -> Mapping[str, Any]:
