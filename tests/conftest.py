@@ -259,6 +259,8 @@ class Counter:
             step=self.counted(generator.step, "nfe", lambda p, k, c, *_: c, spent),
             predict=self.counted(generator.predict, "nfe", lambda p, c, *_: c, spent),
             decode=self.counted(generator.decode, "decodes", lambda p, c: c),
+            preview=generator.preview
+            and self.counted(generator.preview, "decodes", lambda p, c: c),
             drafts=tuple(map(self.generator, generator.drafts)),
         )
 

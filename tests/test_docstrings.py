@@ -40,6 +40,7 @@ _SEARCHES = {
     "draft_best_of_n",
     "evosearch",
     "pruned_best_of_n",
+    "refine",
     "smc",
     "zero_order",
 }

@@ -20,6 +20,8 @@ _JUDGES = ("javis_score", "video_reward")
 # 240p, 9:16, 4 s: frames, height, width; samples at 16 kHz.
 _VIDEO, _AUDIO = (102, 240, 424, 3), (68_000,)
 _NEEDED_STEP = 8.326e13
+# A guided step of LTX-2.3, and what decodes a clip and its sound.
+_LTX_STEP, _LTX_DECODE = 7.82e14, 1.189e14
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +57,11 @@ def trace_search(model, judges, num_candidates, search=avits.best_of_n, **sizes)
 
 def cudnn_masks(traced):
     """The kinds of masks that are told to cuDNN in the program for a CUDA GPU."""
-    text = traced.lower(lowering_platforms=("cuda",)).as_text()
+    return find_masks(traced.lower(lowering_platforms=("cuda",)).as_text())
+
+
+def find_masks(text):
+    """The kinds of masks in the text of a lowered program."""
     assert "fmhaScaleBias" not in text, "a mask is handed over as a dense bias"
     return re.findall(r"fmhaSoftmax.*?mask_type[^A-Z]*22([A-Z_]+)", text)
 
@@ -87,6 +93,23 @@ def test_a_prompt_in_t5_states_needs_no_t5():
     prepare.lower(lowering_platforms=("cuda",))
 
 
+def test_ltx_2_3_from_text_states_to_the_best_clip_as_one_program():
+    model = full_size.published("ltx-2.3", text_states=True, dtype="float8")
+    assert model.made.num_steps == 30
+    judges = full_size.judges(["brightness"], model.made)
+    traced = trace_search(model, judges, 2)
+    best = traced.out_info.best
+    assert best.video.shape == (121, 512, 768, 3) and best.audio.shape == (2, 240_480)
+    needed = 2 * (30 * _LTX_STEP + _LTX_DECODE)
+    assert 0.97 < count_flops(traced.jaxpr) / needed < 1.02  # texts are shared
+    text = traced.lower(lowering_platforms=("cuda",)).as_text()
+    # In a block of the transformer two of each: self, text, between the streams.
+    assert find_masks(text) == ["NO_MASK"] * 6
+    tokens = 16 * 16 * 24
+    sizes = (found.split("x") for found in re.findall(r"tensor<((?:\d+x)*)\w+>", text))
+    assert all(each.count(str(tokens)) < 2 for each in sizes)
+
+
 def test_a_draft_that_uses_levels_again_carries_two_rows_of_tokens(model):
     draft = model.made.drafts[-1]
     cond = jax.eval_shape(draft.prepare, model.params, model.cond)
@@ -100,6 +123,7 @@ def test_a_draft_that_uses_levels_again_carries_two_rows_of_tokens(model):
     assert after == start
 
 
+@pytest.mark.slow  # traced for a quarter of a minute
 def test_a_search_among_such_drafts_as_one_program():
     model = full_size.javisdit(text_states=True)
     draft = model.made.drafts[-1]

@@ -4,8 +4,8 @@ import json
 import struct
 from pathlib import Path
 
-from tokenizers import AddedToken, Tokenizer, models, processors
-from tokenizers.pre_tokenizers import Metaspace, Sequence, WhitespaceSplit
+from tokenizers import AddedToken, Tokenizer, models, normalizers, processors
+from tokenizers.pre_tokenizers import Metaspace, Sequence, Split, WhitespaceSplit
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 ASCII = tuple(bytes_to_unicode()[byte] for byte in (10, *range(32, 127)))
@@ -23,6 +23,11 @@ PIECES = (
     ("Yes", -5.0),
     ("▁Yes", -5.0),
 )
+
+
+WORDS = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *"▁adgo", "▁d", "▁do", "▁dog")
+FIRST_BYTE = len(WORDS)
+"""Id of byte 0 behind Gemma-like words."""
 
 
 def write_pair(folder: Path, words, merges=(), added=()) -> Path:
@@ -46,6 +51,28 @@ def unigram_tokenizer(pieces=PIECES) -> Tokenizer:
         single="$A </s>", special_tokens=[("</s>", 1)]
     )
     tokenizer.add_special_tokens([AddedToken("</s>", special=True)])
+    return tokenizer
+
+
+def byte_fallback_tokenizer(starts: bool = True) -> Tokenizer:
+    """A Gemma-like tokenizer; ``starts`` lets the file itself put <bos> first."""
+    words = (*WORDS, *(f"<0x{byte:02X}>" for byte in range(256)))
+    model = models.BPE(
+        vocab={word: number for number, word in enumerate(words)},
+        merges=[("▁", "d"), ("▁d", "o"), ("▁do", "g")],
+        unk_token="<unk>",
+        fuse_unk=True,
+        byte_fallback=True,
+    )
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.Replace(" ", "▁")
+    tokenizer.pre_tokenizer = Split(" ", "merged_with_previous")
+    if starts:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<bos> $A", special_tokens=[("<bos>", 2)]
+        )
+    marks = [AddedToken(mark, special=True) for mark in WORDS[:5]]
+    tokenizer.add_special_tokens(marks)
     return tokenizer
 
 

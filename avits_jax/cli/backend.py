@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from avits_jax.catalogue.generators import FAMILIES, Family
-from avits_jax.catalogue.resolve import Resolution, resolve
+from avits_jax.catalogue.resolve import Resolution, resolve, resolve_refiner
 from avits_jax.catalogue.verifiers import MINI
 from avits_jax.cli import memory
 from avits_jax.cli.compiled import Checked
@@ -13,11 +13,14 @@ from avits_jax.cli.errors import CliError, as_cli_error
 from avits_jax.cli.labels import warnings_told
 from avits_jax.cli.model_options import STEPS, model_options
 from avits_jax.cli.options import ModelOptions
+from avits_jax.media import read_image
 from avits_jax.parallel.mesh import MODEL
-from avits_jax.runs import text_apart
-from avits_jax.types import Cond, Generator, Params, Verifier
+from avits_jax.runs import Devices, Refinement, text_apart, with_picture
+from avits_jax.types import Cond, Generator, Params, PyTree, Refiner, Verifier
+from avits_jax.weights.dtypes import dtype_beside
 
 MINI_MODEL = "mini"
+HALF_SIZE = "half_size"
 PAPER_VERIFIERS = "javis_score,video_reward,clap"
 
 
@@ -30,6 +33,7 @@ class Backend(NamedTuple):
         params: weights of both.
         names: what their names stand for.
         takes: names of the generator's own options.
+        refinement: the second stage, or None.
     """
 
     generator: Generator
@@ -37,6 +41,7 @@ class Backend(NamedTuple):
     params: Params
     names: Resolution
     takes: tuple[str, ...] = (STEPS,)
+    refinement: Refinement | None = None
 
 
 def resolve_names(
@@ -44,6 +49,8 @@ def resolve_names(
     verifiers: Sequence[str],
     random_weights: bool = False,
     families: Sequence[Family] = FAMILIES,
+    *,
+    refine: bool = False,
 ) -> Resolution:
     """Return what the names on the command line stand for; loads nothing.
 
@@ -52,6 +59,7 @@ def resolve_names(
         verifiers: as the command line names them.
         random_weights: missing weights will be drawn.
         families: the table of generators.
+        refine: candidates are refined, maybe by the weights of another model.
 
     Raises:
         CliError: a name is unknown, has no weights, or verifiers of mini shall judge
@@ -59,6 +67,9 @@ def resolve_names(
     """
     with as_cli_error():
         names = resolve(model, verifiers, random_weights, families)
+        if refine and names.model is not None:
+            second = resolve_refiner(names.model, random_weights, families)
+            names = names._replace(refiner=second)
     minis = [each.name for each in names.verifiers if each.request.name in MINI]
     if minis and names.model and names.model.info.name != MINI_MODEL:
         raise CliError(
@@ -72,6 +83,9 @@ def load(
     options: ModelOptions, names: Resolution, machine: Machine = ONE_MACHINE
 ) -> Backend:
     """Load a generator and verifiers; the generator's ``encode`` runs its text tower.
+
+    With a second stage its weights lie beside the generator's, unless they are the
+    same.
 
     Args:
         options: of the generator, and the type of weights.
@@ -90,30 +104,125 @@ def load(
     if options.frame_rate is not None:
         settings["frame_rate"] = options.frame_rate
     with as_cli_error():
+        _check_abilities(options, names)
         known = generators.options(names.model.name, names.families)
         own = model_options(options, names.model.info.name, known)
         mesh = machine.mesh
         shards = 1 if mesh is None else mesh.shape[MODEL]
         memory.check_weights(names, options.dtype, shards)
+        large = {key: value for key, value in own.items() if key != HALF_SIZE}
+        if names.refiner is not None:
+            _refiner(names, large, options, machine, ())  # what is wrong with it, first
+        half = {} if options.refine is None else {HALF_SIZE: True}
         generator, generator_params = generators.load(
             names.model,
             families=names.families,
             dtype=options.dtype,
             mesh=mesh,
-            **own,
+            **own | half,
         )
         judges, judge_params = stack.load(
             names.verifiers,
             fps=generator.fps,
             sample_rate=generator.sample_rate,
-            dtype=options.dtype,
+            dtype=dtype_beside(options.dtype),
             mesh=mesh,
             **settings,
         )
     devices = machine.devices._replace(compiled=Checked)
     generator, generator_params = text_apart(generator, generator_params, devices)
-    params = Params(generator_params, tuple(judge_params))
-    return Backend(generator, tuple(judges), params, names, tuple(known))
+    loaded = Backend(
+        _pictured(generator, generator_params, options, devices),
+        tuple(judges),
+        Params(generator_params, tuple(judge_params)),
+        names,
+        tuple(known),
+    )
+    if names.refiner is None:
+        return loaded
+    refinement = _refinement(loaded, generator, large, options, machine)
+    return loaded._replace(refinement=refinement)
+
+
+def _refinement(
+    loaded: Backend,
+    generator: Generator,
+    own: dict[str, Any],
+    options: ModelOptions,
+    machine: Machine,
+) -> Refinement:
+    """Load the second stage; one of the same weights has the same text tower.
+
+    Args:
+        loaded: the first stage.
+        generator: its generator, before it is given a picture.
+        own: options of the model.
+        options: of the command.
+        machine: what weights are read onto.
+    """
+    names, devices = loaded.names, machine.devices._replace(compiled=Checked)
+    same = names.refiner is names.model
+    assert names.refiner is not None and options.refine is not None
+    weights = loaded.params.generator if same else None
+    with as_cli_error():
+        refiner, params = _refiner(names, own, options, machine, weights)
+    large = refiner.generator
+    if same:
+        large = large._replace(
+            encode=generator.encode, text=generator.text, text_part=generator.text_part
+        )
+    else:
+        large, params = text_apart(large, params, devices)
+    large = _pictured(large, params, options, devices)
+    return Refinement(refiner._replace(generator=large), params, options.refine)
+
+
+def _refiner(
+    names: Resolution,
+    own: dict[str, Any],
+    options: ModelOptions,
+    machine: Machine,
+    weights: PyTree,
+) -> tuple[Refiner, PyTree]:
+    """Return the second stage and its weights, which are read for None."""
+    from avits_jax import generators
+
+    assert names.refiner is not None
+    return generators.load_refiner(
+        names.refiner,
+        families=names.families,
+        dtype=options.dtype,
+        mesh=machine.mesh,
+        params=weights,
+        **own,
+    )
+
+
+def _pictured(
+    generator: Generator, params: PyTree, options: ModelOptions, devices: Devices
+) -> Generator:
+    if options.image is None:
+        return generator
+    with as_cli_error("--image: "):
+        return with_picture(generator, params, read_image(options.image), devices)
+
+
+def _check_abilities(options: ModelOptions, names: Resolution) -> None:
+    """Raise CliError, naming the models that can, for what the model cannot."""
+    from avits_jax import generators
+
+    assert names.model is not None
+    asked = {
+        generators.IMAGE: options.image is not None,
+        generators.REFINE: options.refine is not None,
+        generators.PREVIEW: options.preview_decoder,
+    }
+    wanted = [ability for ability, flag in asked.items() if flag]
+    name, families = names.model.info.name, names.families
+    for ability in wanted:
+        if ability not in generators.abilities(names.model, families):
+            flag = ability.replace("_", "-")
+            raise CliError(f"--{flag}: {generators.lacking(name, ability, families)}")
 
 
 def encode(backend: Backend, prompt: str) -> Cond:

@@ -11,10 +11,10 @@ from avits_jax.cli.config import set_fields
 from avits_jax.cli.errors import CliError, as_cli_error, check_known
 from avits_jax.cli.options import ClipOptions, JuryOptions, SearchOptions
 from avits_jax.files.stores import Store, StoreError, check_local, open_store
+from avits_jax.weights.dtypes import DTYPES, FLOAT8
 
-MAX_PROMPT = 2000  # characters; more than any text encoder here reads
+MAX_PROMPT = 10_000  # characters; more than any text encoder here reads
 MAX_SEED = 2**32 - 1
-DTYPES = ("float32", "bfloat16")
 RUN_MARK = "results.json"
 # The upper bounds catch slips of the keyboard, which would run for days.
 _COUNTS = {"num_candidates": 65_536, "candidate_batch": 65_536, "steps": 1000}
@@ -47,8 +47,27 @@ def check_search(options: SearchOptions) -> None:
     if scale is not None and not (math.isfinite(scale) and scale >= 0):
         raise CliError(f"--guidance-scale must be a number of at least 0, got {scale}")
     if options.dtype is not None:
-        check_known("dtype", options.dtype, DTYPES)
+        check_known("dtype", options.dtype, (*DTYPES, FLOAT8))
+    _check_refine(options)
+    check_image(options.image)
     check_jury(options)
+
+
+def _check_refine(options: SearchOptions) -> None:
+    kept, most = options.refine, options.num_candidates
+    if kept is not None and not 1 <= kept <= most:
+        raise CliError(f"--refine must be 1 to --num-candidates = {most}, got {kept}")
+
+
+def check_image(image: str | None) -> None:
+    """Raise CliError for what is no file of this machine, or no picture."""
+    if image is None:
+        return
+    from avits_jax.media.images import read_image
+
+    with as_cli_error("--image: "):
+        check_local(image, "a picture")
+        read_image(image)
 
 
 def check_jury(options: JuryOptions) -> None:

@@ -26,22 +26,22 @@ def fitted_work(
     """
     size = min(default_batch() or largest, largest)
     work = make(size if size < largest else None)
-    settled = False
+    settled: list[runs.Found] = []  # what the program gives, once it fits
 
-    def prepare(cond: Any) -> None:
-        nonlocal size, work, settled
+    def prepare(cond: Any) -> runs.Found:
+        nonlocal size, work
         while not settled:
             try:
-                work.prepare(cond)
+                settled.append(work.prepare(cond))
             except TooLargeError as error:
                 if size == 1 or _hosts_may_differ():
                     raise
                 size = max(1, min(size // 2, int(size * error.share)))
                 work = make(size)
             else:
-                settled = True
                 if size < largest:
                     say(f"working on at most {size} of {largest} candidates at a time")
+        return settled[0]
 
     def search(row: int, cond: Any, state: PyTree) -> runs.Found:
         if not settled:

@@ -111,9 +111,9 @@ def check_weights(names: Resolution, dtype: str | None, num_shards: int = 1) -> 
     if sum(sizes.values()) <= memory.num_bytes:
         return
     parts = ", ".join(f"{name} {_gb(size)}" for name, size in sizes.items())
-    remedy = "--dtype bfloat16 halves them"
-    if kind == "bfloat16":
-        remedy = "take smaller models"
+    remedy = "take smaller models"
+    if kind == "float32":
+        remedy = "--dtype bfloat16 halves them"
     raise TooLargeError(
         f"the weights need about {_gb(sum(sizes.values()))} of memory ({parts}), and "
         f"{_gb(memory.num_bytes)} are available; {remedy}"
@@ -130,7 +130,8 @@ def _weight_bytes(names: Resolution, dtype: str) -> dict[str, int]:
         if reduced or (place in seen):
             continue
         seen.add(place)
-        if each.drawn:
+        # Which weights are held in 8 bits, the model alone says.
+        if each.drawn or (each is names.model and dtype == "float8"):
             sizes[each.name] = _drawn_bytes(each, names, dtype)
         else:
             sizes[each.name] = _stored_bytes(each.folder, dtype)
@@ -144,7 +145,7 @@ def _default_dtype() -> str:
 
 
 def _drawn_bytes(each: Resolved, names: Resolution, dtype: str) -> int:
-    """Return the size of weights that would be drawn, from their shapes alone."""
+    """Return the size of weights from their shapes alone."""
     import jax
 
     from avits_jax import generators, verifiers
@@ -152,7 +153,7 @@ def _drawn_bytes(each: Resolved, names: Resolution, dtype: str) -> int:
     def draw() -> Any:
         return verifiers.load([each], fps=24.0, sample_rate=16_000, dtype=dtype)[1]
 
-    if each is names.model:
+    if each is names.model or each is names.refiner:
         _, shapes = generators.shapes(each, families=names.families, dtype=dtype)
     else:
         shapes = jax.eval_shape(draw)
@@ -171,7 +172,7 @@ def _stored_bytes(folder: Path | None, dtype: str) -> int:
     parts = [folder, *(path for path in folder.iterdir() if path.is_dir())]
     found = [read_manifest(p) for p in parts if (p / "manifest.json").is_file()]
     leaves = [leaf for manifest in found for leaf in manifest["leaves"]]
-    width = 2 if dtype == "bfloat16" else 4
+    width = 4 if dtype == "float32" else 2  # at most
     return sum(int(np.prod(leaf["shape"])) * width for leaf in leaves)
 
 

@@ -1,5 +1,6 @@
 """A model's own options, as ``--set NAME=VALUE`` and flags of their own give them."""
 
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,10 @@ _FLAGS = {
     "resolution": "resolution",
     "aspect_ratio": "aspect_ratio",
     "duration": "duration",
+    "preview_decoder": "preview_decoder",
 }
+_NEXT = re.compile(r",(?=[\s,]*[\w-]+\s*=)")
+_EMPTY = ('""', "''")
 _SWITCH = {"true": True, "false": False}
 _KINDS = {int: "an integer", float: "a number", bool: "true or false", str: "text"}
 
@@ -28,11 +32,14 @@ _KINDS = {int: "an integer", float: "a number", bool: "true or false", str: "tex
 def read_assignments(texts: Sequence[str]) -> dict[str, str]:
     """Read ``NAME=VALUE``, or several after commas; of one name the last value counts.
 
+    A comma that no name follows belongs to the value; two quotes are an empty text.
+
     Raises:
         CliError: a name or a value is missing.
     """
     found = {}
-    for part in (part for text in texts for part in text.split(",") if part.strip()):
+    parts = (part for text in texts for part in _NEXT.split(text.strip(" ,")))
+    for part in filter(None, parts):
         name, _, value = (each.strip() for each in part.partition("="))
         if not (name and value):
             raise CliError(f"--set must be NAME=VALUE, got {part!r}")
@@ -60,7 +67,11 @@ def model_options(
             not of its kind.
     """
     flags = {name: getattr(options, flag) for flag, name in _FLAGS.items()}
-    found = {name: value for name, value in flags.items() if value is not None}
+    found = {
+        name: value
+        for name, value in flags.items()
+        if value is not None and value is not False  # a switch that is off
+    }
     said = {name: f"--{flag.replace('_', '-')}" for flag, name in _FLAGS.items()}
     for name, text in read_assignments(options.set).items():
         if name in found:
@@ -96,6 +107,8 @@ def _converted(text: str, kind: Any, subject: str) -> Any:
                 return accepted(text)
             except ValueError:
                 continue
+        if accepted is str and text in _EMPTY:
+            return ""
         if accepted is str or accepted == text:
             return text
     raise CliError(f"{subject} must be {kind_name(kind)}, got {text!r}")

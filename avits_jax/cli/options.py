@@ -8,6 +8,7 @@ import tyro
 
 from avits_jax.cli.aggregator_flags import ARW_DEFAULTS
 from avits_jax.cli.policy_defaults import in_words
+from avits_jax.weights.dtypes import DTYPES, FLOAT8
 
 DEFAULT_MODEL = "mini"
 DEFAULT_VERIFIERS = ("mini_tv", "mini_ta", "mini_av")
@@ -73,9 +74,9 @@ OutFile = Annotated[str | None, _one(str, "FILE.csv|.json")]
 Limit = Annotated[int | None, _one(int, "INT", "all")]
 ShardOf = Annotated[str | None, _one(str, "I/N", "all")]
 PerModel = Annotated[str | None, _one(str, "SIZE", _MODELS_OWN)]
-WeightType = Annotated[
-    str | None, _one(str, "float32|bfloat16", "float32 on a CPU, else bfloat16")
-]
+_COMPUTED = "float32 on a CPU, else bfloat16"
+WeightType = Annotated[str | None, _one(str, "|".join(DTYPES), _COMPUTED)]
+ModelType = Annotated[str | None, _one(str, "|".join((*DTYPES, FLOAT8)), _COMPUTED)]
 Assignments = Annotated[
     tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE,...")
 ]
@@ -88,7 +89,12 @@ RunsNames = Annotated[
 ]
 OtherNames = Annotated[tuple[str, ...] | None, _list_of(str, "NAME,...", "all others")]
 AllSizes = Annotated[tuple[int, ...] | None, _list_of(int, "I,I,...", "all")]
-StoredType = Annotated[str | None, _one(str, "float32|bfloat16", "as published")]
+StoredType = Annotated[
+    str | None, _one(str, "|".join((*DTYPES, FLOAT8)), "as published")
+]
+LoraFiles = Annotated[
+    tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="FILE[:SCALE]")
+]
 ConfigFile = Annotated[str | None, _one(str, "FILE.toml|PRESET")]
 
 
@@ -103,15 +109,24 @@ class ModelOptions:
     guidance_scale: Annotated[float | None, _one(float, "FLOAT", _MODELS_OWN)] = None
     """Strength of classifier-free guidance."""
     resolution: PerModel = None
-    """Size of the picture, as the model names it ("240p"); mini has one size."""
+    """Size of the picture, as the model names it ("240p", "512x768"); mini has one."""
     aspect_ratio: PerModel = None
     """Height to width of the picture ("9:16" is wide)."""
     duration: PerModel = None
     """Length of the clip ("4s"), or its number of frames."""
+    image: Annotated[str | None, _one(str, "FILE")] = None
+    """Picture that clips begin with, where the model takes one: PNG, JPEG, WebP."""
+    refine: Annotated[int | None, _one(int, "INT")] = None
+    """Search at half size, make the best so many large, and choose among them again,
+    where the model has a second stage."""
+    preview_decoder: bool = False
+    """Decode clips on the way by a small network, where the model has one; the final
+    clips never are."""
     set: Assignments = ()
     """More options of the model's own; "avits list" shows them."""
-    dtype: WeightType = None
-    """Of the weights, and what networks compute in: float32 or bfloat16."""
+    dtype: ModelType = None
+    """Of the weights, and what networks compute in; float8 for the largest matrices of
+    the model's weights, where it has that, beside bfloat16."""
     random_weights: bool = False
     """Draw weights that are missing: all can be tried, but nothing means anything."""
     frame_rate: Annotated[float | None, _one(float, "FPS", "all")] = None
@@ -467,6 +482,7 @@ class StudyOptions:
     "weighted" is the plain sum, "zscore" knows the true statistics of the run, "arw" is
     the closed form. A truth file has columns prompt (its row, from 0), candidate (from
     0) and right (0 or 1). A candidate with a reward that is not finite takes no part.
+    Of runs with --refine it studies what verifiers said of the small clips.
 
     Writes study.html, study.json and, where matplotlib is installed, pictures.
     """

@@ -4,7 +4,7 @@ import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 from jax.experimental.compilation_cache import compilation_cache
@@ -14,7 +14,7 @@ from avits_jax.cli.aggregators import Chosen, learned_sigmas
 from avits_jax.cli.backend import Backend, encode
 from avits_jax.cli.checks import check_prompt
 from avits_jax.cli.compiled import Checked
-from avits_jax.cli.errors import CliError, TooLargeError
+from avits_jax.cli.errors import CliError, TooLargeError, as_cli_error
 from avits_jax.cli.fitting import fitted_work
 from avits_jax.cli.options import GenerateOptions, SearchOptions
 from avits_jax.cli.policies import Policy
@@ -77,18 +77,24 @@ def make_work(
         devices: what the search is laid over.
         keep_media: return every candidate's clip.
     """
-    count = len(options.verifiers)
+    count, search = len(options.verifiers), policy.search
+    refinement, key = loaded.refinement, jax.random.key(options.seed)
+    parts: dict[str, Any] = {
+        "verifiers": loaded.verifiers[:count],
+        "judges": loaded.verifiers[count:],
+        "aggregator": chosen.aggregator,
+        "devices": devices._replace(compiled=Checked),
+    }
+    if refinement is not None:
+        search = functools.partial(search, keep_latents=True)
     make = functools.partial(
         runs.make_work,
-        policy.search,
+        search,
         loaded.params,
-        jax.random.key(options.seed),
+        key,
         generator=loaded.generator,
-        verifiers=loaded.verifiers[:count],
-        judges=loaded.verifiers[count:],
-        aggregator=chosen.aggregator,
         keep_media=keep_media,
-        devices=devices._replace(compiled=Checked),
+        **parts,
     )
     if options.candidate_batch is None:
         work = fitted_work(
@@ -96,11 +102,17 @@ def make_work(
         )
     else:
         work = make(candidate_batch=options.candidate_batch)
+    work = work._replace(encode=lambda prompt: encode(loaded, prompt))
+    if refinement is not None:
+        with as_cli_error("--refine: "):
+            weights = loaded.params.verifiers
+            work = runs.refined_work(work, refinement, weights, key, **parts)
+    encode_all = work.encode
 
-    def encode_checked(prompt: str) -> Cond:
+    def encode_checked(prompt: str) -> Any:
         try:
             check_prompt(prompt)
-            return encode(loaded, prompt)
+            return encode_all(prompt)
         except TooLargeError:  # which is not the prompt's fault
             raise
         except CliError as error:
@@ -138,19 +150,35 @@ def profiled(work: runs.Work, folder: Path | None) -> runs.Work:
     return work._replace(search=search)
 
 
-def run_search(
+class OnePrompt(NamedTuple):
+    """A search for one prompt that can begin.
+
+    Attributes:
+        work: what is done with the prompt.
+        cond: the encoded prompt.
+        evaluations: that a bar counts, or None without a bar.
+        advance: the last one is told of every evaluation.
+    """
+
+    work: runs.Work
+    cond: Any
+    evaluations: int | None
+    advance: list[Callable[[int], None]]
+
+
+def one_prompt(
     loaded: Backend,
-    cond: Cond,
+    prompt: str,
     chosen: Chosen,
     policy: Policy,
     options: GenerateOptions,
     devices: runs.Devices,
-) -> Outcome:
-    """Search for one prompt as for the first of a run, and keep every clip.
+) -> OnePrompt:
+    """Prepare a search as for the first prompt of a run, which keeps every clip.
 
     Args:
         loaded: generator, weights, the verifiers that guide, then those that watch.
-        cond: the encoded prompt.
+        prompt: its text.
         chosen: the aggregator.
         policy: the search.
         options: seed of all noise, chunk size, how many verifiers guide, and whether a
@@ -158,8 +186,7 @@ def run_search(
         devices: what the search is laid over.
 
     Raises:
-        CliError: the device has too little memory, or a verifier cannot take clips like
-            these.
+        CliError: a model does not understand the prompt.
     """
     advance: list[Callable[[int], None]] = []
     steps = options.step_progress
@@ -170,13 +197,24 @@ def run_search(
         loaded = loaded._replace(generator=shown)
     work = make_work(loaded, chosen, policy, options, devices, keep_media=True)
     work = profiled(work, options.profile)
+    with as_cli_error(kinds=(runs.PromptError,)):
+        cond = work.encode(prompt)
+    return OnePrompt(work, cond, policy.cost.nfe if steps else None, advance)
+
+
+def run_search(one: OnePrompt) -> Outcome:
+    """Search for one prompt.
+
+    Raises:
+        CliError: the device has too little memory, or a verifier cannot take clips like
+            these.
+    """
+    work, cond = one.work, one.cond
     with stage("Compiling the search", "Compiled") as compiling:
         work.prepare(cond)
         compile_seconds = compiling.seconds()
-    with stage(
-        "Searching", "Searched", policy.cost.nfe if steps else None
-    ) as searching:
-        advance.append(searching.advance)
+    with stage("Searching", "Searched", one.evaluations) as searching:
+        one.advance.append(searching.advance)
         found = work.search(0, cond, work.state)
         jax.effects_barrier()
         run_seconds = searching.seconds()

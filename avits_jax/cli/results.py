@@ -66,6 +66,7 @@ def make_results(
         "random_weights": list(backend.names.drawn),
         "notices": list(backend.names.notices),
         "candidates": _candidates(options, chosen, outcome),
+        **_refined(options, outcome),
         "best_index": int(output.best_index),
         "clip": _clip(backend, output),
         "cost": {
@@ -182,6 +183,35 @@ def _candidates(
         }
         for index in range(len(rewards))
     ]
+
+
+def _refined(options: SearchOptions, outcome: Outcome) -> dict[str, Any]:
+    """Return rewards before and after of the candidates made large, best first."""
+    refined = outcome.found.refined
+    if refined is None:
+        return {}
+    output = refined.output
+    before, after = (
+        np.concatenate(pair, axis=1)
+        for pair in (
+            (output.rewards_before, refined.judged_before),
+            (output.rewards, refined.judged),
+        )
+    )
+    rows = [
+        {
+            "index": int(index),
+            "rewards_before": [_number(reward) for reward in before[row]],
+            "rewards": [_number(reward) for reward in after[row]],
+            "score_before": _number(output.scores_before[row]),
+            "score": _number(output.scores[row]),
+            "failed": bool(output.failed[row]),
+            "reason": _reason(options.everyone, after[row], bool(refined.broken[row])),
+        }
+        for row, index in enumerate(output.kept)
+        if index >= 0
+    ]
+    return {"refined": rows}
 
 
 def _reason(names: tuple[str, ...], rewards: np.ndarray, broken: bool) -> str | None:

@@ -103,7 +103,11 @@ def _run(
     program.use_compilation_cache(options.compilation_cache)
     chosen = aggregators.choose_aggregator(options)
     names = backend.resolve_names(
-        options.model, options.everyone, options.random_weights, families
+        options.model,
+        options.everyone,
+        options.random_weights,
+        families,
+        refine=options.refine is not None,
     )
     store = open_store(options.out)
     if store is not None and machine.host.writer:
@@ -251,6 +255,8 @@ def _facts(
     """Return what run.json says."""
     settings = set_fields(options, without=_FREE) | {
         "random_weights": options.random_weights or None,
+        "preview_decoder": options.preview_decoder or None,
+        "image": _image(options),
         "set": list(write_assignments(options.set)) or None,
         "weights": list(chosen.weights),
         "optimizer": chosen.parameters.get("optimizer"),
@@ -262,6 +268,15 @@ def _facts(
         options.verifiers, options.judges, fresh, settings, options.prompts
     )
     return made | labels
+
+
+def _image(options: RunOptions) -> str | None:
+    """Return what tells the picture that clips begin with from others."""
+    if options.image is None:
+        return None
+    content = Path(options.image).read_bytes()
+    name, digest = Path(options.image).name, hashlib.sha256(content).hexdigest()
+    return f"{name} ({digest[:16]})"
 
 
 def _start(

@@ -43,6 +43,33 @@ def print_candidates(results: dict[str, Any]) -> None:
     print_columns(console_for(_FILE_WIDTH), first, others, styles)
 
 
+def print_refined(results: Mapping[str, Any]) -> None:
+    """Print rewards before and after of the candidates that were made large, if any.
+
+    Args:
+        results: as in results.json.
+    """
+    rows = results.get("refined")
+    if not rows:
+        return
+    print("made large; all above is of small clips:")
+    first = [Column("clip", [str(row["index"]) for row in rows])]
+    moments = {"before": "rewards_before", "after": "rewards"}
+    numbers = {
+        f"{verifier['name']}\n{moment}": [row[key][column] for row in rows]
+        for column, verifier in enumerate(results["verifiers"])
+        for moment, key in moments.items()
+    }
+    numbers |= {"score\nafter": [row["score"] for row in rows]}
+    others = [_column(heading, column) for heading, column in numbers.items()]
+    best = results["best_index"]
+    styles = [
+        "bold" if row["index"] == best else ("dim" if row["failed"] else None)
+        for row in rows
+    ]
+    print_columns(console_for(_FILE_WIDTH), first, others, styles)
+
+
 def print_rewards(rewards: Mapping[str, float | None]) -> None:
     """Print one reward per verifier, and its scale; None shows as failed."""
     known = [output_of(name) for name in rewards]

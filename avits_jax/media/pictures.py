@@ -56,12 +56,21 @@ def shape_of(frame: Any, stream: Any) -> Shape:
             f"says that its pixels are {aspect:.3g} times as wide as high; 1/8 to 8 "
             "are accepted"
         )
-    data = frame.side_data.get("DISPLAYMATRIX")
-    matrix = (1, 0, 0, 1)
-    if data is not None:
-        a, b, _, c, d, *_ = np.frombuffer(data, np.int32).tolist()
-        matrix = (a, b, c, d)
-    return Shape(max(1, round(frame.width * aspect)), frame.height, matrix)
+    width = max(1, round(frame.width * aspect))
+    return Shape(width, frame.height, _matrix(frame))
+
+
+def _matrix(frame: Any) -> tuple[int, int, int, int]:
+    try:
+        data = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # of EXIF, beside which PyAV tells of nothing but the angle
+        angle = math.radians(frame.rotation)
+        a, b = round(math.cos(angle)), -round(math.sin(angle))
+        return a, b, -b, a
+    if data is None:
+        return 1, 0, 0, 1
+    a, b, _, c, d, *_ = np.frombuffer(data, np.int32).tolist()
+    return a, b, c, d
 
 
 class Strip:

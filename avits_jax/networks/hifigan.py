@@ -1,10 +1,13 @@
 """HiFi-GAN vocoder: mel spectrogram to waveform (Kong et al., arXiv 2010.05646).
 
+BigVGAN (Lee et al., arXiv 2206.04658) is the same with other activations.
+
 Upstream: huggingface/transformers,
-src/transformers/models/speecht5/modeling_speecht5.py (SpeechT5HifiGan). A transposed
-convolution is a convolution over a dilated input here.
+src/transformers/models/speecht5/modeling_speecht5.py (SpeechT5HifiGan), and
+huggingface/diffusers, src/diffusers/pipelines/ltx2/vocoder.py (LTX2Vocoder).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 
@@ -14,7 +17,10 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from avits_jax.nn.snake import SnakeBeta
+
 Signal = Float[Array, "B T C"]
+ACTIVATIONS = ("leaky", "snakebeta")
 _LAST_SLOPE = 0.01
 
 
@@ -23,26 +29,46 @@ class HifiGanConfig:
     """Sizes of the vocoder.
 
     Attributes:
-        num_mels: mel bands of a row.
+        num_mels: mel bands of a row, of all channels of a recording together.
+        out_channels: of the waveform.
         sample_rate: of the waveform, Hz.
         channels: after the first convolution; every upsampling halves them.
         upsample_rates: factor of each upsampling.
         upsample_kernels: kernel size of each upsampling.
         resblock_kernels: kernel sizes of the residual blocks that are averaged.
         resblock_dilations: dilations of each of them.
-        leaky_slope: of all activations but the last one's, which has 0.01.
-        normalize: standardise mel rows by stored statistics first.
+        activation: "leaky", or "snakebeta" of BigVGAN, which has none before an
+            upsampling.
+        leaky_slope: of all leaky activations but the last one's, which has 0.01.
+        last_bias: the last convolution has a bias.
+        tanh: the waveform goes through tanh at the end.
+        statistics: the weights hold statistics of mel rows.
+        normalize: standardise mel rows by them first.
+
+    Raises:
+        ValueError: an unknown activation.
     """
 
     num_mels: int = 64
+    out_channels: int = 1
     sample_rate: int = 16_000
     channels: int = 1024
     upsample_rates: tuple[int, ...] = (5, 4, 2, 2, 2)
     upsample_kernels: tuple[int, ...] = (16, 16, 8, 4, 4)
     resblock_kernels: tuple[int, ...] = (3, 7, 11)
     resblock_dilations: tuple[tuple[int, ...], ...] = ((1, 3, 5),) * 3
+    activation: str = "leaky"
     leaky_slope: float = 0.1
+    last_bias: bool = True
+    tanh: bool = True
+    statistics: bool = True
     normalize: bool = False
+
+    def __post_init__(self) -> None:
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(
+                f"activation must be one of {ACTIVATIONS}, got {self.activation!r}"
+            )
 
     @property
     def hop(self) -> int:
@@ -59,7 +85,11 @@ class HifiGanConfig:
 
 
 class Upsample(nnx.Module):
-    """Transposed convolution as a convolution over a dilated input."""
+    """Transposed convolution, as a plain one with an output for every phase.
+
+    The kernel is that of the equivalent convolution over an input with ``rate - 1``
+    zeros between its numbers; here none of them is multiplied.
+    """
 
     def __init__(
         self, inward: int, outward: int, kernel: int, rate: int, *, rngs: nnx.Rngs
@@ -70,32 +100,65 @@ class Upsample(nnx.Module):
         self.bias = nnx.Param(jnp.zeros((outward,)))
 
     def __call__(self, x: Signal) -> Float[Array, "B t c"]:
-        kernel = self.kernel[...].astype(x.dtype)
-        size = kernel.shape[0]
-        margin = size - 1 - (size - self.rate) // 2
+        kernel, rate = self.kernel[...].astype(x.dtype), self.rate
+        size, inward, outward = kernel.shape
+        cut = (size - rate) // 2  # of the whole output, at both ends
+        length = (x.shape[1] - 1) * rate + size - 2 * cut
+        taps = -(-size // rate)
+        phases = jnp.pad(kernel, ((0, taps * rate - size), (0, 0), (0, 0)))
+        phases = phases.reshape(taps, rate, inward, outward)[:, ::-1]
+        margin = size - 1 - cut
+        before, start = margin // rate, rate - 1 - margin % rate
+        blocks = -(-(start + length) // rate)
         out = jax.lax.conv_general_dilated(
             x,
-            kernel,
+            jnp.swapaxes(phases, 1, 2).reshape(taps, inward, rate * outward),
             (1,),
-            [(margin, margin)],
-            lhs_dilation=(self.rate,),
+            [(before, blocks - x.shape[1] - before + taps - 1)],
             dimension_numbers=("NWC", "WIO", "NWC"),
         )
+        out = out.reshape(len(x), blocks * rate, outward)[:, start : start + length]
         return out + self.bias[...].astype(x.dtype)
 
 
+class LeakyRelu(nnx.Module):
+    """Leaky ReLU, in the place of several activations that have weights."""
+
+    def __init__(self, slope: float):
+        self.slope = slope
+
+    def __call__(self, x: Signal, index: int = 0) -> Signal:
+        return jax.nn.leaky_relu(x, self.slope)
+
+
+Activations = LeakyRelu | SnakeBeta
+
+
 class ResidualBlock(nnx.Module):
-    """Pairs of a dilated and a plain convolution, each pair with a shortcut."""
+    """Pairs of a dilated and a plain convolution, each pair with a shortcut.
+
+    An activation stands before every convolution.
+    """
 
     def __init__(
         self,
         channels: int,
         kernel: int,
         dilations: tuple[int, ...],
-        slope: float,
+        activations: Callable[[int, int], Activations],
         *,
         rngs: nnx.Rngs,
     ):
+        """Build the block.
+
+        Args:
+            channels: of the signal.
+            kernel: size of the windows.
+            dilations: of the first convolution of each pair.
+            activations: makes so and so many activations for so many channels.
+            rngs: of the weights.
+        """
+
         def conv(dilation: int) -> nnx.Conv:
             return nnx.Conv(
                 channels,
@@ -106,25 +169,29 @@ class ResidualBlock(nnx.Module):
                 rngs=rngs,
             )
 
-        self.slope = slope
+        self.before_dilated = activations(len(dilations), channels)
+        self.before_plain = activations(len(dilations), channels)
         self.dilated = nnx.List([conv(dilation) for dilation in dilations])
         self.plain = nnx.List([conv(1) for _ in dilations])
 
     def __call__(self, x: Signal) -> Signal:
-        for dilated, plain in zip(self.dilated, self.plain, strict=True):
-            h = dilated(jax.nn.leaky_relu(x, self.slope))
-            x = x + plain(jax.nn.leaky_relu(h, self.slope))
+        pairs = zip(self.dilated, self.plain, strict=True)
+        for index, (dilated, plain) in enumerate(pairs):
+            h = dilated(self.before_dilated(x, index))
+            x = x + plain(self.before_plain(h, index))
         return x
 
 
 class HifiGan(nnx.Module):
-    """Generator of HiFi-GAN."""
+    """Generator of HiFi-GAN, or of BigVGAN."""
 
     def __init__(self, config: HifiGanConfig, *, rngs: nnx.Rngs):
         self.config = config
+        self._leaky = config.activation == "leaky"
         channels = config.channels
-        self.mean = nnx.Param(jnp.zeros((config.num_mels,)))
-        self.scale = nnx.Param(jnp.ones((config.num_mels,)))
+        if config.statistics:
+            self.mean = nnx.Param(jnp.zeros((config.num_mels,)))
+            self.scale = nnx.Param(jnp.ones((config.num_mels,)))
         self.conv_in = nnx.Conv(config.num_mels, channels, (7,), padding=3, rngs=rngs)
         upsamples, blocks = [], []
         shapes = zip(config.upsample_rates, config.upsample_kernels, strict=True)
@@ -133,21 +200,43 @@ class HifiGan(nnx.Module):
             channels //= 2
             kinds = zip(config.resblock_kernels, config.resblock_dilations, strict=True)
             blocks += [
-                ResidualBlock(channels, size, dilations, config.leaky_slope, rngs=rngs)
+                ResidualBlock(channels, size, dilations, self._activations, rngs=rngs)
                 for size, dilations in kinds
             ]
         self.upsamples = nnx.List(upsamples)
         self.blocks = nnx.List(blocks)
-        self.conv_out = nnx.Conv(channels, 1, (7,), padding=3, rngs=rngs)
+        self.last = LeakyRelu(_LAST_SLOPE) if self._leaky else SnakeBeta(1, channels)
+        self.conv_out = nnx.Conv(
+            channels,
+            config.out_channels,
+            (7,),
+            padding=3,
+            use_bias=config.last_bias,
+            rngs=rngs,
+        )
 
-    def __call__(self, mel: Float[Array, "B T M"]) -> Float[Array, "B S"]:
-        """Turn T mel rows into ``config.num_samples(T)`` samples in [-1, 1]."""
+    def _activations(self, count: int, channels: int) -> Activations:
+        if self._leaky:
+            return LeakyRelu(self.config.leaky_slope)
+        return SnakeBeta(count, channels)
+
+    def waveforms(self, mel: Float[Array, "B T M"]) -> Float[Array, "B S C"]:
+        """Turn T mel rows into ``config.num_samples(T)`` samples of every channel.
+
+        They lie in [-1, 1] where ``config.tanh``, else anywhere.
+        """
         x = (mel - self.mean[...]) / self.scale[...] if self.config.normalize else mel
         x = self.conv_in(x)
         width = len(self.config.resblock_kernels)
         for stage, upsample in enumerate(self.upsamples):
-            x = upsample(jax.nn.leaky_relu(x, self.config.leaky_slope))
+            if self._leaky:
+                x = jax.nn.leaky_relu(x, self.config.leaky_slope)
+            x = upsample(x)
             blocks = self.blocks[stage * width : (stage + 1) * width]
             x = reduce(jnp.add, [block(x) for block in blocks]) / width
-        x = self.conv_out(jax.nn.leaky_relu(x, _LAST_SLOPE))
-        return jnp.tanh(x)[..., 0]
+        x = self.conv_out(self.last(x))
+        return jnp.tanh(x) if self.config.tanh else x
+
+    def __call__(self, mel: Float[Array, "B T M"]) -> Float[Array, "B S"]:
+        """Turn T mel rows into ``config.num_samples(T)`` samples of one channel."""
+        return self.waveforms(mel)[..., 0]

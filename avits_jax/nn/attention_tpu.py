@@ -2,8 +2,9 @@
 
 Plain attention writes its logits to memory in float32, which is most of what a video
 transformer moves. The kernel (`jax.experimental.pallas.ops.tpu.flash_attention`) keeps
-them on the chip. It has a memory tile's 128 lanes for a head whether they are used or
-not: the first unused one says which keys are hidden.
+them on the chip. It has whole memory tiles of 128 lanes for a head whether they are
+used or not: an unused one says which keys are hidden, for which heads that leave none
+get another tile.
 """
 
 import jax
@@ -26,13 +27,13 @@ _UNSEEN = -1e6
 def long_enough(query: Array, key: Array, value: Array) -> bool:
     """Tell whether the kernel takes these arrays, and has something to gain.
 
-    It takes long queries and many keys in bfloat16, as many heads of keys as of
-    queries, and heads that leave a lane free for what is hidden.
+    It takes long queries and many keys in bfloat16, and as many heads of keys as of
+    queries.
     """
     heads = query.shape[2] == key.shape[2] and key.shape == value.shape
     half = query.dtype == key.dtype == value.dtype == jnp.bfloat16
     long = query.shape[1] >= _LONG and key.shape[1] >= _MANY
-    return half and heads and long and query.shape[3] % _LANES > 0
+    return half and heads and long
 
 
 def flash_attend(
@@ -46,7 +47,7 @@ def flash_attend(
     The softmax is in float32. Gradients are those of plain attention.
 
     Args:
-        query: ``[B, Q, H, D]``, D no multiple of 128.
+        query: ``[B, Q, H, D]``.
         key: ``[B, K, H, D]``.
         value: ``[B, K, H, D]``.
         lengths: ``[B]`` int32 in [1, K]: queries look at so many leading keys; None for
@@ -65,6 +66,7 @@ def _kernel(
     from jax.experimental.pallas.ops.tpu import flash_attention as kernel
 
     width, length = query.shape[3], key.shape[1]
+    lanes = 1 if width % _LANES else _LANES  # beside the head, where keys are hidden
     block = length if length <= _KEY_BLOCK else _QUERY_BLOCK
     behind = -length % block
     query, key, value = (jnp.moveaxis(x, 2, 1) for x in (query, key, value))
@@ -73,9 +75,10 @@ def _kernel(
         seen = jnp.arange(length) < ends[:, None]
         unseen = jnp.where(seen, 0, _UNSEEN).astype(key.dtype)[:, None, :, None]
         unseen = jnp.broadcast_to(unseen, (*key.shape[:3], 1))
-        key = _behind(jnp.concatenate([key, unseen], -1), behind, _UNSEEN)
-        value = _behind(jnp.pad(value, _lane(1)), behind, 0)
-        query = jnp.pad(query, _lane(1), constant_values=1)
+        key = jnp.concatenate([jnp.pad(key, _lanes(lanes - 1)), unseen], -1)
+        key = _behind(key, behind, _UNSEEN)
+        value = _behind(jnp.pad(value, _lanes(lanes)), behind, 0)
+        query = jnp.pad(query, _lanes(lanes), constant_values=1)
     sizes = kernel.BlockSizes(
         block_q=min(query.shape[2], _QUERY_BLOCK),
         block_k_major=block,
@@ -97,7 +100,7 @@ def _behind(x: Array, rows: int, last_lane: float) -> Array:
     return jnp.concatenate([x, more], axis=2)
 
 
-def _lane(count: int) -> tuple[tuple[int, int], ...]:
+def _lanes(count: int) -> tuple[tuple[int, int], ...]:
     return ((0, 0), (0, 0), (0, 0), (0, count))
 
 

@@ -1,7 +1,11 @@
 """Convolutions that flax does not have as they are needed here.
 
-Upstream: `CausalConv3d` is of hpcaitech/Open-Sora, opensora/models/vae/vae_temporal.py.
+Upstream: `CausalConv3d` is of hpcaitech/Open-Sora, opensora/models/vae/vae_temporal.py;
+`RepeatConv3d` of huggingface/diffusers,
+src/diffusers/models/autoencoders/autoencoder_kl_ltx2.py (LTX2VideoCausalConv3d).
 """
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +15,8 @@ from jaxtyping import Array, Float
 Video = Float[Array, "B T H W C"]
 Filtered = Float[Array, "B t H W D"]
 Kernel = Float[Array, "K Kh Kw C D"]
+# Of space that is padded already, less than there was.
+Narrowed = Float[Array, "B t h w D"]
 
 
 def upsample_nearest(x: Float[Array, "B H W C"]) -> Float[Array, "B 2*H 2*W C"]:
@@ -18,32 +24,57 @@ def upsample_nearest(x: Float[Array, "B H W C"]) -> Float[Array, "B 2*H 2*W C"]:
     return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
 
 
-def _conv3d(x: Video, kernel: Kernel, stride: int) -> Filtered:
+def _margins(kernel: Float[Array, "*window C D"], pad: bool) -> list[tuple[int, int]]:
+    """Return how far the last two axes of a window reach beyond space."""
+    return [(size // 2 * pad, size // 2 * pad) for size in kernel.shape[-4:-2]]
+
+
+def _conv3d(x: Video, kernel: Kernel, stride: int, pad: bool = True) -> Narrowed:
     """Convolve an array whose time axis is padded already."""
-    margins = [(size // 2, size // 2) for size in kernel.shape[1:3]]
     return jax.lax.conv_general_dilated(
         x,
         kernel,
         (stride, 1, 1),
-        [(0, 0), *margins],
+        [(0, 0), *_margins(kernel, pad)],
         dimension_numbers=("NDHWC", "DHWIO", "NDHWC"),
     )
 
 
-def _shifted_conv2d(x: Video, kernel: Kernel, stride: int) -> Filtered:
+def _shifted_conv2d(
+    x: Video, kernel: Kernel, stride: int, pad: bool = True
+) -> Narrowed:
     """Return `_conv3d` as a sum of 2-D convolutions of shifted frames, fast on CPUs."""
     length = (x.shape[1] - kernel.shape[0]) // stride + 1
     total = None
     for offset, slab in enumerate(kernel):
         frames = x[:, offset : offset + stride * (length - 1) + 1 : stride]
-        flat = frames.reshape(-1, *frames.shape[2:])
-        margins = [(size // 2, size // 2) for size in slab.shape[:2]]
         part = jax.lax.conv_general_dilated(
-            flat, slab, (1, 1), margins, dimension_numbers=("NHWC", "HWIO", "NHWC")
+            frames.reshape(-1, *frames.shape[2:]),
+            slab,
+            (1, 1),
+            _margins(slab, pad),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
         total = part if total is None else total + part
     assert total is not None
     return total.reshape(len(x), length, *total.shape[1:])
+
+
+def _convolve(x: Video, kernel: Kernel, stride: int = 1, pad: bool = True) -> Narrowed:
+    """Convolve an array whose time axis is padded already, as suits the machine.
+
+    Space is padded with zeros, unless ``pad`` is False: then it is padded already.
+    """
+    return jax.lax.platform_dependent(
+        x,
+        kernel,
+        cpu=lambda x, kernel: _shifted_conv2d(x, kernel, stride, pad),
+        default=lambda x, kernel: _conv3d(x, kernel, stride, pad),
+    )
+
+
+def _new_kernel(shape: tuple[int, ...], rngs: nnx.Rngs) -> nnx.Param:
+    return nnx.Param(nnx.initializers.lecun_normal()(rngs.params(), shape, jnp.float32))
 
 
 class CausalConv3d(nnx.Module):
@@ -65,9 +96,7 @@ class CausalConv3d(nnx.Module):
     ):
         self.stride = stride
         shape = (kernel_size,) * 3 + (in_channels, out_channels)
-        self.kernel = nnx.Param(
-            nnx.initializers.lecun_normal()(rngs.params(), shape, jnp.float32)
-        )
+        self.kernel = _new_kernel(shape, rngs)
         self.bias = nnx.Param(jnp.zeros((out_channels,))) if use_bias else None
 
     def __call__(self, x: Video) -> Filtered:
@@ -75,10 +104,46 @@ class CausalConv3d(nnx.Module):
         kernel = self.kernel[...].astype(x.dtype)
         front = kernel.shape[0] - self.stride
         x = jnp.pad(x, ((0, 0), (front, 0), (0, 0), (0, 0), (0, 0)))
-        out = jax.lax.platform_dependent(
-            x,
-            kernel,
-            cpu=lambda x, kernel: _shifted_conv2d(x, kernel, self.stride),
-            default=lambda x, kernel: _conv3d(x, kernel, self.stride),
-        )
+        out = _convolve(x, kernel, self.stride)
         return out if self.bias is None else out + self.bias[...].astype(x.dtype)
+
+
+class RepeatConv3d(nnx.Module):
+    """Convolution over time and space, of 3 x 3 x 3, that repeats frames at the ends.
+
+    Time is padded by a copy of the first and one of the last frame, or, if causal, by
+    two of the first. Space is padded with zeros, or by reflection without the border.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        causal: bool = False,
+        reflect: bool = False,
+        rngs: nnx.Rngs,
+    ):
+        self.before_after = (2, 0) if causal else (1, 1)
+        self.reflect = reflect
+        self.kernel = _new_kernel((3, 3, 3, in_channels, out_channels), rngs)
+        self.bias = nnx.Param(jnp.zeros((out_channels,)))
+
+    def __call__(
+        self, x: Video, reorder: Callable[[Array], Array] = lambda weight: weight
+    ) -> Filtered:
+        """Convolve ``[B, T, H, W, C]`` to ``[B, T, H, W, D]``.
+
+        Args:
+            x: in the dtype in which to compute.
+            reorder: puts the last axis of an array in another order; done to the
+                weights, it spares the result, which is larger.
+        """
+        none = (0, 0)
+        x = jnp.pad(x, (none, self.before_after, none, none, none), "edge")
+        if self.reflect:
+            x = jnp.pad(x, (none, none, (1, 1), (1, 1), none), "reflect")
+        kernel, bias = (
+            reorder(w[...]).astype(x.dtype) for w in (self.kernel, self.bias)
+        )
+        return _convolve(x, kernel, pad=not self.reflect) + bias

@@ -28,7 +28,11 @@ def _filters(source: int, target: int) -> tuple[np.ndarray, int]:
 
 
 def resample(
-    audio: Float[Array, "*B S"], source_rate: int, target_rate: int
+    audio: Float[Array, "*B S"],
+    source_rate: int,
+    target_rate: int,
+    *,
+    pad_mode: str = "constant",
 ) -> Float[Array, "*B T"]:
     """Resample to ``ceil(S * target_rate / source_rate)`` samples.
 
@@ -38,6 +42,8 @@ def resample(
     Args:
         audio: waveforms at ``source_rate`` Hz.
         source_rate, target_rate: positive whole Hz.
+        pad_mode: what is beyond the ends: "constant" (zeros, as torchaudio has it) or
+            "edge" (the first and the last sample again).
 
     Raises:
         ValueError: if a rate is not positive.
@@ -54,7 +60,9 @@ def resample(
     filters, margin = _filters(source, target)
     samples = audio.shape[-1]
     flat = jnp.pad(
-        audio.reshape(-1, 1, samples), ((0, 0), (0, 0), (margin, margin + source))
+        audio.reshape(-1, 1, samples),
+        ((0, 0), (0, 0), (margin, margin + source)),
+        mode=pad_mode,
     )
     phases = jax.lax.conv_general_dilated(
         flat,

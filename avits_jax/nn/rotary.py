@@ -4,6 +4,8 @@ Upstream: huggingface/transformers,
 src/transformers/models/qwen2_vl/modeling_qwen2_vl.py.
 """
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -23,7 +25,18 @@ def rotate(
     Su et al., arXiv 2104.09864, in the layout of GPT-NeoX: the first half of a head
     holds one coordinate of each pair, the second half the other.
     """
-    cos, sin = np.cos(angles)[:, None], np.sin(angles)[:, None]
+    return turn(x, np.cos(angles)[:, None], np.sin(angles)[:, None])
+
+
+def turn(
+    x: Float[Array, "*B L H D"],
+    cos: Float[Any, "*#C L #H D/2"],
+    sin: Float[Any, "*#C L #H D/2"],
+) -> Float[Array, "*B L H D"]:
+    """Turn queries or keys by angles of which cosines and sines are given.
+
+    As `rotate`, but heads and batch rows may turn differently.
+    """
     first, second = jnp.split(x.astype(jnp.float32), 2, -1)
     turned = (first * cos - second * sin, second * cos + first * sin)
     return jnp.concatenate(turned, -1).astype(x.dtype)

@@ -97,6 +97,7 @@ def _view(folder: Path, results: Mapping[str, Any]) -> dict[str, Any]:
         "label": weights_label(results.get("random_weights", [])),
         "notices": results.get("notices", []),
         "created": day_and_time(results["created"]),
+        "refined": results.get("refined", []),
         "rows": rows,
         "best": best,
         "one": one,

@@ -1,5 +1,6 @@
 """Render report.html of a run of many prompts."""
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from avits_jax.report.run_charts import CountChart, Limits, over_counts, over_pr
 from avits_jax.report.settings import in_words
 from avits_jax.runs.folder import CLIPS, MERGED, clip_name, read_run
 from avits_jax.runs.records import Record
-from avits_jax.runs.summary import Summary, gains, summarise
+from avits_jax.runs.summary import Summary, gains, refined_rewards, summarise
 
 _MAKERS = ("model", "search", "aggregator")
 
@@ -61,6 +62,7 @@ def _view(folder: Path, made: dict[str, Any], summary: Summary) -> dict[str, Any
         "gains": gains(summary, guides, judges),
         "domination": domination(summary.gained, len(guides)),
         "judged": [(name, judges_in_words(name)) for name in guides + judges],
+        "refined": _refined(summary),
         "charts": _reward_charts(summary, limits),
         "first": _first_charts(
             first_of_run(folder, made, summary.most_candidates), limits
@@ -72,6 +74,20 @@ def _view(folder: Path, made: dict[str, Any], summary: Summary) -> dict[str, Any
         "untimed": max(total - summary.num_timed, 0),
         "settings": in_words(settings),
     }
+
+
+def _refined(summary: Summary) -> list[tuple[float, float]]:
+    """Return mean rewards before and after of every verifier, over refined clips."""
+    known = np.isfinite(summary.refined) & np.isfinite(summary.chosen)
+    if not known.any():
+        return []
+    pairs = zip(summary.chosen.T, summary.refined.T, known.T, strict=True)
+    return [
+        (float(before[use].mean()), float(after[use].mean()))
+        if use.any()
+        else (math.nan, math.nan)
+        for before, after, use in pairs
+    ]
 
 
 def _reward_charts(summary: Summary, limits: Sequence[Limits]) -> list[Any]:
@@ -107,4 +123,5 @@ def _row(folder: Path, record: Record) -> dict[str, Any]:
         "record": record,
         "clip": clip if (folder / clip).is_file() else None,
         "rewards": rewards,
+        "refined": refined_rewards(record).tolist() if record.refined else [],
     }

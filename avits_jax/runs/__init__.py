@@ -12,9 +12,11 @@ from avits_jax.runs.learned import learned_sigmas
 from avits_jax.runs.loop import ALONE, Host, blame, make_clip_again, search_prompts
 from avits_jax.runs.many import search_many
 from avits_jax.runs.merge import Merged, last_states, merge_runs, read_shards
-from avits_jax.runs.program import Found, PromptError, Work, make_work
+from avits_jax.runs.pictures import with_picture
+from avits_jax.runs.program import Found, PromptError, Refined, Work, make_work
 from avits_jax.runs.progress import Progress, with_progress
 from avits_jax.runs.records import Record, read_records
+from avits_jax.runs.refining import Refinement, refined_work
 from avits_jax.runs.rows import (
     Resumed,
     Shard,
@@ -43,6 +45,8 @@ __all__ = [
     "Progress",
     "PromptError",
     "Record",
+    "Refined",
+    "Refinement",
     "Resumed",
     "RunFolder",
     "Shard",
@@ -64,6 +68,7 @@ __all__ = [
     "read_records",
     "read_run",
     "read_shards",
+    "refined_work",
     "resume",
     "search_many",
     "search_prompts",
@@ -72,5 +77,6 @@ __all__ = [
     "summarise",
     "survey_prompts",
     "text_apart",
+    "with_picture",
     "with_progress",
 ]

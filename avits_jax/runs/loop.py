@@ -5,13 +5,23 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float
 
+from avits_jax.aggregation.checks import count_outliers
 from avits_jax.media import Prompt
 from avits_jax.runs import states
 from avits_jax.runs.folder import RunFolder
-from avits_jax.runs.program import Found, PromptError, Work
-from avits_jax.runs.records import DONE, FAILED, REFUSED, Record, read_records
+from avits_jax.runs.program import Found, PromptError, Refined, Work
+from avits_jax.runs.records import (
+    DONE,
+    FAILED,
+    REFUSED,
+    Record,
+    RefinedRows,
+    read_records,
+)
 from avits_jax.types import Media, PyTree
 
 T = TypeVar("T")
@@ -121,8 +131,19 @@ def _search_one(
         decodes=int(output.decodes),
         verifier_calls=int(output.verifier_calls),
         state=states.pack(output.aggregator_state),
+        refined=None if found.refined is None else _refined_rows(found.refined),
     )
     return record, found
+
+
+def _refined_rows(refined: Refined) -> RefinedRows:
+    """Return what a record says of the candidates that were refined."""
+    there = np.asarray(refined.output.kept) >= 0
+    return RefinedRows(
+        kept=tuple(refined.output.kept[there].tolist()),
+        rewards=np.asarray(refined.output.rewards[there], np.float32),
+        judged=np.asarray(refined.judged[there], np.float32),
+    )
 
 
 def _refused(work: Work, prompt: Prompt, state: PyTree, reason: str) -> Record:
@@ -150,16 +171,33 @@ def blame(names: Sequence[str], found: Found) -> str:
         names: of the verifiers that guide.
         found: what a search found, whose ``best_index`` is -1.
     """
-    drawn = np.asarray(found.output.valid)
-    whole = drawn & ~np.asarray(found.broken)
-    total, broken = int(drawn.sum()), int((drawn & ~whole).sum())
-    culprits = {"the generator": broken} if broken else {}
-    bad = np.sum(~np.isfinite(found.output.rewards[whole]), axis=0).tolist()
+    refined = found.refined
+    if refined is not None and (refined.output.kept >= 0).any():
+        there = np.asarray(refined.output.kept) >= 0
+        rewards = np.asarray(refined.output.rewards)
+        broken = np.asarray(refined.broken)
+        return _blame("refined clips", names, rewards, there, broken)
+    rewards, drawn = np.asarray(found.output.rewards), np.asarray(found.output.valid)
+    return _blame("candidates", names, rewards, drawn, np.asarray(found.broken))
+
+
+def _blame(
+    what: str,
+    names: Sequence[str],
+    rewards: Float[np.ndarray, "N V"],
+    drawn: Bool[np.ndarray, " N"],
+    broken: Bool[np.ndarray, " N"],
+) -> str:
+    whole = drawn & ~broken
+    total, num_broken = int(drawn.sum()), int((drawn & ~whole).sum())
+    culprits = {"the generator": num_broken} if num_broken else {}
+    bad = np.sum(~np.isfinite(rewards[whole]), axis=0).tolist()
     culprits |= {name: n for name, n in zip(names, bad, strict=True) if n}
     parts = [f"{who} gave NaN or infinity for {n}" for who, n in culprits.items()]
-    large = zip(names, found.output.outliers.tolist(), strict=True)
+    outliers = count_outliers(jnp.asarray(rewards)).tolist()
+    large = zip(names, outliers, strict=True)
     parts += [f"{name} gave a number too large for {n}" for name, n in large if n]
-    return f"all {total} candidates failed: {'; '.join(parts)}"
+    return f"all {total} {what} failed: {'; '.join(parts)}"
 
 
 def _write_clip(work: Work, folder: RunFolder, record: Record, clip: Media) -> Record:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Float
 
 from avits_jax.runs import states
 from avits_jax.runs.batches import default_batch
@@ -30,6 +30,7 @@ from avits_jax.types import (
     Media,
     Params,
     PyTree,
+    RefineOutput,
     Rewards,
     Scores,
     SearchOutput,
@@ -50,18 +51,37 @@ class PromptError(ValueError):
     """A prompt that a model does not take; the run goes on with the next."""
 
 
+class Refined(NamedTuple):
+    """What a second stage made of a prompt's best candidates.
+
+    Attributes:
+        output: of `refine`; its rewards are the guides'.
+        judged_before: rewards of the verifiers that only watch, of the small clips.
+        judged: the same of the refined ones.
+        broken: whose refined clip holds NaN or infinity.
+    """
+
+    output: RefineOutput
+    judged_before: Float[Array, "K J"]
+    judged: Float[Array, "K J"]
+    broken: Bool[Array, " K"]
+
+
 class Found(NamedTuple):
     """What the search found for one prompt.
 
     Attributes:
-        output: of the search; its rewards and outliers are the guides'.
+        output: of the search; its rewards and outliers are the guides'. With a second
+            stage the best clip is a refined one, and counts are those of both stages.
         judged: rewards of the verifiers that only watch.
         broken: whose decoded clip holds NaN or infinity: the generator's fault.
+        refined: what the second stage gave; None without one.
     """
 
     output: SearchOutput
     judged: Rewards
     broken: Bool[Array, " N"]
+    refined: Refined | None = None
 
 
 class Work(NamedTuple):
@@ -69,7 +89,8 @@ class Work(NamedTuple):
 
     Attributes:
         encode: ``text -> cond``; raises `PromptError`.
-        prepare: compiles the program for such a ``cond``.
+        prepare: compiles the program for such a ``cond``; returns the shapes of what
+            it finds.
         search: ``(row, cond, state) -> Found`` of NumPy arrays. Noise is of the row.
         sigmas: ``state -> [V]`` learned deviations, None where there is none.
         state: what the first prompt starts from, see `states.on_host`.
@@ -80,7 +101,7 @@ class Work(NamedTuple):
     """
 
     encode: Callable[[str], Any]
-    prepare: Callable[[Any], None]
+    prepare: Callable[[Any], Found]
     search: Callable[[int, Any, PyTree], Found]
     sigmas: Callable[[PyTree], Sequence[float | None]]
     state: PyTree
@@ -108,7 +129,9 @@ def without_rows_never_drawn(found: Found) -> Found:
 
     rows = {name: cut(getattr(output, name)) for name in PER_CANDIDATE}
     output = output._replace(**rows)
-    return Found(output, cut(found.judged), cut(found.broken))
+    return found._replace(
+        output=output, judged=cut(found.judged), broken=cut(found.broken)
+    )
 
 
 def make_work(
@@ -177,8 +200,8 @@ def make_work(
     def arguments(row: int, cond: Cond, state: PyTree) -> tuple[Any, ...]:
         return params, *devices.share((jax.random.fold_in(key, row), cond, state))
 
-    def prepare(cond: Cond) -> None:
-        program.program(*arguments(0, cond, fresh))
+    def prepare(cond: Cond) -> Found:
+        return program.program(*arguments(0, cond, fresh)).out_info
 
     def search_row(row: int, cond: Cond, state: PyTree) -> Found:
         with devices.guarded():

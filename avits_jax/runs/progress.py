@@ -18,7 +18,7 @@ class Progress(NamedTuple):
 
     Attributes:
         part: "step" (a denoising step), "predict" (a look at the clean sample on the
-            way) or "decode".
+            way) or "decode" (or preview).
         step: number of the step, from 0; -1 for "decode".
         candidates: how many of the chunk.
         evaluations: of the network, spent on all of them; a guidance pair counts as 2.
@@ -85,13 +85,23 @@ def with_progress(generator: Generator, on_progress: OnProgress) -> Generator:
         tell(PREDICT, i, _count(candidates), clean)
         return clean
 
-    def decode(params: PyTree, candidates: Candidates) -> Media:
-        media = generator.decode(params, candidates)
-        tell(DECODE, -1, _count(candidates), media)
-        return media
+    def telling(decode: Callable[..., Media]) -> Callable[..., Media]:
+        def told(params: PyTree, candidates: Candidates) -> Media:
+            media = decode(params, candidates)
+            tell(DECODE, -1, _count(candidates), media)
+            return media
 
+        return told
+
+    preview = generator.preview
     drafts = tuple(with_progress(draft, on_progress) for draft in generator.drafts)
-    return generator._replace(step=step, predict=predict, decode=decode, drafts=drafts)
+    return generator._replace(
+        step=step,
+        predict=predict,
+        decode=telling(generator.decode),
+        preview=None if preview is None else telling(preview),
+        drafts=drafts,
+    )
 
 
 def _count(candidates: Candidates) -> int:

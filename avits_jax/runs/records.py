@@ -7,11 +7,15 @@
                         model does not take the prompt)
 ``reason``              why it is not ``done``, else null
 ``best``                index of the chosen candidate, -1 without one
-``rewards``             ``[N][V]`` raw rewards of the verifiers that guide
+``rewards``             ``[N][V]`` raw rewards of the verifiers that guide; of the small
+                        clips where there is a second stage
 ``judged``              ``[N][J]`` raw rewards of the verifiers that only watch
 ``sigmas``              ``[V]`` deviations that the aggregator had learned afterwards
 ``nfe``, ``decodes``,   what the search spent; the verifiers that only watch, and the
-``verifier_calls``      decoding for them, are not counted
+``verifier_calls``      decoding for them, are not counted; of both stages
+``refined``             null without a second stage; else ``kept`` ``[K]``, the indices
+                        of the candidates made large, best first, and ``rewards``
+                        ``[K][V]`` and ``judged`` ``[K][J]`` of the large clips
 ``state``               base64 of the aggregator's state afterwards: the little-endian
                         bytes of the arrays that run.json lists
 ``clip_crc``            CRC-32 of the clip's file, null without one; older runs have
@@ -30,13 +34,14 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from avits_jax.files.json_values import (
     NUMBER,
+    OBJECT,
     TEXT,
     Kind,
     check_fields,
@@ -73,7 +78,23 @@ _FIELDS = {
     "verifier_calls": _COUNT,
     "state": TEXT,
     "clip_crc": optional(whole(0, 2**32 - 1)),
+    "refined": optional(OBJECT),
 }
+_REFINED = {"kept": list_of(_COUNT), "rewards": _TABLE, "judged": _TABLE}
+
+
+class RefinedRows(NamedTuple):
+    """What verifiers say of the candidates that were made large, best first.
+
+    Attributes:
+        kept: their indices; the chosen one is the record's ``best``.
+        rewards: of the guides.
+        judged: of the verifiers that only watch.
+    """
+
+    kept: tuple[int, ...]
+    rewards: Float[np.ndarray, "K V"]
+    judged: Float[np.ndarray, "K J"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +104,7 @@ class Record:
     Attributes:
         state: the arrays' bytes, see `avits_jax.runs.states`.
         clip_crc: CRC-32 of the clip's file; None without one, or where unknown.
+        refined: of the second stage; None without one.
     """
 
     row: int
@@ -98,6 +120,7 @@ class Record:
     verifier_calls: int
     state: bytes
     clip_crc: int | None = None
+    refined: RefinedRows | None = None
 
 
 def read_records(folder: str | os.PathLike[str]) -> Iterator[Record]:
@@ -161,11 +184,30 @@ def fitting(
                 f"{parts[2]} sigmas, there are {expected[0]} guides and "
                 f"{expected[1]} judges"
             )
+        large = record.refined
+        if large is not None and large.kept:
+            widths = large.rewards.shape[1], large.judged.shape[1]
+            if widths != expected[:2]:
+                raise ValueError(
+                    f"{folder / RECORDS} does not fit run.json: the refined clips of "
+                    f"row {record.row} have rewards of {widths[0]} guides and "
+                    f"{widths[1]} judges, there are {expected[0]} and {expected[1]}"
+                )
         yield record
 
 
 def to_entry(record: Record) -> dict[str, Any]:
     """Return a record as JSON values."""
+    large = record.refined
+    refined = (
+        None
+        if large is None
+        else {
+            "kept": list(large.kept),
+            "rewards": _table(large.rewards),
+            "judged": _table(large.judged),
+        }
+    )
     return {
         "row": record.row,
         "prompt": record.prompt,
@@ -180,12 +222,12 @@ def to_entry(record: Record) -> dict[str, Any]:
         "verifier_calls": record.verifier_calls,
         "state": base64.b64encode(record.state).decode("ascii"),
         "clip_crc": record.clip_crc,
-    }
+    } | ({} if refined is None else {"refined": refined})
 
 
 def _from_entry(entry: dict[str, Any]) -> Record:
     """Return the record of an entry; raise ValueError for one of wrong fields."""
-    entry = {"clip_crc": None, **entry}  # older runs have none
+    entry = {"clip_crc": None, "refined": None, **entry}  # not all runs have them
     check_fields(entry, _FIELDS)
     count = len(entry["rewards"])
     if entry["best"] not in (range(count) if entry["status"] == DONE else (-1,)):
@@ -212,7 +254,23 @@ def _from_entry(entry: dict[str, Any]) -> Record:
         verifier_calls=entry["verifier_calls"],
         state=_bytes(entry["state"]),
         clip_crc=entry["clip_crc"],
+        refined=_refined(entry["refined"], count, entry["best"]),
     )
+
+
+def _refined(entry: Any, count: int, best: int) -> RefinedRows | None:
+    if entry is None:
+        return None
+    check_fields(entry, _REFINED, "refined: ")
+    kept, rewards, judged = entry["kept"], entry["rewards"], entry["judged"]
+    if not len(kept) == len(rewards) == len(judged):
+        raise ValueError("has a wrong value: 'refined' has columns of unequal length")
+    if not set(kept) <= set(range(count)) or (best >= 0 and best not in kept):
+        raise ValueError(
+            f"has a wrong value: 'refined' is of candidates {kept} of {count}, the "
+            f"best of which is {best}"
+        )
+    return RefinedRows(tuple(kept), _array(rewards), _array(judged))
 
 
 def _bytes(text: str) -> bytes:

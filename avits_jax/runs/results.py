@@ -82,6 +82,16 @@ _MORE = {
     "random_weights": list_of(TEXT),
     "notices": list_of(TEXT),
     "sigma_history": optional(list_of(list_of(_SIGMA))),
+    "refined": list_of(OBJECT),
+}
+_REFINED = {
+    "index": whole(0, _MAX_CANDIDATES),
+    "rewards_before": _LIST,
+    "rewards": _LIST,
+    "score_before": optional(NUMBER),
+    "score": optional(NUMBER),
+    "failed": SWITCH,
+    "reason": optional(TEXT),
 }
 
 
@@ -180,6 +190,8 @@ def _check(results: Any) -> None:
         parts = results[name] if isinstance(results[name], list) else [results[name]]
         for part in parts:
             check_fields(part, fields, f"{name}: ")
+    for row in results.get("refined", []):
+        check_fields(row, _REFINED, "refined: ")
     _check_columns(results)
 
 
@@ -191,6 +203,8 @@ def _check_columns(results: Mapping[str, Any]) -> None:
         c[key] for c in results["candidates"] for key in ("rewards", "calibrated")
     ]
     columns += results.get("sigma_history") or []
+    refined = results.get("refined", [])
+    columns += [row[key] for row in refined for key in ("rewards_before", "rewards")]
     if any(len(column) != count for column in columns):
         raise ValueError(f"has rows that do not match its {count} verifiers")
     for value in (value for column in columns for value in column):

@@ -52,6 +52,8 @@ class Summary(NamedTuple):
         mean: rewards of the mean candidate.
         gained: ``chosen - mean``; exactly zero where all candidates are alike.
         spread: standard deviation of the candidates' rewards.
+        refined: rewards of the chosen candidates once they were made large; NaN where
+            there was no second stage.
         sigmas: learned by the aggregator, NaN where there is none.
         counts: prompts by status.
         failures: the first prompts that are not done.
@@ -70,6 +72,7 @@ class Summary(NamedTuple):
     mean: Float[np.ndarray, "P W"]
     gained: Float[np.ndarray, "P W"]
     spread: Float[np.ndarray, "P W"]
+    refined: Float[np.ndarray, "P W"]
     sigmas: Float[np.ndarray, "P V"]
     counts: Counter[str]
     failures: list[Record]
@@ -91,6 +94,7 @@ def summarise(folder: str | os.PathLike[str]) -> Summary:
     """
     counts: Counter[str] = Counter()
     rows, chosen, mean, gained, spread, sigmas = [], [], [], [], [], []
+    refined = []
     failures: list[Record] = []
     shown: list[Record] = []
     costs, most = np.zeros(4, np.int64), 0
@@ -115,6 +119,7 @@ def summarise(folder: str | os.PathLike[str]) -> Summary:
         mean.append(middle)
         gained.append(gain)
         spread.append(width)
+        refined.append(refined_rewards(record))
         sigmas.append([math.nan if s is None else s for s in record.sigmas])
     return Summary(
         rows=np.asarray(rows, np.int64),
@@ -122,6 +127,7 @@ def summarise(folder: str | os.PathLike[str]) -> Summary:
         mean=_table(mean),
         gained=_table(gained),
         spread=_table(spread),
+        refined=_table(refined),
         sigmas=_table(sigmas),
         counts=counts,
         failures=failures,
@@ -175,6 +181,15 @@ def _gain(summary: Summary, column: int, name: str, guides: bool) -> Gain:
         better=float((difference > 0).mean()),
         num_prompts=count,
     )
+
+
+def refined_rewards(record: Record) -> Float[np.ndarray, " W"]:
+    """Return what guides and judges say of the chosen clip made large, or NaN."""
+    large = record.refined
+    if large is None or record.best < 0:
+        return np.full(record.rewards.shape[1] + record.judged.shape[1], np.nan)
+    place = large.kept.index(record.best)
+    return np.concatenate([large.rewards[place], large.judged[place]]).astype(float)
 
 
 def _columns(record: Record) -> Float[np.ndarray, "N W"]:

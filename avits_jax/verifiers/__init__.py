@@ -58,7 +58,8 @@ def load(
         candidate_batch: most candidates that a network works on at once; None for each
             verifier's own.
         dtype: "float32" or "bfloat16"; None for bfloat16 on accelerators and float32 on
-            a CPU. Mini's are float32.
+            a CPU; "float8", which is for generators, is bfloat16 here. Mini's are
+            float32.
         random_weights: draw weights that are missing, see `randomly_initialised`.
         seed: of drawn weights.
         mesh: read large weights straight onto these devices, split over its model axis
@@ -226,7 +227,8 @@ def _sources(
     """Return where the weights of each come from."""
     from avits_jax.weights.network import Weights, check_dtype
 
-    kind = check_dtype(dtype)
+    # 8 bits are for generators, whose weights are many times as large.
+    kind = "bfloat16" if dtype == "float8" else check_dtype(dtype)
     return {
         each.request: Weights(
             each.folder, "float32" if each.request.name in MINI else kind, seed, mesh

@@ -107,7 +107,7 @@ def test_flags_in_place_of_the_toys(refused, toy_flags, flags, message):
     [
         ("", "the prompt is empty"),
         (" \t ", "the prompt is empty"),
-        ("red circle " * 1000, "the prompt has 11000 characters; at most 2000"),
+        ("red circle " * 1000, "the prompt has 11000 characters; at most 10000"),
         ("a red circle\nand more", "the prompt holds line breaks, control or"),
         ("a red circle \udcff", "the prompt holds line breaks, control or"),
         ("ein roter Kreis, größer 赤", "toy understands circles alone"),

@@ -54,7 +54,7 @@ def test_generate_with_the_papers_verifiers(no_pictures, capsys):
 
 
 # The slow ones compile for a minute each; the core's tests hold them for any generator.
-_QUICK = {"best_of_n", "evosearch"}
+_QUICK = {"best_of_n"}
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ def test_values_are_of_their_options_kinds():
 
 def test_assignments_are_written_in_one_way():
     assert read_assignments(["a=1,b-c=x=y", "a=2"]) == {"a": "2", "b_c": "x=y"}
+    assert read_assignments(["a=dull, grey,b=1,"]) == {"a": "dull, grey", "b": "1"}
     ways = [("b=2,a=1",), ("a=3", "b=2", "a=1")]
     assert [write_assignments(way) for way in ways] == [("a=1", "b=2")] * 2
 
@@ -77,6 +78,9 @@ def test_models_state_their_options():
         options("javisdit-tiny"),
     )
     assert found == {"precision": "reference"}
+    quotes = ModelOptions(set=('negative_prompt=""',))
+    found = model_options(quotes, "ltx-2.3-tiny", options("ltx-2.3-tiny"))
+    assert found == {"negative_prompt": ""}
 
 
 @pytest.mark.parametrize("text", ['set = ["a=1", "b=true"]', "[set]\na = 1\nb = true"])

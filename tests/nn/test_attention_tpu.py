@@ -22,12 +22,18 @@ def arrays(queries, keys, width=72, dtype=jnp.float32):
 
 
 @pytest.mark.parametrize(
-    ("queries", "keys", "seen"),
-    [(520, 30, (26, 30)), (16, 1030, (1000, 515)), (300, 40, None)],
+    ("queries", "keys", "seen", "width"),
+    [
+        (520, 30, (26, 30), 72),
+        (16, 1030, (1000, 515), 72),
+        (300, 40, None, 72),
+        (300, 40, None, 128),
+        (16, 1030, None, 128),
+    ],
 )
-def test_flash_is_plain_attention(queries, keys, seen):
+def test_flash_is_plain_attention(queries, keys, seen, width):
     """Queries and keys that fill no blocks; lengths of each sample's own, and none."""
-    query, key, value = arrays(queries, keys)
+    query, key, value = arrays(queries, keys, width)
     lengths = None if seen is None else jnp.asarray(seen)
     with pltpu.force_tpu_interpret_mode():
         found = jax.jit(flash_attend)(query, key, value, lengths)
@@ -67,4 +73,4 @@ def test_what_the_kernel_does_not_take():
     assert not long_enough(pairs, key, value)
     assert not long_enough(*(x.astype(jnp.float32) for x in (query, key, value)))
     assert not long_enough(*arrays(300, 64, dtype=jnp.bfloat16))
-    assert not long_enough(*arrays(300, 200, 128, jnp.bfloat16))
+    assert long_enough(*arrays(300, 200, 128, jnp.bfloat16))

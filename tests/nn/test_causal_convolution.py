@@ -8,7 +8,7 @@ from flax import nnx
 
 from avits_jax.generators.javisdit.blocks import KeyValue, cross_attend
 from avits_jax.nn import convolution
-from avits_jax.nn.convolution import CausalConv3d
+from avits_jax.nn.convolution import CausalConv3d, RepeatConv3d
 from avits_jax.sampling.chunks import in_batches
 
 
@@ -30,6 +30,25 @@ def test_no_frame_sees_a_later_one():
     before, after = conv(x), conv(x.at[:, 3].add(1.0))
     np.testing.assert_array_equal(before[:, :3], after[:, :3])
     assert np.abs(before[:, 3] - after[:, 3]).max() > 0.01
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("reflect", [False, True])
+def test_frames_are_repeated_and_space_is_padded(causal, reflect):
+    conv = RepeatConv3d(2, 6, causal=causal, reflect=reflect, rngs=nnx.Rngs(0))
+    conv.bias[...] = _normal(2, 6)
+    x = _normal(0, 2, 4, 3, 5, 2)
+    frames = [0, 0, 0, 1, 2, 3] if causal else [0, 0, 1, 2, 3, 3]
+    padded = x[:, jnp.array(frames)]
+    if reflect:
+        rows, columns = jnp.array([1, 0, 1, 2, 1]), jnp.array([1, 0, 1, 2, 3, 4, 3])
+        padded = padded[:, :, rows][:, :, :, columns]
+    kernel = conv.kernel[...]
+    whole = convolution._conv3d(padded, kernel, 1, not reflect) + conv.bias[...]
+    assert whole.shape == (2, 4, 3, 5, 6)
+    np.testing.assert_allclose(conv(x), whole, atol=1e-5)
+    turned = conv(x, lambda weight: weight[..., ::-1])
+    np.testing.assert_allclose(turned, whole[..., ::-1], atol=1e-5)
 
 
 def test_upsampling_repeats_pixels():

@@ -35,6 +35,14 @@ def test_channels_are_independent_and_the_same_rate_changes_nothing():
     np.testing.assert_array_equal(resample(audio, 8_000, 8_000), audio)
 
 
+def test_the_first_and_the_last_sample_may_go_on():
+    audio = jnp.linspace(1.0, 2.0, 40)
+    out = resample(audio, 16_000, 48_000, pad_mode="edge")
+    longer = resample(jnp.pad(audio, 20, mode="edge"), 16_000, 48_000)[60:-60]
+    np.testing.assert_allclose(out, longer, atol=1e-6)
+    assert abs(out[0] - 1) < 0.02 and abs(resample(audio, 1, 3)[-1] - 2) > 0.3
+
+
 @pytest.mark.parametrize("rates", [(0, 16_000), (16_000, -1)])
 def test_a_rate_must_be_positive(rates):
     with pytest.raises(ValueError, match="must be positive, got"):

@@ -49,14 +49,20 @@ def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
     program.use_compilation_cache(options.compilation_cache)
     chosen = aggregators.choose_aggregator(options)
     names = backend.resolve_names(
-        options.model, options.everyone, options.random_weights, families
+        options.model,
+        options.everyone,
+        options.random_weights,
+        families,
+        refine=options.refine is not None,
     )
     with stage(f"Loading {options.model}", "Loaded"):
         loaded = backend.load(options, names, machine)
         policy = choose_policy(options, options, loaded.generator)
-        cond = backend.encode(loaded, options.prompt)
+        one = program.one_prompt(
+            loaded, options.prompt, chosen, policy, options, machine.devices
+        )
     tell_labels(names.drawn, names.notices)
-    outcome = program.run_search(loaded, cond, chosen, policy, options, machine.devices)
+    outcome = program.run_search(one)
     results.check_any_succeeded(outcome, options.verifiers)
     resolved = dataclasses.replace(
         options,
@@ -76,6 +82,7 @@ def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
                 keep_candidates=options.keep_candidates,
             )
     table.print_candidates(made)
+    table.print_refined(made)
     print(f"best clip  {inside(out, 'best.mp4')}")
     print(f"report     {inside(out, 'report.html')}")
     return 0

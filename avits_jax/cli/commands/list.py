@@ -79,6 +79,8 @@ def _weights(info: "Info") -> str:
     if info.folder is None:
         return "no weights needed"
     state = "present" if info.present else "missing"
+    if info.left_out:
+        state += f", without {', '.join(info.left_out)}"
     return f"{info.convert or 'shipped'} weights: {state} ({info.licence})"
 
 

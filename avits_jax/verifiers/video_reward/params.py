@@ -1,17 +1,16 @@
 """Where VideoReward's published weights go, in each of the layouts they come in."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import numpy as np
 from flax import nnx
 
 from avits_jax.nn.abstract import abstract
 from avits_jax.types import PyTree
 from avits_jax.verifiers.video_reward.config import VideoRewardConfig
 from avits_jax.verifiers.video_reward.modeling import VideoReward
+from avits_jax.weights.lora import LoraWeight, Update
 from avits_jax.weights.name_map import Rule, embedding, linear, norm, prefixed
 
 # Newer transformers releases moved both encoders; PEFT wraps everything once more.
@@ -22,38 +21,6 @@ _RENAMED = {
 }
 _ATTENTION = {"q_proj": "q", "k_proj": "k", "v_proj": "v", "o_proj": "o"}
 _MLP = {"gate_proj": "gate", "up_proj": "up", "down_proj": "down"}
-
-
-@dataclass(frozen=True)
-class LoraWeight:
-    """A weight with its low-rank update, added when it is read: ``base + scale B A``.
-
-    Attributes:
-        base: ``[out, in]``.
-        down: A, ``[rank, in]``.
-        up: B, ``[out, rank]``.
-        scale: alpha over rank.
-    """
-
-    base: Any
-    down: Any
-    up: Any
-    scale: float
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Return the shape of the sum."""
-        return tuple(self.base.shape)
-
-    @property
-    def dtype(self) -> Any:
-        """Return float32: the update is added in it."""
-        return np.dtype(np.float32)
-
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
-        down, up = (np.asarray(x).astype(np.float32) for x in (self.down, self.up))
-        base = np.asarray(self.base).astype(np.float32)
-        return (base + self.scale * (up @ down)).astype(dtype or np.float32)
 
 
 def _plain_name(key: str) -> str:
@@ -90,7 +57,7 @@ def merge_lora(*parts: Mapping[str, Any], scale: float) -> dict[str, Any]:
         absent += [key for key in keys if key not in merged]
         if not absent:
             base, down, up = (merged.pop(key) for key in keys)
-            merged[keys[0]] = LoraWeight(base, down, up, scale)
+            merged[keys[0]] = LoraWeight(base, (Update(down, up, scale),))
     if absent:
         raise ValueError(f"state dict lacks {', '.join(absent)}, needed to merge LoRA")
     return merged
