@@ -40,7 +40,7 @@ from avits_jax.parallel.flops import count_flops  # noqa: E402
 from avits_jax.parallel.traffic import kernels  # noqa: E402
 from tools import full_size  # noqa: E402
 from tools.absent_gpu import absent_gpu  # noqa: E402
-from tools.compile_tpu import Plan, make_plan  # noqa: E402
+from tools.compile_tpu import MODELS, Plan, make_plan  # noqa: E402
 from tools.gpu_program import (  # noqa: E402
     CARDS,
     Compiled,
@@ -51,7 +51,6 @@ from tools.gpu_program import (  # noqa: E402
     written_logits,
 )
 
-_MODELS = ("mini", full_size.JAVISDIT, "javisdit-tiny", full_size.CLIPS)
 _JUDGES = {"mini": ("mini_tv", "mini_ta", "mini_av")}
 
 
@@ -102,16 +101,17 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--model", default="mini", choices=_MODELS, help="generator")
+    add("--model", default="mini", choices=MODELS, help="generator")
     add("--verifiers", nargs="+", help="mini's, or brightness for other models")
     add("--card", nargs="+", default=["h100"], choices=tuple(CARDS))
     add("--candidates", type=int, default=1, help="N")
     add("--candidate-batch", type=int, help="of these, worked on at once; all")
+    add("--dtype", default="bfloat16", help="of the weights; float8 where there is one")
     add("--steps", type=int, help="denoising steps; the model's own")
-    add("--resolution", help="240p and others; 240p")
+    add("--resolution", help="240p and others; 512x768 and others of LTX-2")
     add("--aspect-ratio", help="height to width; 9:16")
-    add("--duration", help="2s, 4s, ... or a number of frames; 4s")
-    add("--text-states", action="store_true", help="T5's states are given, not run")
+    add("--duration", help="2s, 4s, ... or a number of frames")
+    add("--text-states", action="store_true", help="states of the text are given")
     add("--decode-frames", type=int, help="frames that are decoded at once; 4")
     add("--verifier-batch", type=int, help="clips a verifier works on at once")
     add("--most-logits", type=float, default=64, help="MB that are accepted; 64")

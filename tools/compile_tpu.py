@@ -72,7 +72,13 @@ CHIPS = {
     "v6e": Chip(32e9, 918e12, 1640e9, 448e9),
 }
 _MINI_JUDGES = ("mini_tv", "mini_ta", "mini_av")
-_MODELS = ("mini", full_size.JAVISDIT, "javisdit-tiny", full_size.CLIPS)
+MODELS = (
+    "mini",
+    full_size.JAVISDIT,
+    "javisdit-tiny",
+    *full_size.LTX2,
+    full_size.CLIPS,
+)
 _MOST_LISTED = 20
 
 
@@ -142,7 +148,7 @@ def make_plan(options: argparse.Namespace) -> Plan:
     judges = full_size.judges(
         options.verifiers,
         model.made,
-        tiny=options.model == "javisdit-tiny",
+        tiny=options.model.endswith("-tiny"),
         candidate_batch=options.verifier_batch,
     )
     aggregator = avits.arw([1 / len(judges)] * len(judges))
@@ -171,12 +177,13 @@ def _generator(options: argparse.Namespace) -> full_size.Part:
     }
     if options.model == full_size.CLIPS:
         return full_size.clips(**sizes)
-    return full_size.javisdit(
-        tiny=options.model == "javisdit-tiny",
+    own = avits.generators.options(options.model)
+    sizes |= {"num_steps": options.steps, "decode_frames": options.decode_frames}
+    return full_size.published(
+        options.model,
         text_states=options.text_states,
-        num_steps=options.steps,
-        decode_frames=options.decode_frames,
-        **sizes,
+        dtype=options.dtype,
+        **{name: value for name, value in sizes.items() if value and name in own},
     )
 
 
@@ -295,7 +302,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--model", default="mini", choices=_MODELS, help="generator")
+    add("--model", default="mini", choices=MODELS, help="generator")
     add("--verifiers", nargs="+", help="mini's, or brightness for other models")
     add("--topology", nargs="+", required=True, help="v5e:8x8, v5p:4x4x4, ...")
     add("--candidates-per-chip", type=int, default=1)
@@ -321,11 +328,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         choices=get_args(GatherChoice),
         help="when split weights are gathered; auto: as they fit",
     )
+    add("--dtype", default="bfloat16", help="of the weights; float8 where there is one")
     add("--steps", type=int, help="denoising steps; the model's own")
-    add("--resolution", help="240p and others; 240p")
+    add("--resolution", help="240p and others; 512x768 and others of LTX-2")
     add("--aspect-ratio", help="height to width; 9:16")
-    add("--duration", help="2s, 4s, ... or a number of frames; 4s")
-    add("--text-states", action="store_true", help="T5's states are given, not run")
+    add("--duration", help="2s, 4s, ... or a number of frames")
+    add("--text-states", action="store_true", help="states of the text are given")
     add("--decode-frames", type=int, help="frames that are decoded at once; 4")
     add("--verifier-batch", type=int, help="clips a verifier works on at once")
     add(

@@ -11,9 +11,11 @@ from avits_jax.catalogue.verifiers import MINI
 from avits_jax.generators.javisdit import sizes
 from avits_jax.generators.javisdit.audio_vae import AudioVaeConfig
 from avits_jax.generators.javisdit.load import ASPECT_RATIO, DURATION, RESOLUTION
+from avits_jax.text.prompt import split_text
 from avits_jax.types import Generator, PyTree, Verifier
 
 JAVISDIT, CLIPS = "javisdit-v0.1", "clips"
+LTX2 = ("ltx-2", "ltx-2-distilled", "ltx-2.3", "ltx-2.3-distilled", "ltx-2.3-tiny")
 BRIGHTNESS = "brightness"
 PROMPT = "a red circle bounces twice with a drum"
 
@@ -42,24 +44,28 @@ def _encoded(made: Generator | Verifier) -> PyTree:
     return () if made.encode is None else shapes(made.encode(PROMPT))
 
 
-def javisdit(*, tiny: bool = False, text_states: bool = False, **options: Any) -> Part:
-    """JavisDiT with bfloat16 weights.
+def published(name: str, *, text_states: bool = False, **options: Any) -> Part:
+    """A generator with bfloat16 weights.
 
     Args:
-        tiny: the reduced form.
-        text_states: prompts come as T5 states, and T5 is left out.
-        **options: the model's own.
+        name: one of `avits_jax.generators.available`.
+        text_states: prompts come as states of the text encoder, which is left out.
+        **options: ``dtype``, "bfloat16" by default, and the model's own.
     """
-    name = "javisdit-tiny" if tiny else JAVISDIT
-    generator, like = avits.generators.shapes(
-        name, dtype="bfloat16", random_weights=True, **options
-    )
+    options = {"dtype": "bfloat16"} | options
+    generator, like = avits.generators.shapes(name, random_weights=True, **options)
     cond = _encoded(generator)
     if not text_states:
         return Part(generator, like, cond)
-    width = like.transformer["null_text"].shape[1]
-    states = jax.ShapeDtypeStruct((*cond.text.shape, width), jnp.bfloat16)
-    return Part(generator, like._replace(t5=()), cond._replace(text=states))
+    if generator.text is None:
+        raise ValueError(f"{name} has no text encoder of its own")
+    tower, rest = split_text(generator, like)
+    return Part(generator, rest, jax.eval_shape(generator.text, tower, cond))
+
+
+def javisdit(*, tiny: bool = False, **options: Any) -> Part:
+    """JavisDiT, or its reduced form, see `published`."""
+    return published("javisdit-tiny" if tiny else JAVISDIT, **options)
 
 
 def clips(
@@ -131,4 +137,5 @@ def judges(
 
 
 def _brightness(params: PyTree, media: avits.Media, cond: PyTree):
-    return jnp.mean(media.video, (1, 2, 3, 4)) + jnp.mean(media.audio**2, -1)
+    loudness = jnp.square(media.audio).reshape(len(media.audio), -1)
+    return jnp.mean(media.video, (1, 2, 3, 4)) + jnp.mean(loudness, -1)
