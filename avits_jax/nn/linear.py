@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 
@@ -12,6 +13,7 @@ def linear(
     *,
     use_bias: bool = True,
     result: Any = None,
+    precision: jax.lax.Precision | None = None,
     rngs: nnx.Rngs,
 ) -> nnx.Linear:
     """Make a linear layer whose weights are cast to its input's dtype where used.
@@ -24,6 +26,7 @@ def linear(
         use_bias: add a bias.
         result: dtype of sums and output, such as float32 where outputs are added up;
             None for the input's.
+        precision: of the product; None for the platform's own.
         rngs: random streams.
     """
     return nnx.Linear(
@@ -32,6 +35,7 @@ def linear(
         use_bias=use_bias,
         promote_dtype=_cast_to_input,
         preferred_element_type=result,
+        precision=precision,
         rngs=rngs,
     )
 

@@ -21,6 +21,7 @@ from jaxtyping import Array, Bool, Float
 from avits_jax.generators.javisdit.config import TransformerConfig
 from avits_jax.nn.attention import attend, count_seen
 from avits_jax.nn.positions import rotate_pairs
+from avits_jax.nn.vectors import rms_normalise
 
 Tokens = Float[Array, "B T S D"]
 AudioTokens = Float[Array, "B Ta Sa D"]  # beside video tokens
@@ -46,8 +47,7 @@ class KeyValue(NamedTuple):
 def normalise(x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
     """Apply LayerNorm without weights, in and to float32."""
     x = x.astype(jnp.float32)
-    x = x - jnp.mean(x, -1, keepdims=True)
-    return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + _EPSILON)
+    return rms_normalise(x - jnp.mean(x, -1, keepdims=True), _EPSILON)
 
 
 def modulate(x: Tokens, rows: Modulation, first: int) -> Tokens:

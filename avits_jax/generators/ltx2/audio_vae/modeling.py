@@ -21,6 +21,7 @@ from avits_jax.generators.ltx2.audio_vae.config import AudioVaeConfig
 from avits_jax.nn.convolution import upsample_nearest
 from avits_jax.nn.fbank import slaney_filters, stft_power
 from avits_jax.nn.resample import resample
+from avits_jax.nn.vectors import rms_normalise
 
 Tokens = Float[Array, "N L D"]
 Mel = Float[Array, "N C T M"]
@@ -28,11 +29,6 @@ Rows = Float[Array, "N T M C"]
 Widened = Float[Array, "N T M W"]
 _EPS = 1e-6
 _FLOOR = 1e-5
-
-
-def pixel_norm(x: Float[Array, "*B C"]) -> Float[Array, "*B C"]:
-    """Divide every position by its root mean square over channels."""
-    return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + _EPS)
 
 
 def log_mel(
@@ -88,8 +84,8 @@ class Block(nnx.Module):
         self.shortcut = None if straight else _conv(inputs, outputs, size=1, rngs=rngs)
 
     def __call__(self, x: Rows) -> Widened:
-        h = self.conv1(jax.nn.silu(pixel_norm(x)))
-        h = self.conv2(jax.nn.silu(pixel_norm(h)))
+        h = self.conv1(jax.nn.silu(rms_normalise(x, _EPS)))
+        h = self.conv2(jax.nn.silu(rms_normalise(h, _EPS)))
         return h + (x if self.shortcut is None else self.shortcut(x))
 
 
@@ -173,7 +169,7 @@ class AudioDecoder(nnx.Module):
                 # Without its first row, T rows become 2 T - 1.
                 x = level.resample(upsample_nearest(x))[:, 1:]
                 found.append(x)
-        return [*found, self.conv_out(jax.nn.silu(pixel_norm(x)))]
+        return [*found, self.conv_out(jax.nn.silu(rms_normalise(x, _EPS)))]
 
     def decode(self, latents: Tokens) -> Mel:
         """Decode normalised tokens to log-mel spectrograms.
@@ -230,7 +226,7 @@ class AudioEncoder(nnx.Module):
                 x = level.resample(x)
                 found.append(x)
         x = self.middle2(self.middle1(x))
-        return [*found, x, self.conv_out(jax.nn.silu(pixel_norm(x)))]
+        return [*found, x, self.conv_out(jax.nn.silu(rms_normalise(x, _EPS)))]
 
     def encode_mel(self, mel: Mel) -> Tokens:
         """Encode log-mel spectrograms as normalised tokens.

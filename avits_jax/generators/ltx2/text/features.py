@@ -10,7 +10,6 @@ Upstream: huggingface/diffusers, src/diffusers/pipelines/ltx2/connectors.py
 in the states' dtype; here it is float32.
 """
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
@@ -19,16 +18,11 @@ from avits_jax.generators.ltx2.streams import Streams
 from avits_jax.generators.ltx2.text.config import TextConfig
 from avits_jax.nn.linear import linear
 from avits_jax.nn.stacking import stack_layers
+from avits_jax.nn.vectors import rms_normalise
 
 Sums = dict[str, Float[Array, "B L _"]]
 
 _PROMPT_SCALE = 8.0
-
-
-def normalise_tokens(x: Float[Array, "B L D"], epsilon: float) -> Float[Array, "B L D"]:
-    """Divide each token by the root of its mean square; float32. LTX-2.3's way."""
-    x = x.astype(jnp.float32)
-    return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + epsilon)
 
 
 def normalise_prompt(
@@ -92,7 +86,7 @@ class FeatureExtractor(nnx.Module):
         if config.shared:
             x = normalise_prompt(state, mask, config.epsilon)
         else:
-            x = normalise_tokens(state, config.epsilon)
+            x = rms_normalise(state, config.epsilon)
         x = jnp.where(mask[..., None], x, 0.0)
         out = {}
         for name, width in config.projections.items():

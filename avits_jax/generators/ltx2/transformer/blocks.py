@@ -21,9 +21,9 @@ from avits_jax.generators.ltx2.transformer.layers import (
     Attention,
     KeyValue,
     Mlp,
-    rms_normalise,
 )
 from avits_jax.generators.ltx2.transformer.rotary import Rotary, Tables
+from avits_jax.nn.vectors import rms_normalise
 
 Tokens = Float[Array, "R T D"]
 # Rows of the batch or one for all, then tokens or one for all.

@@ -18,49 +18,21 @@ from jaxtyping import Array, Bool, Float, Int
 
 from avits_jax.generators.ltx2.transformer.rotary import Rotary
 from avits_jax.nn.attention import attend
+from avits_jax.nn.linear import linear
 from avits_jax.nn.positions import embed_number
+from avits_jax.nn.rotary import turn
 
 NUMBER_WIDTH = 256
 # Layers of few rows, or whose results act on everything: exact even where that is slow.
 EXACT = jax.lax.Precision.HIGHEST
 
 
-def rms_normalise(x: Float[Array, "*B D"], epsilon: float) -> Float[Array, "*B D"]:
-    """Divide by the root of the mean square, in and to float32."""
-    x = x.astype(jnp.float32)
-    return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), -1, keepdims=True) + epsilon)
-
-
-class Linear(nnx.Module):
-    """A linear layer in the dtype of its input; weights are cast where they are used.
-
-    `flax.nnx.Linear` would go over to the wider dtype of the two, and refuses float8.
-    """
-
-    def __init__(
-        self,
-        inward: int,
-        outward: int,
-        *,
-        precision: jax.lax.Precision | None = None,
-        rngs: nnx.Rngs,
-    ):
-        init = nnx.initializers.lecun_normal()
-        self.kernel = nnx.Param(init(rngs.params(), (inward, outward)))
-        self.bias = nnx.Param(jnp.zeros((outward,)))
-        self.precision = precision
-
-    def __call__(self, x: Float[Array, "*B I"]) -> Float[Array, "*B O"]:
-        kernel, bias = (w[...].astype(x.dtype) for w in (self.kernel, self.bias))
-        return jnp.matmul(x, kernel, precision=self.precision) + bias
-
-
 class Mlp(nnx.Module):
     """Two linear layers with tanh-approximated GELU between them."""
 
     def __init__(self, inward: int, hidden: int, outward: int, *, rngs: nnx.Rngs):
-        self.up = Linear(inward, hidden, rngs=rngs)
-        self.down = Linear(hidden, outward, rngs=rngs)
+        self.up = linear(inward, hidden, rngs=rngs)
+        self.down = linear(hidden, outward, rngs=rngs)
 
     def __call__(self, x: Float[Array, "*B I"]) -> Float[Array, "*B O"]:
         return self.down(jax.nn.gelu(self.up(x), approximate=True))
@@ -71,9 +43,9 @@ class LevelEmbed(nnx.Module):
 
     def __init__(self, width: int, num_rows: int, *, rngs: nnx.Rngs):
         self.num_rows = num_rows
-        self.up = Linear(NUMBER_WIDTH, width, precision=EXACT, rngs=rngs)
-        self.down = Linear(width, width, precision=EXACT, rngs=rngs)
-        self.rows = Linear(width, num_rows * width, precision=EXACT, rngs=rngs)
+        self.up = linear(NUMBER_WIDTH, width, precision=EXACT, rngs=rngs)
+        self.down = linear(width, width, precision=EXACT, rngs=rngs)
+        self.rows = linear(width, num_rows * width, precision=EXACT, rngs=rngs)
 
     def __call__(
         self, level: Float[Array, "*B"]
@@ -130,20 +102,21 @@ class Attention(nnx.Module):
             rngs: of the weights.
         """
         self.heads = heads
-        self.query = Linear(inward, inner, rngs=rngs)
-        self.key = Linear(context, inner, rngs=rngs)
-        self.value = Linear(context, inner, rngs=rngs)
-        self.out = Linear(inner, inward, rngs=rngs)
+        self.query = linear(inward, inner, rngs=rngs)
+        self.key = linear(context, inner, rngs=rngs)
+        self.value = linear(context, inner, rngs=rngs)
+        self.out = linear(inner, inward, rngs=rngs)
         self.query_norm = nnx.RMSNorm(inner, epsilon=epsilon, rngs=rngs)
         self.key_norm = nnx.RMSNorm(inner, epsilon=epsilon, rngs=rngs)
-        self.gate = Linear(inward, heads, rngs=rngs) if gated else None
+        self.gate = linear(inward, heads, rngs=rngs) if gated else None
 
     def remember(
         self, context: Float[Array, "B K C"], rotary: Rotary | None = None
     ) -> KeyValue:
         """Return keys and values of a context."""
-        key = turn(self.key_norm(self.key(context)), rotary)
-        return KeyValue(self._split(key), self._split(self.value(context)))
+        key = self._split(self.key_norm(self.key(context)))
+        key = key if rotary is None else turn(key, *rotary)
+        return KeyValue(key, self._split(self.value(context)))
 
     def __call__(
         self,
@@ -166,7 +139,8 @@ class Attention(nnx.Module):
                 are made to sum to 1; not beside ``lengths``, and not fused.
             passed: rows that take the values as they are.
         """
-        query = self._split(turn(self.query_norm(self.query(x)), rotary))
+        query = self._split(self.query_norm(self.query(x)))
+        query = query if rotary is None else turn(query, *rotary)
         if weights is None:
             mixed = attend(query, *memory, lengths)
         else:
@@ -190,14 +164,3 @@ def _weighted(query: Array, memory: KeyValue, weights: Array) -> Array:
     return jax.nn.dot_product_attention(
         query, *memory, bias=bias[:, None].astype(query.dtype)
     )
-
-
-def turn(x: Float[Array, "B T W"], rotary: Rotary | None) -> Float[Array, "B T W"]:
-    """Turn pairs of the halves of every head, in float32."""
-    if rotary is None:
-        return x
-    heads = x.reshape(*x.shape[:2], rotary.cos.shape[1], -1).astype(jnp.float32)
-    first, second = jnp.split(heads, 2, -1)
-    cos, sin = rotary
-    turned = (first * cos - second * sin, second * cos + first * sin)
-    return jnp.concatenate(turned, -1).reshape(x.shape).astype(x.dtype)

@@ -33,12 +33,13 @@ from avits_jax.generators.ltx2.transformer.config import StreamConfig, Transform
 from avits_jax.generators.ltx2.transformer.layers import (
     EXACT,
     LevelEmbed,
-    Linear,
     Mlp,
 )
 from avits_jax.generators.ltx2.transformer.rotary import Tables
 from avits_jax.nn.attention import count_seen
+from avits_jax.nn.linear import linear
 from avits_jax.nn.stacking import stack_layers
+from avits_jax.nn.vectors import rms_normalise
 
 
 class Context(NamedTuple):
@@ -73,14 +74,14 @@ class StreamEnds(nnx.Module):
         self.config = config
         width, caption = stream.width, config.caption_width
         modulated = config.text_modulated
-        self.inward = Linear(stream.channels, width, precision=EXACT, rngs=rngs)
+        self.inward = linear(stream.channels, width, precision=EXACT, rngs=rngs)
         self.time = LevelEmbed(width, 9 if modulated else 6, rngs=rngs)
         self.across_time = LevelEmbed(width, 4, rngs=rngs)
         self.gate_time = LevelEmbed(width, 1, rngs=rngs)
         self.text_time = LevelEmbed(width, 2, rngs=rngs) if modulated else None
         self.caption = Mlp(caption, width, width, rngs=rngs) if caption else None
         self.table = nnx.Param(jax.random.normal(rngs.params(), (2, width)))
-        self.outward = Linear(width, stream.channels, precision=EXACT, rngs=rngs)
+        self.outward = linear(width, stream.channels, precision=EXACT, rngs=rngs)
 
     def embed(self, latents: Float[Array, "R T C"]) -> Float[Array, "R T D"]:
         """Bring latents to the width of the stream, in the dtype of its weights."""
@@ -123,8 +124,7 @@ class StreamEnds(nnx.Module):
         """Turn tokens into velocities, float32."""
         wide = tokens.astype(jnp.float32)
         wide = wide - jnp.mean(wide, -1, keepdims=True)
-        variance = jnp.mean(jnp.square(wide), -1, keepdims=True)
-        wide = wide * jax.lax.rsqrt(variance + self.config.epsilon)
+        wide = rms_normalise(wide, self.config.epsilon)
         table = self.table[...].astype(jnp.float32)
         shift, scale = (
             condition.per_token(row + condition.embedded)

@@ -20,6 +20,7 @@ from avits_jax.generators.ltx2.video_vae.config import Resample
 from avits_jax.nn.convolution import RepeatConv3d
 from avits_jax.nn.positions import embed_number
 from avits_jax.nn.stacking import scan_layers, stack_layers
+from avits_jax.nn.vectors import rms_normalise
 
 _EPSILON = 1e-8
 _WAVES = 256
@@ -30,9 +31,7 @@ Resampled = Float[Array, "N t h w D"]
 
 def pixel_norm(x: Float[Array, "*B C"]) -> Float[Array, "*B C"]:
     """Divide every position by its root mean square over channels."""
-    wide = x.astype(jnp.float32)
-    square = jnp.mean(jnp.square(wide), -1, keepdims=True)
-    return (wide * jax.lax.rsqrt(square + _EPSILON)).astype(x.dtype)
+    return rms_normalise(x, _EPSILON).astype(x.dtype)
 
 
 def modulate(
