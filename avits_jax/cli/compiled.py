@@ -9,6 +9,7 @@ import jax
 from avits_jax import runs
 from avits_jax.cli import background, memory
 from avits_jax.cli.errors import FAILED, TooLargeError, as_refusal
+from avits_jax.cli.exported import compile_known
 
 
 class Checked(runs.Compiled):
@@ -42,9 +43,8 @@ class Checked(runs.Compiled):
         Raises:
             CliError: it does not fit into memory, or sizes do not suit a verifier.
         """
-        compile_it = super().compile
         with as_refusal(), saying_too_large(self._settings):
-            made = background.run(lambda: compile_it(*arguments))
+            made = background.run(lambda: compile_known(self._jitted, arguments))
         need = memory.need_of(made)
         memory.check_program(need, memory.device_memory(), self._settings)
         return made

@@ -2,7 +2,6 @@
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.stats import rankdata
 
 from avits_jax.study.rescoring import NOBODY, usable
 
@@ -76,6 +75,8 @@ def spearman(rewards: Table) -> Float[np.ndarray, "V V"]:
         ``[V, V]`` in [-1, 1]; NaN for a pair that no prompt has.
     """
     count = rewards.shape[-1]
+    from scipy.stats import rankdata  # takes as long to import as jax
+
     total, known = np.zeros((count, count)), np.zeros((count, count), int)
     for table, there in zip(rewards, usable(rewards), strict=True):
         ranks = rankdata(table[there], axis=0)

@@ -1,0 +1,179 @@
+"""Traced programs kept between runs: what JAX would trace anew is read instead.
+
+JAX's own cache keeps what XLA compiled; to look there, a program must be traced first.
+These files lie beside it. A file holds the structure of the results, as JSON, and what
+`jax.export` writes; nothing in it is executed but by XLA.
+"""
+
+import hashlib
+import importlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from avits_jax.cli.fingerprint import NoFingerprintError, fingerprint
+from avits_jax.files.atomic import write_bytes
+
+_PACKAGES = ("avits_jax", "optax")  # whose records results are made of
+
+
+class Program(NamedTuple):
+    """A compiled program of flat arguments and results.
+
+    Attributes:
+        compiled: of JAX.
+        structure: of its results, numbers in the place of arrays.
+    """
+
+    compiled: Any
+    structure: Any
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Return what the function that it was compiled of returns."""
+        return self._whole(self.compiled(*jax.tree.leaves(arguments)))
+
+    @property
+    def out_info(self) -> Any:
+        """Return shapes and dtypes of the results."""
+        return self._whole(self.compiled.out_info)
+
+    def memory_analysis(self) -> Any:
+        """Return what XLA says of the memory that it takes."""
+        return self.compiled.memory_analysis()
+
+    def _whole(self, leaves: Sequence[Any]) -> Any:
+        return jax.tree.map(lambda place: leaves[place], self.structure)
+
+
+def compile_known(jitted: Any, arguments: tuple[Any, ...]) -> Any:
+    """Return the compiled program of a function, traced only where it must be.
+
+    Args:
+        jitted: by `jax.jit`.
+        arguments: arrays, or trees of them.
+    """
+    folder = _folder(arguments)
+    path = None if folder is None else _path(folder, jitted, arguments)
+    if path is None:
+        return jitted.lower(*arguments).compile()
+    known = _read(path) or _export(jitted, arguments, path)
+    if known is None:
+        return jitted.lower(*arguments).compile()
+    exported, structure = known
+    leaves = jax.tree.leaves(arguments)
+    return Program(jax.jit(exported.call).lower(*leaves).compile(), structure)
+
+
+def _folder(arguments: tuple[Any, ...]) -> Path | None:
+    """Return where programs are kept; None where they are not, or not for a mesh."""
+    place = jax.config.values["jax_compilation_cache_dir"]
+    enabled = jax.config.values["jax_enable_compilation_cache"]
+    arrays = (x for x in jax.tree.leaves(arguments) if isinstance(x, jax.Array))
+    alone = all(len(array.sharding.device_set) == 1 for array in arrays)
+    if not (enabled and place and alone) or "://" in place:
+        return None
+    return Path(place) / "traced"
+
+
+def _path(folder: Path, jitted: Any, arguments: tuple[Any, ...]) -> Path | None:
+    leaves, structure = jax.tree.flatten(arguments)
+    shapes = tuple(str(jax.typeof(leaf)) for leaf in leaves)
+    try:
+        name = fingerprint(jitted.__wrapped__, str(structure), shapes)
+    except NoFingerprintError:
+        return None
+    return folder / name
+
+
+def _export(
+    jitted: Any, arguments: tuple[Any, ...], path: Path
+) -> tuple[Any, Any] | None:
+    """Return the traced function, kept; None where it cannot be exported."""
+    from jax import export
+
+    leaves, treedef = jax.tree.flatten(arguments)
+    found: list[Any] = []
+
+    def flat(*leaves: Any) -> list[Any]:
+        results = jitted.__wrapped__(*jax.tree.unflatten(treedef, leaves))
+        results, structure = jax.tree.flatten(results)
+        found[:] = [jax.tree.unflatten(structure, range(len(results)))]
+        return results
+
+    flat.__name__ = jitted.__name__
+    try:
+        exported = export.export(jax.jit(flat))(*leaves)
+        told = json.dumps(_told(found[0]))
+        data = bytes(exported.serialize())
+    except (ValueError, NotImplementedError):  # as callbacks are: it is traced anew
+        return None
+    digest = hashlib.sha256(data).hexdigest()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, f"{digest}\n{told}\n".encode() + data)
+    except OSError:  # a folder that cannot be written only costs the cache
+        pass
+    return exported, found[0]
+
+
+def _read(path: Path) -> tuple[Any, Any] | None:
+    """Return a program that was kept, and the structure of its results."""
+    from jax import export
+
+    try:
+        digest, told, data = path.read_bytes().split(b"\n", 2)
+    except (OSError, ValueError):
+        return None
+    if hashlib.sha256(data).hexdigest() != digest.decode("ascii", "replace"):
+        return None
+    return export.deserialize(bytearray(data)), _made(json.loads(told))
+
+
+def _told(tree: Any) -> Any:
+    """Return a structure as JSON values.
+
+    Raises:
+        ValueError: it holds a container that is not of this package.
+    """
+    if tree is None or isinstance(tree, int):
+        return tree
+    kind = type(tree)
+    if kind in (list, tuple):
+        return [kind.__name__, *map(_told, tree)]
+    if kind is dict:
+        return ["dict", {name: _told(part) for name, part in tree.items()}]
+    name = f"{kind.__module__}:{kind.__qualname__}"
+    if not isinstance(tree, tuple) or _record(name) is not kind:
+        raise ValueError(f"results hold a {kind.__qualname__}")
+    return [name, *map(_told, tree)]
+
+
+def _made(told: Any) -> Any:
+    """Return the structure that `_told` gave."""
+    if not isinstance(told, list):
+        return told
+    kind, *parts = told
+    if kind == "dict":
+        return {name: _made(part) for name, part in parts[0].items()}
+    made = [_made(part) for part in parts]
+    if kind == "list":
+        return made
+    return tuple(made) if kind == "tuple" else _record(kind)(*made)
+
+
+def _record(name: str) -> Callable[..., Any]:
+    """Return the record of this name.
+
+    Raises:
+        ValueError: there is none, or not in a known package.
+    """
+    module, _, kind = name.partition(":")
+    if module.partition(".")[0] not in _PACKAGES:
+        raise ValueError(f"{name} is not of {', '.join(_PACKAGES)}")
+    found = getattr(importlib.import_module(module), kind, None)
+    if found is None:
+        raise ValueError(f"{name} is not there")
+    return found

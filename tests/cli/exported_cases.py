@@ -1,0 +1,116 @@
+"""Traced programs that are kept: never another one's, never a damaged one.
+
+`test_exported.py` runs these in a process without the checks of annotations that the
+others have, which wrap all functions in code of other packages.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import avits_jax as avits
+from avits_jax.cli.exported import compile_known
+from avits_jax.cli.fingerprint import NoFingerprintError, fingerprint
+from avits_jax.generators.mini.generator import mini
+
+
+def searching(num_candidates=4, weights=(1.0, 2.0), **settings):
+    """Return a search of mini, made anew."""
+    return functools.partial(
+        avits.best_of_n,
+        generator=mini(num_steps=2, **settings),
+        aggregator=avits.arw(weights),
+        num_candidates=num_candidates,
+    )
+
+
+def test_what_is_made_anew_is_the_same_and_all_else_another():
+    made = [
+        searching(),
+        searching(num_candidates=5),
+        searching(weights=(1.0, 2.5)),
+        searching(guidance_scale=1.3),
+        searching(shift=2.0),
+        functools.partial(searching(), noise_level=1.0),
+        (searching(), jnp.zeros(2)),
+        (searching(), jnp.ones(2)),
+        (searching(), np.ones(2)),
+        (searching(), jnp.ones(2), jax.random.key(0)),
+        (searching(), jnp.ones(2), jax.random.key(1)),
+    ]
+    found = [fingerprint(each) for each in made]
+    assert len(set(found)) == len(found)
+    assert fingerprint(searching()) == found[0]
+
+
+def test_what_the_host_alone_does_does_not_count():
+    generator = mini(num_steps=2)
+    other = generator._replace(encode=lambda prompt: prompt)
+    assert fingerprint(generator) == fingerprint(other)
+
+
+@pytest.mark.parametrize("unknown", [lambda x: x, object(), iter(())])
+def test_what_is_not_understood_has_no_fingerprint(unknown):
+    with pytest.raises(NoFingerprintError):
+        fingerprint(functools.partial(jnp.sum, unknown))
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """The folder of traced programs, in a compilation cache of this test."""
+    before = jax.config.values["jax_compilation_cache_dir"]
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+    yield tmp_path / "traced"
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+def scored(rewards):
+    """Return what a compiled step of ARW says of rewards, and its own."""
+    aggregator = avits.arw([1.0, 2.0])
+    jitted = jax.jit(aggregator.update)
+    arguments = rewards, aggregator.init(2)
+    program = compile_known(jitted, arguments)
+    return program(*arguments), aggregator.update(*arguments), program.out_info
+
+
+def test_a_program_is_traced_once(kept, monkeypatch):
+    rewards = jnp.asarray([[1.0, 200.0], [2.0, 100.0], [4.0, 150.0]])
+    scored(rewards)
+    (file,) = kept.iterdir()
+
+    def check_known():
+        with monkeypatch.context() as patch:
+            patch.delattr(jax.export, "export")  # it cannot be traced again
+            found, wanted, info = scored(rewards)
+        jax.tree.map(np.testing.assert_array_equal, found, wanted)
+        assert jax.tree.structure(found) == jax.tree.structure(wanted)
+        shapes = [(x.shape, x.dtype) for x in jax.tree.leaves(wanted)]
+        assert [(x.shape, x.dtype) for x in jax.tree.leaves(info)] == shapes
+
+    check_known()
+    scored(rewards[:2])
+    assert len(list(kept.iterdir())) == 2
+
+    data = file.read_bytes()
+    for damaged in (b"", data[:-7], data[:-7] + b"1234567", b"x" + data):
+        file.write_bytes(damaged)
+        with pytest.raises(AttributeError, match="export"):
+            check_known()
+        scored(rewards)
+        check_known()
+
+
+def test_what_cannot_be_exported_is_compiled_as_ever(kept):
+    double = functools.partial(jnp.multiply, 2)
+    told = []
+
+    def with_callback(x):
+        jax.debug.callback(told.append, x)
+        return double(x)
+
+    jitted = jax.jit(with_callback)
+    np.testing.assert_array_equal(compile_known(jitted, (jnp.ones(2),))(jnp.ones(2)), 2)
+    assert not kept.exists()
