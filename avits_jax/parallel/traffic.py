@@ -257,6 +257,8 @@ def _read_of(number: int, inside: list[Instruction], blocks: Blocks) -> int:
     total = 0
     while waiting:
         array = waiting.pop()
+        if array.root:  # renamed, for the fusion around, which reads all of it
+            return array.bytes_anywhere
         for user in inside:
             if array.name not in user.operands:
                 continue

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from avits_jax.generators.javisdit.blocks import KeyValue, cross_attend
 from avits_jax.nn import convolution
 from avits_jax.nn.convolution import CausalConv3d, RepeatConv3d
 from avits_jax.sampling.chunks import in_batches
@@ -67,23 +66,3 @@ def test_pieces_give_what_the_whole_gives(size):
 def test_no_piece_is_refused():
     with pytest.raises(ValueError, match="size must be at least 1, got 0"):
         in_batches(lambda b: b, jnp.ones(3), 0)
-
-
-@pytest.mark.parametrize("rows", [1, 2, 4])
-def test_context_rows_serve_samples_in_turn(rows):
-    query = _normal(0, 4, 3, 2, 8)
-    context = KeyValue(_normal(1, rows, 5, 2, 8), _normal(2, rows, 5, 2, 8))
-    mask = jnp.arange(5)[None] < jnp.arange(2, 2 + rows)[:, None]
-    together = cross_attend(query, context, mask)
-    for sample in range(4):
-        row = slice(sample % rows, sample % rows + 1)
-        count = int(mask[row].sum())
-        kept = KeyValue(context.key[row, :count], context.value[row, :count])
-        alone = cross_attend(query[sample : sample + 1], kept)
-        np.testing.assert_allclose(together[sample : sample + 1], alone, atol=1e-5)
-
-
-def test_rows_that_do_not_divide_the_samples_are_refused():
-    context = KeyValue(jnp.ones((3, 2, 1, 8)), jnp.ones((3, 2, 1, 8)))
-    with pytest.raises(ValueError, match="3 rows, which do not divide 4"):
-        cross_attend(jnp.ones((4, 2, 1, 8)), context)

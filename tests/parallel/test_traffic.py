@@ -149,3 +149,32 @@ def test_bytes_of_main_memory_are_those_of_slices_tiles_and_turns():
     update = 2 * 128 * 4  # one row in, one row out
     ahead = 2 * 128 * 4  # two of four rows, fetched while others compute
     assert moved_bytes(ON_A_TPU) == 3 * turn + kernel + negation + update + ahead
+
+
+RENAMED = """\
+HloModule nested
+
+%again (p: f32[256,128]) -> f32[256,128,1] {
+  %p = f32[256,128]{1,0} parameter(0)
+  ROOT %same = f32[256,128,1]{1,0,2} bitcast(%p)
+}
+
+%product (x: f32[16,256], w: f32[256,128]) -> f32[16,128] {
+  %x = f32[16,256]{1,0} parameter(0)
+  %w = f32[256,128]{1,0} parameter(1)
+  %v = f32[256,128,1]{1,0,2} fusion(%w), kind=kLoop, calls=%again
+  ROOT %y = f32[16,128]{1,0} convolution(%x, %v)
+}
+
+ENTRY %main (x: f32[16,256], w: f32[256,128]) -> f32[16,128] {
+  %x = f32[16,256]{1,0} parameter(0)
+  %w = f32[256,128]{1,0} parameter(1)
+  ROOT %y = f32[16,128]{1,0} fusion(%x, %w), kind=kOutput, calls=%product
+}
+"""
+
+
+def test_what_an_inner_fusion_only_renames_is_read():
+    (kernel,) = kernels(RENAMED)
+    assert kernel.read == 4 * (16 * 256 + 256 * 128)
+    assert kernel.written == 4 * 16 * 128

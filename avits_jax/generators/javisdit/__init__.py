@@ -5,7 +5,7 @@ The path of a prompt::
     encode.py     text -> token ids of T5 and of ImageBind (host)
     condition.py  T5, keys and values of text, distribution of the priors; once a prompt
     generator.py  noise and priors of a candidate, guided Euler steps, both decoders
-    modeling.py   the transformer (blocks.py); prior.py, video_vae.py, audio_vae.py
+    modeling.py   the transformer (blocks.py, attention.py); prior.py, the autoencoders
     given.py      frames or sound that are given
     load.py       a checkpoint of ``avits convert``, or random weights (weights.py)
 

@@ -5,49 +5,39 @@ of S mel bands. Norms, softmax, modulation and gates are computed in float32; ma
 products in the dtype of the tokens.
 
 Upstream: JavisVerse/JavisDiT at b505b37, javisdit/models/layers/blocks.py
-(LlamaRMSNorm, MultiHeadCrossAttention, BiMultiHeadAttention, T2IFinalLayer),
+(BiMultiHeadAttention, T2IFinalLayer),
 javisdit/models/stdit/stdit3.py (STDiT3Block, here `SelfBlock`) and
 javisdit/models/stdit/vastdit3.py (CrossSTDiT3Block, here `PriorBlock`, and
 CrossModalityBiAttentionBlock, here `Exchange`).
 """
-
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
+from avits_jax.generators.javisdit.attention import (
+    EPSILON,
+    Heads,
+    KeyValue,
+    Tokens,
+    cross_attend,
+    self_attend,
+)
 from avits_jax.generators.javisdit.config import TransformerConfig
-from avits_jax.nn.attention import attend, count_seen
-from avits_jax.nn.positions import rotate_pairs
 from avits_jax.nn.vectors import rms_normalise
 
-Tokens = Float[Array, "B T S D"]
 AudioTokens = Float[Array, "B Ta Sa D"]  # beside video tokens
 # Shift, scale and gate rows for every sample, and for every frame or for all alike.
 Modulation = Float[Array, "B #T M D"]
 # One vector for every sample, and for every frame or for all alike.
 Condition = Float[Array, "B #T D"]
-_EPSILON = 1e-6
-
-
-class KeyValue(NamedTuple):
-    """Keys and values of a context.
-
-    Attributes:
-        key: ``[R, K, H, D]``; rows as in `cross_attend` or `shared_attend`.
-        value: the same shape.
-    """
-
-    key: Float[Array, "R K H D"]
-    value: Float[Array, "R K H D"]
 
 
 def normalise(x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
     """Apply LayerNorm without weights, in and to float32."""
     x = x.astype(jnp.float32)
-    return rms_normalise(x - jnp.mean(x, -1, keepdims=True), _EPSILON)
+    return rms_normalise(x - jnp.mean(x, -1, keepdims=True), EPSILON)
 
 
 def modulate(x: Tokens, rows: Modulation, first: int) -> Tokens:
@@ -62,85 +52,11 @@ def add_gated(x: Tokens, update: Tokens, gate: Condition) -> Tokens:
     return (x.astype(jnp.float32) + wide).astype(x.dtype)
 
 
-def cross_attend(
-    query: Float[Array, "B Q H D"],
-    context: KeyValue,
-    mask: Bool[Array, "R K"] | None = None,
-) -> Float[Array, "B Q H D"]:
-    """Attend to a context of R rows, which may be fewer than the samples.
-
-    Sample b looks at row ``b % R``. Of a row only the tokens in ``mask`` are looked at,
-    which lead it.
-
-    Raises:
-        ValueError: R does not divide the number of samples.
-    """
-    batch, rows = len(query), len(context.key)
-    if batch % rows:
-        raise ValueError(
-            f"context has {rows} rows, which do not divide {batch} samples"
-        )
-    lengths = None if mask is None else count_seen(mask)
-    if rows < batch:
-        again = batch // rows
-        context = jax.tree.map(lambda a: jnp.tile(a, (again, 1, 1, 1)), context)
-        lengths = None if lengths is None else jnp.tile(lengths, again)
-    return attend(query, *context, lengths)
-
-
-def shared_attend(
-    query: Float[Array, "B Q H D"], context: KeyValue
-) -> Float[Array, "B Q H D"]:
-    """Attend to a context of R rows, each shared by ``B / R`` neighbouring samples.
-
-    The queries of neighbours look at their row as one sequence: no key is repeated.
-
-    Raises:
-        ValueError: R does not divide the number of samples.
-    """
-    batch, rows = len(query), len(context.key)
-    if batch % rows:
-        raise ValueError(
-            f"context has {rows} rows, which do not divide {batch} samples"
-        )
-    folded = query.reshape(rows, -1, *query.shape[2:])
-    return attend(folded, *context).reshape(query.shape)
-
-
 class HeadNorm(nnx.Module):
-    """RMS norm over a head, the same weights for all heads."""
+    """Weights of an RMS norm over a head, the same for all heads."""
 
     def __init__(self, width: int):
         self.scale = nnx.Param(jnp.ones((width,)))
-
-    def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
-        wide = x.astype(jnp.float32)
-        mean = jnp.mean(jnp.square(wide), -1, keepdims=True)
-        unit = (wide * jax.lax.rsqrt(mean + _EPSILON)).astype(x.dtype)
-        return unit * self.scale[...].astype(x.dtype)
-
-
-def normalise_heads(
-    query: Float[Array, "B L H D"],
-    key: Float[Array, "B L H D"],
-    query_norm: HeadNorm,
-    key_norm: HeadNorm,
-) -> tuple[Float[Array, "B L H D"], Float[Array, "B L H D"]]:
-    """Apply the norms, on TPUs to arrays that lie with their heads first in memory.
-
-    Attention wants them so there. Without the barrier TPUs turn the norms' float32
-    around, several times over, instead of the narrower arrays once.
-    """
-
-    def turned(query: Array, key: Array) -> tuple[Array, Array]:
-        heads_first = (jnp.swapaxes(query, 1, 2), jnp.swapaxes(key, 1, 2))
-        query, key = plain(*jax.lax.optimization_barrier(heads_first))
-        return jnp.swapaxes(query, 1, 2), jnp.swapaxes(key, 1, 2)
-
-    def plain(query: Array, key: Array) -> tuple[Array, Array]:
-        return query_norm(query), key_norm(key)
-
-    return jax.lax.platform_dependent(query, key, tpu=turned, default=plain)
 
 
 class Mlp(nnx.Module):
@@ -169,21 +85,16 @@ class CrossAttention(nnx.Module):
         both = both.reshape(*both.shape[:2], 2, self.heads, -1)
         return KeyValue(both[:, :, 0], both[:, :, 1])
 
-    def _queries(self, x: Tokens) -> Float[Array, "B L H d"]:
-        query = self.query(x)
-        return query.reshape(len(x), -1, self.heads, x.shape[-1] // self.heads)
-
     def __call__(
-        self, x: Tokens, context: KeyValue, mask: Bool[Array, "R K"] | None = None
+        self,
+        x: Tokens,
+        context: KeyValue,
+        mask: Bool[Array, "R K"] | None = None,
+        *,
+        shared: bool = False,
     ) -> Tokens:
-        """Attend to a context, see `cross_attend`."""
-        mixed = cross_attend(self._queries(x), context, mask)
-        return self.out(mixed.reshape(x.shape))
-
-    def to_shared(self, x: Tokens, context: KeyValue) -> Tokens:
-        """Attend to a shared context, see `shared_attend`."""
-        mixed = shared_attend(self._queries(x), context)
-        return self.out(mixed.reshape(x.shape))
+        """Attend to a context, see `attention.cross_attend`."""
+        return self.out(cross_attend(self.query(x), context, mask, shared=shared))
 
 
 def _table(rows: int, width: int, rngs: nnx.Rngs) -> nnx.Param:
@@ -209,17 +120,9 @@ class SelfBlock(nnx.Module):
         self.mlp = Mlp(width, config.mlp_width, width, rngs=rngs)
 
     def _attend(self, x: Tokens, rotary: Float[Array, " P"]) -> Tokens:
-        if self.temporal:
-            x = jnp.swapaxes(x, 1, 2)
-        shape = (-1, x.shape[2], self.heads, x.shape[3] // self.heads)
-        query, key, value = (
-            part.reshape(shape) for part in jnp.split(self.qkv(x), 3, axis=-1)
-        )
-        query, key = normalise_heads(query, key, self.query_norm, self.key_norm)
-        if self.temporal:
-            query, key = rotate_pairs(query, rotary), rotate_pairs(key, rotary)
-        mixed = self.out(attend(query, key, value).reshape(x.shape))
-        return jnp.swapaxes(mixed, 1, 2) if self.temporal else mixed
+        scales = self.query_norm.scale[...], self.key_norm.scale[...]
+        heads = Heads(*scales, rotary if self.temporal else None)
+        return self_attend(x, self.qkv, self.out, heads)
 
     def __call__(
         self,
@@ -253,9 +156,9 @@ class PriorBlock(nnx.Module):
         self, x: Tokens, shared: Modulation, spatial: KeyValue, temporal: KeyValue
     ) -> Tokens:
         rows = self.table[...].astype(jnp.float32) + shared
-        where = self.spatial.to_shared(modulate(x, rows, 0), spatial)
+        where = self.spatial(modulate(x, rows, 0), spatial, shared=True)
         x = add_gated(x, where, rows[:, :, 2])
-        when = self.temporal.to_shared(modulate(x, rows, 3), temporal)
+        when = self.temporal(modulate(x, rows, 3), temporal, shared=True)
         x = add_gated(x, when, rows[:, :, 5])
         return add_gated(x, self.mlp(modulate(x, rows, 6)), rows[:, :, 8])
 
@@ -282,16 +185,17 @@ class Exchange(nnx.Module):
         return x.reshape(len(x), -1, self.heads, x.shape[-1] // self.heads)
 
     def _update(self, x: Tokens, mixed: Array, out: nnx.Linear, gain: nnx.Param):
-        update = out(mixed.reshape(*x.shape[:3], -1)).astype(jnp.float32)
+        update = out(mixed).astype(jnp.float32)
         return (x + gain[...].astype(jnp.float32) * update).astype(x.dtype)
 
     def __call__(self, video: Tokens, audio: AudioTokens) -> tuple[Tokens, AudioTokens]:
         v = normalise(video).astype(video.dtype)
         a = normalise(audio).astype(audio.dtype)
-        match_v = self._heads(self.video_match(v))
-        match_a = self._heads(self.audio_match(a))
-        to_video = attend(match_v, match_a, self._heads(self.audio_value(a)))
-        to_audio = attend(match_a, match_v, self._heads(self.video_value(v)))
+        match_v, match_a = self.video_match(v), self.audio_match(a)
+        of_video = KeyValue(self._heads(match_v), self._heads(self.video_value(v)))
+        of_audio = KeyValue(self._heads(match_a), self._heads(self.audio_value(a)))
+        to_video = cross_attend(match_v, of_audio)
+        to_audio = cross_attend(match_a, of_video)
         return (
             self._update(video, to_video, self.video_out, self.video_gain),
             self._update(audio, to_audio, self.audio_out, self.audio_gain),

@@ -22,16 +22,15 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float
 from ml_dtypes import bfloat16
 
+from avits_jax.generators.javisdit.attention import KeyValue, Tokens
 from avits_jax.generators.javisdit.blocks import (
     AudioTokens,
     Condition,
     Exchange,
     FinalLayer,
-    KeyValue,
     Mlp,
     PriorBlock,
     SelfBlock,
-    Tokens,
 )
 from avits_jax.generators.javisdit.config import TransformerConfig
 from avits_jax.generators.javisdit.schedule import Precision
@@ -103,7 +102,7 @@ def couple_rows(priors: PriorContext, scope: PriorScope) -> PriorContext:
             every sample sees its own.
 
     Returns:
-        Priors whose rows neighbouring samples share, see `shared_attend`.
+        Priors whose rows neighbouring samples share, see `attention.cross_attend`.
 
     Raises:
         ValueError: the scope is unknown.
