@@ -192,8 +192,8 @@ def compile_for(options: argparse.Namespace, plan: Plan, topology: str) -> Compi
     shared = options.model_axis
     described = topologies.get_topology_desc(platform="tpu", topology_name=topology)
     devices: list[jax.Device] = list(described.devices)
-    mesh = make_mesh(devices=devices, model=shared)
-    num_candidates = options.candidates_per_chip * len(devices)
+    mesh = make_mesh(devices=devices, model=shared, branch=options.branches)
+    num_candidates = options.candidates_per_chip * len(devices) // options.branches
     batch = options.candidate_batch
     drafting = {}
     if options.draft is not None:
@@ -321,6 +321,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         type=int,
         default=1,
         help="chips that share one copy of the weights; 1 copies them to every chip",
+    )
+    add(
+        "--branches",
+        type=int,
+        default=1,
+        help="chips that work on the same candidates, one branch of guidance each",
     )
     add(
         "--gather",

@@ -5,6 +5,16 @@ from typing import NamedTuple
 
 from avits_jax.catalogue.records import Info, converted, shipped
 
+IMAGE, REFINE, PREVIEW = "image", "refine", "preview_decoder"
+SHARE = "share_guidance"
+"""What not all models can, see `Family`."""
+_LACKS = {
+    IMAGE: "takes no picture",
+    REFINE: "has no second stage",
+    PREVIEW: "has no preview decoder",
+    SHARE: "does not part its guidance",
+}
+
 
 class Family(NamedTuple):
     """A generator by name, and where its code is.
@@ -30,6 +40,10 @@ class Family(NamedTuple):
             ``make`` is called with ``reduced=True``.
         refines_with: name of the family whose weights, and whose ``make_refiner``,
             refine its candidates; "" for its own.
+        abilities: what it can that not all models can, stated so that nothing is
+            imported to refuse the others: "image" (its clips can begin with a picture),
+            "refine" (it has a second stage), "preview_decoder" (it has that option),
+            "share_guidance" (two devices can share a candidate's rows).
     """
 
     name: str
@@ -41,10 +55,12 @@ class Family(NamedTuple):
     convert: str = ""
     reduced: bool = False
     refines_with: str = ""
+    abilities: tuple[str, ...] = ()
 
 
 _JAVISDIT = "avits_jax.generators.javisdit.load"
 _LTX2 = "avits_jax.generators.ltx2"
+_ALL = (IMAGE, REFINE, PREVIEW)
 
 
 def _ltx2(name: str, description: str, module: str, refines_with: str = "") -> Family:
@@ -56,6 +72,7 @@ def _ltx2(name: str, description: str, module: str, refines_with: str = "") -> F
         checkpoint=name,
         convert=name,
         refines_with=refines_with,
+        abilities=_ALL,
     )
 
 
@@ -67,6 +84,7 @@ FAMILIES: tuple[Family, ...] = (
         "Apache-2.0",
         checkpoint="mini/generator",
         shipped=True,
+        abilities=(SHARE,),
     ),
     Family(
         "javisdit-v0.1",
@@ -75,6 +93,7 @@ FAMILIES: tuple[Family, ...] = (
         "CC BY-NC-SA 4.0 in part",
         checkpoint="javisdit-v0.1",
         convert="javisdit",
+        abilities=(SHARE,),
     ),
     Family(
         "javisdit-tiny",
@@ -82,6 +101,7 @@ FAMILIES: tuple[Family, ...] = (
         _JAVISDIT,
         "Apache-2.0",
         reduced=True,
+        abilities=(SHARE,),
     ),
     _ltx2(
         "ltx-2",
@@ -103,8 +123,22 @@ FAMILIES: tuple[Family, ...] = (
         f"{_LTX2}.load",
         "Apache-2.0",
         reduced=True,
+        abilities=_ALL,
     ),
 )
+
+
+def lacking(name: str, ability: str, families: Sequence[Family] = FAMILIES) -> str:
+    """Say in a line that a model cannot do something, and which models can.
+
+    Args:
+        name: of its family, or of the checkpoint.
+        ability: see `Family`.
+        families: the table.
+    """
+    others = [family.name for family in families if ability in family.abilities]
+    there = f"models that do: {', '.join(others)}" if others else "no model does"
+    return f"{name} {_LACKS[ability]} ({there})"
 
 
 def infos(families: Sequence[Family] = FAMILIES) -> list[Info]:

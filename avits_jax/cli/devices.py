@@ -42,7 +42,8 @@ def choose_devices(options: MeshOptions) -> Machine:
             that do not appear.
     """
     hosts = _hosts(options) if isinstance(options, DeviceOptions) else None
-    if (options.devices, options.share_weights, hosts) == (None, None, None):
+    asked = options.devices, options.share_weights, hosts
+    if asked == (None, None, None) and not options.share_guidance:
         return ONE_MACHINE
     from avits_jax.parallel.hosts import initialize
     from avits_jax.parallel.mesh import make_mesh
@@ -51,8 +52,11 @@ def choose_devices(options: MeshOptions) -> Machine:
         with as_cli_error(), _plainly():
             initialize(*hosts, set_aside=True)
     sharing = 1 if options.share_weights is None else options.share_weights
-    with as_cli_error("--devices, --share-weights: "):
-        return _over(make_mesh(model=sharing, num_devices=options.devices))
+    branches = 2 if options.share_guidance else 1
+    with as_cli_error("--devices, --share-weights, --share-guidance: "):
+        return _over(
+            make_mesh(model=sharing, branch=branches, num_devices=options.devices)
+        )
 
 
 def _hosts(options: DeviceOptions) -> tuple[str | None, int | None, int | None] | None:

@@ -25,8 +25,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from jax.sharding import Mesh
 
-from avits_jax.catalogue.generators import FAMILIES, Family, infos
-from avits_jax.catalogue.names import Request
+from avits_jax.catalogue.generators import (
+    FAMILIES,
+    IMAGE,
+    REFINE,
+    Family,
+    infos,
+    lacking,
+)
 from avits_jax.catalogue.records import Info, nearest
 from avits_jax.catalogue.resolve import (
     Resolved,
@@ -41,13 +47,6 @@ if TYPE_CHECKING:
     from avits_jax.weights.network import Weights
 
 MadeT = TypeVar("MadeT")
-IMAGE, REFINE, PREVIEW = "image", "refine", "preview_decoder"
-"""What not all models can, see `abilities`."""
-_LACKS = {
-    IMAGE: "takes no picture",
-    REFINE: "has no second stage",
-    PREVIEW: "has no preview decoder",
-}
 
 __all__ = [
     "FAMILIES",
@@ -209,52 +208,23 @@ def abilities(
 
     Args:
         name: of its family, for what the published model can; or what
-            `catalogue.resolve` made of it, for what its checkpoint can.
+            `catalogue.resolve` made of it, for what its checkpoint can as well, which
+            may lack the part that reads pictures.
         families: the table.
 
     Returns:
-        Of "image" (its clips can begin with a picture), "refine" (it has a second
-        stage) and "preview_decoder" (it has that option).
+        See `Family.abilities`.
     """
     if isinstance(name, str):
-        (info,) = (each for each in infos(families) if each.name == name)
-        name = _published(info)
-    resolved = name
-    return frozenset(each for each in _LACKS if _has(resolved, each, families))
-
-
-def _published(info: Info) -> Resolved:
-    return Resolved(info.name, Request(info.name), info, None, drawn=True)
-
-
-def _has(resolved: Resolved, ability: str, families: Sequence[Family]) -> bool:
-    family = _family(resolved.info, families)
-    module = _module(family)
-    if ability == PREVIEW:
-        return PREVIEW in module.Options._fields
-    if ability == REFINE:
-        second = family.refines_with or family.name
-        (other,) = (each for each in families if each.name == second)
-        return hasattr(_module(other), "make_refiner")
-    generator, _, _ = _made(family, _weights(resolved, None), {}, module.make)
-    return generator.with_image is not None
-
-
-def lacking(name: str, ability: str, families: Sequence[Family] = FAMILIES) -> str:
-    """Say in a line that a model cannot do something, and which models can.
-
-    Args:
-        name: of its family.
-        ability: see `abilities`.
-        families: the table.
-    """
-    others = [
-        info.name
-        for info in infos(families)
-        if _has(_published(info), ability, families)
-    ]
-    there = f"models that do: {', '.join(others)}" if others else "no model does"
-    return f"{name} {_LACKS[ability]} ({there})"
+        (family,) = (each for each in families if each.name == name)
+        return frozenset(family.abilities)
+    family = _family(name.info, families)
+    if IMAGE in family.abilities and name.folder is not None:
+        make = _module(family).make
+        generator, _, _ = _made(family, _weights(name, None), {}, make)
+        if generator.with_image is None:
+            return frozenset(family.abilities) - {IMAGE}
+    return frozenset(family.abilities)
 
 
 def shapes(
@@ -332,9 +302,10 @@ def _made(
 ) -> tuple[MadeT, "Model", "Configs"]:
     """Return what a family makes, its networks as records, and their sizes."""
     # Networks are imported when they are asked for: the core must stay quick to import.
-    from avits_jax.weights.model import read_configs
+    from avits_jax.weights.model import check_model_dtype, read_configs
 
     module = _module(family)
+    check_model_dtype(module.MODEL, weights.dtype, family.name)
     given = {key: value for key, value in options.items() if value is not None}
     _check_names(family, module.Options._fields, given)
     configs = read_configs(module.MODEL, weights, reduced=family.reduced)

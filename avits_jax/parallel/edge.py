@@ -10,6 +10,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from avits_jax.parallel.gathering import gather_late, part_spec
 from avits_jax.parallel.mesh import MODEL
+from avits_jax.sampling.guidance import BRANCH
 from avits_jax.types import Generator, PyTree, SharedPass, Verifier
 
 
@@ -33,6 +34,11 @@ class Edge(NamedTuple):
     def shares(self) -> bool:
         """Tell whether devices of a group share weights and have candidates each."""
         return MODEL in self.population and self.mesh.shape[MODEL] > 1
+
+    @property
+    def _branch(self) -> tuple[str, ...]:
+        """Return the axis of devices that work on the same candidates, if any."""
+        return tuple(axis for axis in self.mesh.axis_names if axis == BRANCH)
 
     @property
     def num_parts(self) -> int:
@@ -79,7 +85,7 @@ class Edge(NamedTuple):
             mesh=self.mesh,
             in_specs=(weights, spec, whole),
             out_specs=spec,
-            axis_names=set(self.population),
+            axis_names={*self.population, *self._branch},
             check_vma=False,
         )
         result = local(params, _pad(trees, missing), shared)

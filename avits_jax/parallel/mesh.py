@@ -1,4 +1,4 @@
-"""A search's devices as a mesh: candidates along one axis, weights along the other."""
+"""A search's devices as a mesh: axes for candidates, weights, branches of guidance."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,18 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from avits_jax.sampling.guidance import BRANCH
+
 CANDIDATE = "candidate"
 MODEL = "model"
 
 
 def make_mesh(
-    *, model: int = 1, num_devices: int | None = None, devices: Sequence | None = None
+    *,
+    model: int = 1,
+    branch: int = 1,
+    num_devices: int | None = None,
+    devices: Sequence | None = None,
 ) -> Mesh:
     """Return a mesh with the axes ``candidate`` and ``model``.
 
@@ -20,13 +26,19 @@ def make_mesh(
 
     Args:
         model: devices that share one copy of the weights; a divisor of their number.
+        branch: neighbouring devices that work on the same candidates, each on one
+            branch of their guidance: for fewer candidates than devices, with as many as
+            a step has branches, and a generator that asks `sampling.shares_branches`.
+            Decoders and verifiers run on all of them alike. `model` times `branch` is a
+            divisor of the number of devices.
         num_devices: how many devices to use, or None for all. On several hosts all
             devices must be used.
         devices: devices to choose from, in order; by default those of all hosts
             (`jax.devices()`). Those of a described TPU topology do as well.
 
     Returns:
-        A mesh of shape ``(num_devices / model, model)``.
+        A mesh of shape ``(num_devices / model, model)``; with branches a third axis of
+        that size, and so many times fewer groups.
 
     Raises:
         ValueError: more devices are asked for than there are, `model` does not divide
@@ -43,6 +55,11 @@ def make_mesh(
         raise ValueError(
             f"model must divide the number of devices ({count}), got {model}"
         )
+    if branch < 1 or count % (model * branch):
+        raise ValueError(
+            f"branch must divide the number of devices ({count}) over model = {model}, "
+            f"got {branch}"
+        )
     chosen = devices[:count]
     left_out = {d.process_index for d in devices} - {d.process_index for d in chosen}
     if left_out:
@@ -52,4 +69,6 @@ def make_mesh(
         )
     grid = np.empty(count, object)
     grid[:] = chosen
-    return Mesh(grid.reshape(count // model, model), (CANDIDATE, MODEL))
+    if branch == 1:
+        return Mesh(grid.reshape(-1, model), (CANDIDATE, MODEL))
+    return Mesh(grid.reshape(-1, model, branch), (CANDIDATE, MODEL, BRANCH))

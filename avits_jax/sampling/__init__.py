@@ -19,6 +19,8 @@ from avits_jax.sampling.guidance import (
     combine,
     join_branches,
     repeat_rows,
+    shared_branches,
+    shares_branches,
     split_branches,
 )
 from avits_jax.sampling.paths import from_edm, from_epsilon, from_velocity
@@ -68,6 +70,8 @@ __all__ = [
     "noise_like",
     "renoise",
     "repeat_rows",
+    "shared_branches",
+    "shares_branches",
     "reuse_blocks",
     "reuse_guidance",
     "sde_step",

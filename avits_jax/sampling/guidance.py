@@ -2,10 +2,11 @@
 
 A network sees the G branches of a candidate (with the prompt, without it, without one
 of its parts, ...) as rows of one batch, candidate-major: row ``n G + g`` is branch
-``g`` of candidate ``n``. Over a mesh that splits candidates, its rows stay together.
+``g`` of candidate ``n``. Over a mesh that splits candidates, its rows stay together,
+unless the mesh has an axis for them, see `shares_branches`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -14,6 +15,30 @@ from jaxtyping import Array
 
 from avits_jax.sampling.steps import at_least_float32, linear_combination
 from avits_jax.types import PyTree
+
+BRANCH = "branch"
+"""Axis of a mesh whose devices work on the same candidates, one branch each."""
+
+
+def shares_branches(num_branches: int) -> bool:
+    """Tell whether this is traced for devices that make one branch each."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return BRANCH in mesh.manual_axes and mesh.shape[BRANCH] == num_branches
+
+
+def shared_branches(one: Callable[[Array], PyTree]) -> PyTree:
+    """Return the rows ``[N G, ...]`` of which every device makes those of one branch.
+
+    Args:
+        one: ``(g) -> tree`` of ``[N, ...]`` arrays: the rows of branch ``g``, an int32
+            that each device knows when it runs.
+    """
+
+    def join(own: Array) -> Array:
+        rows = jax.lax.all_gather(own, BRANCH, axis=1)
+        return rows.reshape(-1, *own.shape[1:])
+
+    return jax.tree.map(join, one(jax.lax.axis_index(BRANCH)))
 
 
 def repeat_rows(tree: PyTree, num_branches: int) -> PyTree:

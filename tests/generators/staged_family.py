@@ -122,9 +122,12 @@ def _generator(options, sigmas, half):
     )
 
 
+_CAN = ("image", "refine", "preview_decoder")
 TABLE = (
     *FAMILIES,
-    Family("staged", "two stages", __name__, "MIT", checkpoint="staged"),
+    Family(
+        "staged", "two stages", __name__, "MIT", checkpoint="staged", abilities=_CAN
+    ),
     Family(
         "staged-fast",
         "its second stage is that of staged",
@@ -132,5 +135,6 @@ TABLE = (
         "MIT",
         checkpoint="staged-fast",
         refines_with="staged",
+        abilities=_CAN,
     ),
 )

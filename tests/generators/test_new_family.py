@@ -1,6 +1,7 @@
 """A generator comes in by a module and a row of the table; no other file is touched."""
 
 import functools
+import importlib
 import inspect
 import os
 
@@ -15,6 +16,7 @@ from safetensors.numpy import save_file
 from toy_family import MODEL, TABLE
 
 import avits_jax as avits
+from avits_jax.catalogue.generators import SHARE
 from avits_jax.cli import main
 from avits_jax.parallel.sharding import param_shardings
 from avits_jax.types import Verifier
@@ -87,3 +89,26 @@ def test_its_shapes_options_and_split_are_known_without_weights(published):
     ):
         avits.generators.load("toy", families=TABLE, random_weights=True, loud=1)
     assert avits.generators.randomly_initialised("toy", True, TABLE) == ("toy",)
+
+
+@pytest.mark.parametrize(
+    "family", avits.generators.FAMILIES, ids=lambda each: each.name
+)
+def test_the_table_says_what_models_can(family):
+    """The reduced form of each is made, which has all parts of the published one."""
+    module = importlib.import_module(family.module)
+    form = {"reduced": True} if module.MODEL.reduced else {}
+    sizes = {part.name: part.config for part in module.MODEL.parts}
+    made = module.make(sizes | module.MODEL.reduced, None, module.Options(), **form)
+    others = [
+        each for each in avits.generators.FAMILIES if each.name == family.refines_with
+    ]
+    second = importlib.import_module((others or [family])[0].module)
+    found = {
+        "image": made.with_image is not None,
+        "refine": hasattr(second, "make_refiner"),
+        "preview_decoder": "preview_decoder" in module.Options._fields,
+    }
+    told = set(family.abilities) - {SHARE}  # which tests on several devices show
+    assert told == {ability for ability, can in found.items() if can}
+    assert avits.generators.abilities(family.name) == set(family.abilities)

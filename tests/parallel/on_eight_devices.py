@@ -13,6 +13,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 import avits_jax as avits
 from avits_jax import runs
 from avits_jax.aggregation import arw
+from avits_jax.catalogue.generators import FAMILIES, SHARE
 from avits_jax.parallel import (
     jit_search,
     make_mesh,
@@ -22,8 +23,10 @@ from avits_jax.parallel import (
     shard_search,
     to_host,
 )
+from avits_jax.parallel.edge import Edge, spread_generator
 from avits_jax.parallel.flops import count_flops
 from avits_jax.parallel.hlo import collectives
+from avits_jax.parallel.search import POPULATION
 from avits_jax.search import (
     BeamOptions,
     SMCOptions,
@@ -309,6 +312,35 @@ def test_guidance_pairs_stay_on_their_device(toy_extra):
     text = compiled_text(pairs, make_mesh(), best_of_n, num_candidates=16)
     scan = [each for each in collectives(text) if "while" in each.scope]
     assert not scan
+
+
+SHARING = [family.name for family in FAMILIES if SHARE in family.abilities]
+
+
+@pytest.mark.parametrize("name", [n for n in SHARING if n != "javisdit-v0.1"])
+@pytest.mark.parametrize("model", [1, 2])
+def test_two_devices_share_the_rows_of_a_candidate(name, model):
+    scope = {} if name == "mini" else {"prior_scope": "separate"}
+    generator, params = avits.generators.load(name, **scope)
+    cond = generator.encode("a red circle bounces twice with a drum")
+    if generator.prepare is not None:
+        cond = jax.jit(generator.prepare)(params, jax.tree.map(jnp.asarray, cond))
+    keys = jax.random.split(KEY, 3)
+    start = jax.jit(generator.init)(params, keys, cond)
+    arguments = params, keys, start, 1, cond
+    alone = jax.jit(generator.step).lower(*arguments).compile()
+    mesh = make_mesh(branch=2, model=model, num_devices=2 * model)
+    spread = spread_generator(generator, Edge(mesh, POPULATION))
+    shared = jax.jit(spread.step).lower(*replicate(arguments, mesh)).compile()
+    for one, two in zip(
+        jax.tree.leaves(alone(*arguments)),
+        jax.tree.leaves(shared(*replicate(arguments, mesh))),
+        strict=True,
+    ):
+        np.testing.assert_allclose(two, one, rtol=1e-3, atol=1e-4)
+    # Of three candidates, or of two where they are spread as well, half the rows.
+    counted = [each.cost_analysis()["flops"] for each in (shared, alone)]
+    assert counted[0] / counted[1] < (0.62 if model == 1 else 0.45)
 
 
 def with_layers(toy, depth=3):

@@ -178,6 +178,18 @@ def javisdit(
         priors = couple_rows(by_row(extra), prior_scope)
         return Context(cond.text, cond.text_mask, priors)
 
+    def guided_update(params: Networks, frames: Frames, extra, i, cond: Condition):
+        rows = guidance.shared_predictions(
+            nnx.merge(graphs.transformer, params.transformer),
+            frames.entered,
+            jnp.asarray(levels)[i],
+            context_of(extra, cond),
+            told,
+            frames.active,
+            prior_scope,
+        )
+        return guidance.guided_pair(rows, guidance_scale)[1]
+
     def velocity_pair(
         params: Networks, frames: Frames, extra, i, cond: Condition, added=None
     ):
@@ -202,7 +214,7 @@ def javisdit(
 
     def advance(params, keys, candidates: Candidates, i, cond, fall) -> Latents:
         frames = frames_of(keys, candidates.latents, i, cond)
-        _, update, _ = velocity_pair(params, frames, candidates.extra, i, cond)
+        update = guided_update(params, frames, candidates.extra, i, cond)
         return moved(frames, update, fall)
 
     def step(params, keys, candidates, i, cond) -> Candidates:
@@ -231,7 +243,7 @@ def javisdit(
             nnx.merge(graphs.transformer, params.transformer),
             frames.entered,
             jnp.asarray(levels)[i],
-            guidance.conditional_context(context, prior_scope),
+            guidance.branch_context(context, prior_scope, 0),
             told,
             frames.active,
         )

@@ -22,6 +22,8 @@ from avits_jax.sampling.guidance import (
     combine,
     join_branches,
     repeat_rows,
+    shared_branches,
+    shares_branches,
     split_branches,
 )
 
@@ -147,21 +149,48 @@ def predictions(
     return Latents(*found), added
 
 
-def conditional_context(context: Context, prior_scope: PriorScope) -> Context:
-    """Return the context of the rows with a prompt, of one for pairs of rows.
+def branch_context(
+    context: Context, prior_scope: PriorScope, branch: Array | int
+) -> Context:
+    """Return the context of one row of each pair, of one for pairs of rows.
 
     Args:
         context: of a candidate's conditional and unconditional row in turn.
         prior_scope: that its priors were coupled with, see `couple_rows`.
+        branch: 0 for rows with a prompt, 1 for those without.
     """
-    # With this scope rows have priors of their own; else those of a pair are shared.
-    stride = 2 if prior_scope == "separate" else 1
-    text, priors = (
-        jax.tree.map(lambda x, step=step: x[:, ::step], tree)
-        for tree, step in ((context.text, 2), (context.priors, stride))
-    )
-    mask = None if context.text_mask is None else context.text_mask[::2]
+
+    def own(pairs: Array, axis: int) -> Array:
+        before, after = pairs.shape[:axis], pairs.shape[axis + 1 :]
+        split = pairs.reshape(*before, -1, 2, *after)
+        return jax.lax.dynamic_index_in_dim(split, branch, axis + 1, keepdims=False)
+
+    text = jax.tree.map(lambda x: own(x, 1), context.text)
+    priors = context.priors
+    if prior_scope == "separate":  # else those of a pair are shared
+        priors = jax.tree.map(lambda x: own(x, 1), priors)
+    mask = None if context.text_mask is None else own(context.text_mask, 0)
     return Context(text, mask, priors)
+
+
+def shared_predictions(
+    model: Transformer,
+    latents: Latents,
+    timestep: Float[Array, ""],
+    context: Context,
+    clip: ClipInfo,
+    active: Latents | None,
+    prior_scope: PriorScope,
+) -> Latents:
+    """Return `paired_predictions`; where devices share branches, each makes one."""
+    if not shares_branches(2):
+        return paired_predictions(model, latents, timestep, context, clip, active)[0]
+
+    def one(branch: Array) -> Latents:
+        own = branch_context(context, prior_scope, branch)
+        return predictions(model, latents, timestep, own, clip, active)[0]
+
+    return shared_branches(one)
 
 
 def velocities(rows: Latents) -> Latents:

@@ -29,6 +29,8 @@ from avits_jax.sampling import (
     euler,
     noise_like,
     repeat_rows,
+    shared_branches,
+    shares_branches,
     shifted_sigmas,
     split_branches,
     usual_drafts,
@@ -110,6 +112,18 @@ def mini(
         )
         return split_branches(found, num_branches), added
 
+    def shared(
+        params: PyTree, candidates: Candidates, i: Array | int, cond: Int[Array, " L"]
+    ) -> tuple[PyTree, ...]:
+        """Return what `rows` does on devices that make one branch each."""
+
+        def one(branch: Array) -> PyTree:
+            words = jnp.where(branch == 0, cond, jnp.zeros_like(cond))
+            model, level = network(params, "transformer"), jnp.asarray(levels)[i]
+            return _clean(model, candidates.latents, level, words[None], None)[0]
+
+        return split_branches(shared_branches(one), branches)
+
     def guided(found: tuple[PyTree, ...]) -> PyTree:
         conditional, *others = found
         return combine(conditional, others, (guidance_scale - 1,) * len(others))
@@ -138,6 +152,8 @@ def mini(
     def predict(
         params: PyTree, candidates: Candidates, i: Array | int, cond: Int[Array, " L"]
     ) -> PyTree:
+        if branches > 1 and shares_branches(branches):
+            return guided(shared(params, candidates, i, cond))
         return reusing(params, candidates, i, cond, None)[0]
 
     def decode(params: PyTree, candidates: Candidates) -> Media:
