@@ -1,9 +1,18 @@
 """Load a generator and verifiers by name, and encode the prompt for them."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from avits_jax.catalogue.generators import FAMILIES, Family
+from avits_jax.catalogue.generators import (
+    FAMILIES,
+    IMAGE,
+    PREVIEW,
+    REFINE,
+    SHARE,
+    Family,
+    lacking,
+)
 from avits_jax.catalogue.resolve import Resolution, resolve, resolve_refiner
 from avits_jax.catalogue.verifiers import MINI
 from avits_jax.cli import memory
@@ -11,17 +20,19 @@ from avits_jax.cli.compiled import Checked
 from avits_jax.cli.devices import ONE_MACHINE, Machine
 from avits_jax.cli.errors import CliError, as_cli_error
 from avits_jax.cli.labels import warnings_told
-from avits_jax.cli.model_options import STEPS, model_options
+from avits_jax.cli.model_options import STEPS, model_options, naming_flags
 from avits_jax.cli.options import ModelOptions
 from avits_jax.media import read_image
 from avits_jax.parallel.mesh import MODEL
 from avits_jax.runs import Devices, Refinement, text_apart, with_picture
+from avits_jax.sampling.guidance import BRANCH
 from avits_jax.types import Cond, Generator, Params, PyTree, Refiner, Verifier
 from avits_jax.weights.dtypes import dtype_beside
 
 MINI_MODEL = "mini"
 HALF_SIZE = "half_size"
 PAPER_VERIFIERS = "javis_score,video_reward,clap"
+READY_VERIFIERS = "clap@tiny,av_align"  # they need no weights
 
 
 class Backend(NamedTuple):
@@ -34,6 +45,7 @@ class Backend(NamedTuple):
         names: what their names stand for.
         takes: names of the generator's own options.
         refinement: the second stage, or None.
+        text_on_device: a context for encoding several prompts, see `runs.text_apart`.
     """
 
     generator: Generator
@@ -42,6 +54,9 @@ class Backend(NamedTuple):
     names: Resolution
     takes: tuple[str, ...] = (STEPS,)
     refinement: Refinement | None = None
+    text_on_device: Callable[[], contextlib.AbstractContextManager[None]] = (
+        contextlib.nullcontext
+    )
 
 
 def resolve_names(
@@ -72,9 +87,10 @@ def resolve_names(
             names = names._replace(refiner=second)
     minis = [each.name for each in names.verifiers if each.request.name in MINI]
     if minis and names.model and names.model.info.name != MINI_MODEL:
+        others = READY_VERIFIERS if names.model.info.random else PAPER_VERIFIERS
         raise CliError(
             f"{', '.join(minis)} judge clips of mini alone; for {model} name others: "
-            f"--verifiers {PAPER_VERIFIERS}"
+            f"--verifiers {others}"
         )
     return names
 
@@ -104,7 +120,7 @@ def load(
     if options.frame_rate is not None:
         settings["frame_rate"] = options.frame_rate
     with as_cli_error():
-        _check_abilities(options, names)
+        _check_abilities(options, names, machine)
         known = generators.options(names.model.name, names.families)
         own = model_options(options, names.model.info.name, known)
         mesh = machine.mesh
@@ -114,13 +130,14 @@ def load(
         if names.refiner is not None:
             _refiner(names, large, options, machine, ())  # what is wrong with it, first
         half = {} if options.refine is None else {HALF_SIZE: True}
-        generator, generator_params = generators.load(
-            names.model,
-            families=names.families,
-            dtype=options.dtype,
-            mesh=mesh,
-            **own | half,
-        )
+        with naming_flags(options):
+            generator, generator_params = generators.load(
+                names.model,
+                families=names.families,
+                dtype=options.dtype,
+                mesh=mesh,
+                **own | half,
+            )
         judges, judge_params = stack.load(
             names.verifiers,
             fps=generator.fps,
@@ -130,13 +147,15 @@ def load(
             **settings,
         )
     devices = machine.devices._replace(compiled=Checked)
-    generator, generator_params = text_apart(generator, generator_params, devices)
+    apart = text_apart(generator, generator_params, devices)
+    generator = apart.generator
     loaded = Backend(
-        _pictured(generator, generator_params, options, devices),
+        _pictured(generator, apart.params, options, devices),
         tuple(judges),
-        Params(generator_params, tuple(judge_params)),
+        Params(apart.params, tuple(judge_params)),
         names,
         tuple(known),
+        text_on_device=apart.text_on_device,
     )
     if names.refiner is None:
         return loaded
@@ -172,7 +191,7 @@ def _refinement(
             encode=generator.encode, text=generator.text, text_part=generator.text_part
         )
     else:
-        large, params = text_apart(large, params, devices)
+        large, params, _ = text_apart(large, params, devices)
     large = _pictured(large, params, options, devices)
     return Refinement(refiner._replace(generator=large), params, options.refine)
 
@@ -188,14 +207,15 @@ def _refiner(
     from avits_jax import generators
 
     assert names.refiner is not None
-    return generators.load_refiner(
-        names.refiner,
-        families=names.families,
-        dtype=options.dtype,
-        mesh=machine.mesh,
-        params=weights,
-        **own,
-    )
+    with naming_flags(options):
+        return generators.load_refiner(
+            names.refiner,
+            families=names.families,
+            dtype=options.dtype,
+            mesh=machine.mesh,
+            params=weights,
+            **own,
+        )
 
 
 def _pictured(
@@ -207,22 +227,42 @@ def _pictured(
         return with_picture(generator, params, read_image(options.image), devices)
 
 
-def _check_abilities(options: ModelOptions, names: Resolution) -> None:
+def _check_abilities(
+    options: ModelOptions, names: Resolution, machine: Machine
+) -> None:
     """Raise CliError, naming the models that can, for what the model cannot."""
+    asked = {
+        IMAGE: options.image is not None,
+        REFINE: options.refine is not None,
+        PREVIEW: options.preview_decoder,
+        SHARE: machine.mesh is not None and BRANCH in machine.mesh.axis_names,
+    }
+    for ability in (ability for ability, flag in asked.items() if flag):
+        check_ability(ability, f"--{ability.replace('_', '-')}", names)
+
+
+def check_ability(ability: str, subject: str, names: Resolution) -> None:
+    """Raise CliError, naming the models that can, where the model cannot.
+
+    Args:
+        ability: see `avits_jax.catalogue.generators.Family`.
+        subject: what asks for it.
+        names: of `resolve_names`.
+    """
     from avits_jax import generators
 
     assert names.model is not None
-    asked = {
-        generators.IMAGE: options.image is not None,
-        generators.REFINE: options.refine is not None,
-        generators.PREVIEW: options.preview_decoder,
-    }
-    wanted = [ability for ability, flag in asked.items() if flag]
-    name, families = names.model.info.name, names.families
-    for ability in wanted:
-        if ability not in generators.abilities(names.model, families):
-            flag = ability.replace("_", "-")
-            raise CliError(f"--{flag}: {generators.lacking(name, ability, families)}")
+    with as_cli_error():
+        there = generators.abilities(names.model, names.families)
+    if ability in there:
+        return
+    name = names.model.info.name
+    lacks = lacking(name, ability, names.families)
+    if ability in generators.abilities(name, names.families):
+        lacks = (
+            f"{names.model.folder} is a checkpoint of {name} without what that needs"
+        )
+    raise CliError(f"{subject}: {lacks}")
 
 
 def encode(backend: Backend, prompt: str) -> Cond:

@@ -74,7 +74,9 @@ def _generate(options: BenchOptions, out: Path, families: Sequence[Family]) -> i
         if field.name in names
     }
     run = RunOptions(
-        **shared | {"out": str(out / RUN)}, column=PROMPT_COLUMN[options.benchmark]
+        **shared | {"out": str(out / RUN)},
+        column=PROMPT_COLUMN[options.benchmark],
+        image_column="",
     )
     table = _rows(options)
     # As large as they are: players' clips are drawn larger where they are small.

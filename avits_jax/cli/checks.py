@@ -17,7 +17,12 @@ MAX_PROMPT = 10_000  # characters; more than any text encoder here reads
 MAX_SEED = 2**32 - 1
 RUN_MARK = "results.json"
 # The upper bounds catch slips of the keyboard, which would run for days.
-_COUNTS = {"num_candidates": 65_536, "candidate_batch": 65_536, "steps": 1000}
+_COUNTS = {
+    "num_candidates": 65_536,
+    "candidate_batch": 65_536,
+    "steps": 1000,
+    "text_ahead": 65_536,
+}
 
 
 def check_prompt(prompt: str) -> None:
@@ -37,7 +42,7 @@ def check_prompt(prompt: str) -> None:
 def check_search(options: SearchOptions) -> None:
     """Raise CliError for counts, seeds, verifier lists or weights out of range."""
     for name, most in _COUNTS.items():
-        value = getattr(options, name)
+        value = getattr(options, name, None)  # not all commands have all
         if value is not None and not 1 <= value <= most:
             bound = "at least 1" if value < 1 else f"at most {most}"
             raise CliError(f"--{name.replace('_', '-')} must be {bound}, got {value}")

@@ -30,6 +30,8 @@ def fitted_work(
 
     def prepare(cond: Any) -> runs.Found:
         nonlocal size, work
+        if settled:  # a prompt of another structure has a program of its own
+            return work.prepare(cond)
         while not settled:
             try:
                 settled.append(work.prepare(cond))

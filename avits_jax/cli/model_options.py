@@ -1,9 +1,10 @@
 """A model's own options, as ``--set NAME=VALUE`` and flags of their own give them."""
 
+import contextlib
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from avits_jax.catalogue.records import nearest
@@ -72,11 +73,11 @@ def model_options(
         for name, value in flags.items()
         if value is not None and value is not False  # a switch that is off
     }
-    said = {name: f"--{flag.replace('_', '-')}" for flag, name in _FLAGS.items()}
-    for name, text in read_assignments(options.set).items():
+    own, said = read_assignments(options.set), _written(options)
+    for name, text in own.items():
         if name in found:
-            raise CliError(f"{said[name]} and --set {name} are the same option")
-        said[name], found[name] = f"--set {name}", text
+            raise CliError(f"{_flag(name)} and {said[name]} are the same option")
+        found[name] = text
     for name, value in found.items():
         if name not in known:
             raise CliError(
@@ -86,6 +87,34 @@ def model_options(
         if isinstance(value, str):
             found[name] = _converted(value, known[name].kind, said[name])
     return found
+
+
+@contextlib.contextmanager
+def naming_flags(options: ModelOptions) -> Iterator[None]:
+    """Let a ValueError that begins with the name of an option begin with its flag.
+
+    Args:
+        options: flags and assignments.
+    """
+    try:
+        yield
+    except ValueError as error:
+        message, written = str(error), _written(options)
+        name = next(iter(re.findall(r"^\w+", message)), "")
+        if name not in written:
+            raise
+        raise ValueError(f"{written[name]}{message[len(name) :]}") from error
+
+
+def _written(options: ModelOptions) -> dict[str, str]:
+    """Return how options are written on the command line, by name."""
+    flags = {name: _flag(name) for name in (*_FLAGS.values(), "dtype", "refine")}
+    return flags | {name: f"--set {name}" for name in read_assignments(options.set)}
+
+
+def _flag(name: str) -> str:
+    flag = next((flag for flag, own in _FLAGS.items() if own == name), name)
+    return f"--{flag.replace('_', '-')}"
 
 
 def kind_name(kind: Any) -> str:

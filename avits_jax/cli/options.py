@@ -12,6 +12,7 @@ from avits_jax.weights.dtypes import DTYPES, FLOAT8
 
 DEFAULT_MODEL = "mini"
 DEFAULT_VERIFIERS = ("mini_tv", "mini_ta", "mini_av")
+DEFAULT_IMAGE_COLUMN = "image"
 _MODELS_OWN = "the model's own"
 
 
@@ -107,7 +108,8 @@ class ModelOptions:
     steps: Annotated[int | None, _one(int, "INT", _MODELS_OWN)] = None
     """Denoising steps."""
     guidance_scale: Annotated[float | None, _one(float, "FLOAT", _MODELS_OWN)] = None
-    """Strength of classifier-free guidance."""
+    """Strength of classifier-free guidance, 1 is none; of LTX-2 the picture's alone,
+    and --set audio_guidance_scale=X is the sound's."""
     resolution: PerModel = None
     """Size of the picture, as the model names it ("240p", "512x768"); mini has one."""
     aspect_ratio: PerModel = None
@@ -253,14 +255,20 @@ class MeshOptions:
     """Devices to spread the candidates over."""
     share_weights: Annotated[int | None, _one(int, "INT", "each has all")] = None
     """Devices that share one copy of the weights and work on the same candidates."""
+    share_guidance: bool = False
+    """Two devices work on each candidate, one with the prompt and one without: for
+    fewer candidates than devices."""
     profile: Annotated[Path | None, _one(Path, "FOLDER")] = None
     """Write what JAX's profiler sees of the first search, its compilation left out."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DeviceOptions(MeshOptions):
-    """Which hosts work on the same candidates."""
+    """Which hosts work on the same candidates, and what lies on devices when."""
 
+    text_ahead: int = 1
+    """Prompts encoded before the first of them is searched for: the weights of a text
+    encoder, which wait in the host's memory, go to the device once for all of them."""
     pod: bool = False
     """Join the other hosts of this TPU pod or cluster; all run the same command."""
     coordinator: Annotated[str | None, _one(str, "ADDRESS:PORT")] = None
@@ -313,6 +321,9 @@ class RunOptions(SearchOptions, PolicyOptions, DeviceOptions):
     """Run folder to write, or to go on with; or an address, gs:// or s3://."""
     column: str = "text"
     """Column (.csv, .tsv, .parquet) or key (.jsonl, .json) that holds the prompt."""
+    image_column: Annotated[str | None, _one(str, "NAME", DEFAULT_IMAGE_COLUMN)] = None
+    """Column or key of pictures that a row's clips begin with, paths relative to the
+    file; empty for none. "" reads none. In the place of --image, which is for all."""
     limit: Limit = None
     """Only the first rows; a larger limit goes on with the same run."""
     shard: ShardOf = None

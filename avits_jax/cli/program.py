@@ -102,7 +102,10 @@ def make_work(
         )
     else:
         work = make(candidate_batch=options.candidate_batch)
-    work = work._replace(encode=lambda prompt: encode(loaded, prompt))
+    work = work._replace(
+        encode=lambda prompt: encode(loaded, prompt),
+        text_on_device=loaded.text_on_device,
+    )
     if refinement is not None:
         with as_cli_error("--refine: "):
             weights = loaded.params.verifiers

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from avits_jax import runs
-from avits_jax.catalogue.generators import Family
+from avits_jax.catalogue.generators import IMAGE, Family
 from avits_jax.catalogue.resolve import Resolution
 from avits_jax.cli import aggregators, backend, program
 from avits_jax.cli.checks import check_store_writable
@@ -22,12 +22,17 @@ from avits_jax.cli.errors import FAILED, CliError, as_cli_error, status_of
 from avits_jax.cli.host_log import host_log
 from avits_jax.cli.labels import tell_labels
 from avits_jax.cli.model_options import write_assignments
-from avits_jax.cli.options import DeviceOptions, RunOptions, SelectOptions
+from avits_jax.cli.options import (
+    DEFAULT_IMAGE_COLUMN,
+    DeviceOptions,
+    RunOptions,
+    SelectOptions,
+)
 from avits_jax.cli.policies import choose_policy
 from avits_jax.cli.progress import stage
 from avits_jax.cli.run_progress import note, prompt_bar
 from avits_jax.files.stores import address_of, inside, open_store
-from avits_jax.media import Prompt, write_text
+from avits_jax.media import Prompt, picture_mark, write_text
 from avits_jax.runs import states
 from avits_jax.runs.clips import CLIPS
 from avits_jax.runs.facts import run_facts
@@ -40,6 +45,7 @@ _NOTHING: Mapping[str, Any] = {}
 # What may differ between two sessions of one run: no prompt's result depends on it.
 _FREE = (
     *("prompts", "out", "limit", "config", "compilation_cache", "start"),
+    "image_column",  # records tell of every row's picture
     *_DEVICE_FLAGS,
 )
 
@@ -113,12 +119,14 @@ def _run(
     if store is not None and machine.host.writer:
         check_store_writable(store)
     survey = _survey(options)
+    if survey.pictures:
+        backend.check_ability(IMAGE, f"{options.prompts} has pictures", names)
     fresh = first_state(options, chosen)
     # What only the loaded model or its program can tell must not leave a folder behind.
     made = None
     if not runs.is_run(options.out):
         made = _load(options, chosen, names, machine)
-        _compile(made.work, next(_prompts(options)))
+        _compile(made.work, _one_of_each_kind(options, survey))
     with contextlib.ExitStack() as stack:
         folder = None
         if machine.host.writer:
@@ -136,7 +144,9 @@ def _run(
             _make_again(options, made.work, start, fresh, folder, machine.host)
         if made is not None and first is not None:
             prompts = itertools.chain([first], start.prompts)
-            found = runs.search_prompts(made.work, prompts, start.state, folder)
+            found = runs.search_prompts(
+                made.work, prompts, start.state, folder, options.text_ahead
+            )
             _consume(found, counts, survey.own, quiet=folder is None)
         if folder is not None:
             finish(options, chosen, folder, counts)
@@ -179,10 +189,27 @@ def _survey(options: RunOptions) -> runs.Survey:
             column=options.column,
             limit=options.limit,
             shard=_shard(options),
+            image_column=_image_column(options),
         )
     if not found.own:
         raise CliError(f"--shard {options.shard} of {options.prompts} holds no prompt")
+    if options.image_column and not found.pictures:
+        raise CliError(
+            f"--image-column {options.image_column}: no row of {options.prompts} has "
+            "such a picture"
+        )
+    if options.image is not None and found.pictures:
+        raise CliError(
+            f"--image is for all rows, but {options.prompts} has pictures of its own "
+            f"in {_image_column(options)!r}; leave --image out, or say "
+            "--image-column ''"
+        )
     return found
+
+
+def _image_column(options: RunOptions) -> str:
+    column = options.image_column
+    return DEFAULT_IMAGE_COLUMN if column is None else column
 
 
 def _shard(options: RunOptions) -> runs.Shard:
@@ -195,7 +222,23 @@ def _prompts(options: RunOptions) -> Iterator[Prompt]:
         column=options.column,
         limit=options.limit,
         shard=_shard(options),
+        image_column=_image_column(options),
     )
+
+
+def _one_of_each_kind(options: RunOptions, survey: runs.Survey) -> list[Prompt]:
+    """Return the first prompt with a picture, and the first without, if there are.
+
+    Each kind has a program of its own; that of a picture is the larger one.
+    """
+    if not survey.pictures:
+        return [next(_prompts(options))]
+    found: dict[bool, Prompt] = {}
+    for prompt in _prompts(options):
+        found.setdefault(prompt.image is None, prompt)
+        if len(found) == 2:
+            break
+    return [found[kind] for kind in sorted(found)]
 
 
 def _load(
@@ -214,12 +257,13 @@ def _load(
     return _Made(work, policy.plan)
 
 
-def _compile(work: runs.Work, prompt: Prompt) -> None:
+def _compile(work: runs.Work, prompts: Sequence[Prompt]) -> None:
     """Compile the search, unless a model refuses the prompt; the run records that."""
-    with contextlib.suppress(runs.PromptError):
-        cond = work.encode(prompt.text)
-        with stage("Compiling the search", "Compiled"):
-            work.prepare(cond)
+    for prompt in prompts:
+        with contextlib.suppress(runs.PromptError):
+            cond = runs.encode_row(work, prompt)
+            with stage("Compiling the search", "Compiled"):
+                work.prepare(cond)
 
 
 def open_run(
@@ -256,7 +300,7 @@ def _facts(
     settings = set_fields(options, without=_FREE) | {
         "random_weights": options.random_weights or None,
         "preview_decoder": options.preview_decoder or None,
-        "image": _image(options),
+        "image": None if options.image is None else picture_mark(options.image),
         "set": list(write_assignments(options.set)) or None,
         "weights": list(chosen.weights),
         "optimizer": chosen.parameters.get("optimizer"),
@@ -268,15 +312,6 @@ def _facts(
         options.verifiers, options.judges, fresh, settings, options.prompts
     )
     return made | labels
-
-
-def _image(options: RunOptions) -> str | None:
-    """Return what tells the picture that clips begin with from others."""
-    if options.image is None:
-        return None
-    content = Path(options.image).read_bytes()
-    name, digest = Path(options.image).name, hashlib.sha256(content).hexdigest()
-    return f"{name} ({digest[:16]})"
 
 
 def _start(

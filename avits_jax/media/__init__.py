@@ -3,7 +3,7 @@
 from avits_jax.files.atomic import replacing, write_bytes, write_json, write_text
 from avits_jax.media.clip import Clip
 from avits_jax.media.fitting import fit_clip, mono_sound
-from avits_jax.media.images import read_image
+from avits_jax.media.images import picture_mark, read_image
 from avits_jax.media.labels import weights_label
 from avits_jax.media.prompts import Prompt, count_prompts, read_prompts
 from avits_jax.media.reading import read_clip
@@ -16,6 +16,7 @@ __all__ = [
     "count_prompts",
     "fit_clip",
     "mono_sound",
+    "picture_mark",
     "read_clip",
     "read_image",
     "read_prompts",

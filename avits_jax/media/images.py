@@ -1,5 +1,6 @@
 """Read a picture: PNG, JPEG, WebP, BMP or TIFF."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -10,6 +11,21 @@ from avits_jax.media.decoding import frames_of, packets_of, tracks_of
 from avits_jax.media.pictures import Strip, shape_of
 
 _KINDS = ("_pipe", "image2")  # what FFmpeg calls the formats of single pictures
+
+
+def picture_mark(path: str | os.PathLike[str]) -> str:
+    """Return what tells a picture from others: its name, and digits of its content.
+
+    Raises:
+        ValueError: there is no such file.
+    """
+    path = Path(path)
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        reason = error.strerror or error
+        raise ValueError(f"picture {path} cannot be read: {reason}") from error
+    return f"{path.name} ({digest[:16]})"
 
 
 def read_image(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "H W 3"]:

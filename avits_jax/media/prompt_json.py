@@ -25,22 +25,23 @@ _FORMS = (
 )
 
 
-def jsonl_rows(path: Path, column: str) -> Iterator[str]:
+def jsonl_rows(path: Path, column: str, needed: bool = True) -> Iterator[str]:
     """Yield the texts of a file of one object a line, one line in memory at a time.
 
     Args:
         path: the file.
         column: key of the text.
+        needed: whether the first row must have it.
 
     Raises:
         ValueError: a line is not UTF-8, no object or holds no text, or the first one
             lacks the key.
     """
     with open_text(path) as file:
-        yield from _texts_of_lines(path, column, _full_lines(path, file))
+        yield from _texts_of_lines(path, column, needed, _full_lines(path, file))
 
 
-def json_rows(path: Path, column: str) -> Iterator[str]:
+def json_rows(path: Path, column: str, needed: bool = True) -> Iterator[str]:
     """Yield the texts of a .json file: JSON lines as above, or one value as a whole.
 
     Only JSON lines are streamed. A list may hold strings, which are the column "text".
@@ -48,6 +49,7 @@ def json_rows(path: Path, column: str) -> Iterator[str]:
     Args:
         path: the file.
         column: key of the text.
+        needed: whether the first row must have it.
 
     Raises:
         ValueError: as `jsonl_rows`; or the file has another form, columns of several
@@ -57,10 +59,10 @@ def json_rows(path: Path, column: str) -> Iterator[str]:
         lines = _full_lines(path, file)
         start = list(islice(lines, 2))
         if len(start) == 2 and _looks_whole(start[0][1]):
-            yield from _texts_of_lines(path, column, chain(start, lines))
+            yield from _texts_of_lines(path, column, needed, chain(start, lines))
             return
     if start:
-        yield from _texts_of_value(path, column, _read_whole(path))
+        yield from _texts_of_value(path, column, needed, _read_whole(path))
 
 
 def _full_lines(path: Path, file: Iterable[str]) -> Iterator[tuple[int, str]]:
@@ -78,9 +80,9 @@ def _looks_whole(line: str) -> bool:
 
 
 def _texts_of_lines(
-    path: Path, column: str, lines: Iterator[tuple[int, str]]
+    path: Path, column: str, needed: bool, lines: Iterator[tuple[int, str]]
 ) -> Iterator[str]:
-    first = True
+    first = needed
     for number, line in lines:
         place = f"line {number}"
         row = _object(path, place, line)
@@ -112,7 +114,7 @@ def _parsed(text: str, where: str, several_lines: bool = False) -> Any:
         raise ValueError(f"{where}: not JSON: {why}") from error
 
 
-def _texts_of_value(path: Path, column: str, value: Any) -> Iterator[str]:
+def _texts_of_value(path: Path, column: str, needed: bool, value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         if isinstance(value.get(column), list | dict):
             yield from _texts_of_columns(path, column, value)
@@ -123,7 +125,7 @@ def _texts_of_value(path: Path, column: str, value: Any) -> Iterator[str]:
     for number, entry in enumerate(value):
         place = f"row {number}"
         row = _row(path, place, column, entry)
-        if number == 0:
+        if needed and number == 0:
             require_column(path, column, row)
         yield text_of(path, place, column, row.get(column))
 

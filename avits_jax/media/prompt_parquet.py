@@ -13,25 +13,26 @@ _ROWS = 256  # in memory at a time
 _READ = 1 << 20  # bytes of a column read at a time
 
 
-def parquet_rows(path: Path, column: str) -> Iterator[str]:
+def parquet_rows(path: Path, column: str, needed: bool = True) -> Iterator[str]:
     """Yield the texts of one column; the others are not read.
 
     Args:
         path: the file.
         column: its name, of strings.
+        needed: whether it must be there; without it, there are no texts.
 
     Raises:
         ValueError: pyarrow is missing, the file is damaged, the column is missing,
             there more than once or not of strings, or a text is not UTF-8.
     """
     number = 0
-    for values in _arrays(path, column):
+    for values in _arrays(path, column, needed):
         for value in values:
             yield _text(path, number, value)
             number += 1
 
 
-def _arrays(path: Path, column: str) -> Iterator["pyarrow.Array"]:
+def _arrays(path: Path, column: str, needed: bool) -> Iterator["pyarrow.Array"]:
     """Yield parts of the column, with pyarrow's errors as ValueErrors."""
     try:
         import pyarrow
@@ -46,6 +47,8 @@ def _arrays(path: Path, column: str) -> Iterator["pyarrow.Array"]:
     try:
         with parquet.ParquetFile(path) as file:
             schema = file.schema_arrow
+        if not needed and column not in schema.names:
+            return
         place = require_one_column(path, column, schema.names)
         _check_type(path, column, schema.field(place).type)
         with parquet.ParquetFile(

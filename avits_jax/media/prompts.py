@@ -5,11 +5,11 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 
 from avits_jax.files.copies import local_file
-from avits_jax.files.stores import NoObjectError, address_of, naming
+from avits_jax.files.stores import NoObjectError, address_of, check_local, naming
 from avits_jax.media.prompt_json import json_rows, jsonl_rows
 from avits_jax.media.prompt_parquet import parquet_rows
 from avits_jax.media.prompt_rows import (
@@ -26,14 +26,20 @@ class Prompt:
     Attributes:
         index: row number from 0, which names the clip (``sample_0000.mp4``).
         text: the prompt without surrounding blanks; ``""`` where the row has none.
+        image: picture that its clips begin with; None where the row has none.
     """
 
     index: int
     text: str
+    image: Path | None = None
 
 
 def read_prompts(
-    path: str | os.PathLike[str], *, column: str = "text", limit: int | None = None
+    path: str | os.PathLike[str],
+    *,
+    column: str = "text",
+    limit: int | None = None,
+    image_column: str = "",
 ) -> Iterator[Prompt]:
     """Read the prompts of a file in row order, one row in memory at a time.
 
@@ -49,6 +55,8 @@ def read_prompts(
         column: the column (.csv, .tsv, .parquet) or key (.jsonl, .json) that holds the
             prompt.
         limit: read only that many rows.
+        image_column: column or key, which may be missing, of pictures, paths relative
+            to the file; "" reads none. Whether they are there is not looked at.
 
     Raises:
         ValueError: the file is missing, empty, of another kind, not UTF-8, malformed,
@@ -59,7 +67,7 @@ def read_prompts(
     """
     address = address_of(path)
     if address is not None:
-        return _read_copy(address, column, limit)
+        return _read_copy(address, column, limit, image_column)
     path = Path(path)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
@@ -69,8 +77,13 @@ def read_prompts(
     if not path.is_file():
         kind = "is a folder" if path.is_dir() else "does not exist"
         raise ValueError(f"prompts file {path} {kind}")
-    texts = enumerate(reader(path, column))
-    rows = (Prompt(index, text.strip()) for index, text in texts)
+    images = reader(path, image_column, False) if image_column else ()
+    rows = (
+        Prompt(index, text.strip(), _picture(path, index, image))
+        for index, (text, image) in enumerate(
+            zip(reader(path, column, True), chain(images, repeat("")), strict=False)
+        )
+    )
     first = next(rows, None)
     if first is None:
         raise ValueError(f"prompts file {path} is empty")
@@ -86,24 +99,39 @@ def count_prompts(path: str | os.PathLike[str], *, column: str = "text") -> int:
     return sum(1 for _ in read_prompts(path, column=column))
 
 
-def _read_copy(address: str, column: str, limit: int | None) -> Iterator[Prompt]:
+def _read_copy(
+    address: str, column: str, limit: int | None, image_column: str
+) -> Iterator[Prompt]:
     """Read the prompts of a file in a store; errors name its address."""
     try:
         copy = local_file(address)
     except NoObjectError:
         raise ValueError(f"prompts file {address} does not exist") from None
     with naming(copy, address):
-        rows = read_prompts(copy, column=column, limit=limit)
+        rows = read_prompts(copy, column=column, limit=limit, image_column=image_column)
     return _rows_of(rows, copy, address)
 
 
 def _rows_of(rows: Iterator[Prompt], copy: Path, address: str) -> Iterator[Prompt]:
     with naming(copy, address):
-        yield from rows
+        for row in rows:
+            if row.image is not None and row.image.is_relative_to(copy.parent):
+                raise ValueError(
+                    f"{address}, row {row.index} from 0: its picture must be on this "
+                    "machine; give its whole path"
+                )
+            yield row
 
 
-def _text_rows(path: Path, column: str) -> Iterator[str]:
-    del column  # plain text has none
+def _picture(path: Path, index: int, text: str) -> Path | None:
+    """Return where the picture of a row is; None where the row has none."""
+    check_local(text.strip(), f"{path}, row {index} from 0: a picture")
+    return path.parent / text.strip() if text.strip() else None
+
+
+def _text_rows(path: Path, column: str, needed: bool) -> Iterator[str]:
+    if not needed:
+        return  # plain text has no other column
     with open_text(path) as file:
         for number, line in enumerate(file, start=1):
             check_encoding(path, f"line {number}", line)
@@ -111,10 +139,10 @@ def _text_rows(path: Path, column: str) -> Iterator[str]:
                 yield line
 
 
-def _table_rows(path: Path, column: str, separator: str) -> Iterator[str]:
+def _table_rows(path: Path, column: str, needed: bool, separator: str) -> Iterator[str]:
     rows = _table_lists(path, separator)
     _, names = next(rows, (0, []))
-    if not names:
+    if not names or not (needed or column in names):
         return
     place = require_one_column(path, column, names)
     for number, row in rows:
@@ -146,8 +174,9 @@ def _table_lists(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
             ) from error
 
 
-# By ending. All but plain text have columns, so that they may hold clips as well.
-_READERS: dict[str, Callable[[Path, str], Iterator[str]]] = {
+# By ending: of a path, a column and whether it must be there, its texts. All but plain
+# text have columns, so that they may hold clips as well.
+_READERS: dict[str, Callable[[Path, str, bool], Iterator[str]]] = {
     ".txt": _text_rows,
     ".csv": partial(_table_rows, separator=","),
     ".tsv": partial(_table_rows, separator="\t"),

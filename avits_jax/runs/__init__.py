@@ -9,7 +9,14 @@ from avits_jax.runs.clips import clip_name
 from avits_jax.runs.devices import ONE_DEVICE, Compiled, Devices
 from avits_jax.runs.folder import Lost, LostFolderError, RunFolder, read_run
 from avits_jax.runs.learned import learned_sigmas
-from avits_jax.runs.loop import ALONE, Host, blame, make_clip_again, search_prompts
+from avits_jax.runs.loop import (
+    ALONE,
+    Host,
+    blame,
+    encode_row,
+    make_clip_again,
+    search_prompts,
+)
 from avits_jax.runs.many import search_many
 from avits_jax.runs.merge import Merged, last_states, merge_runs, read_shards
 from avits_jax.runs.pictures import with_picture
@@ -29,11 +36,12 @@ from avits_jax.runs.rows import (
 from avits_jax.runs.start import state_of
 from avits_jax.runs.stored import is_run, local_run, new_run
 from avits_jax.runs.summary import Gain, Summary, gains, summarise
-from avits_jax.runs.text import text_apart
+from avits_jax.runs.text import Apart, text_apart
 
 __all__ = [
     "ALONE",
     "ONE_DEVICE",
+    "Apart",
     "Compiled",
     "Devices",
     "Found",
@@ -55,6 +63,7 @@ __all__ = [
     "Work",
     "blame",
     "clip_name",
+    "encode_row",
     "gains",
     "is_run",
     "last_states",

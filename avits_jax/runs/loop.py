@@ -1,7 +1,9 @@
 """Search for one prompt after another, with the state that the last one left."""
 
 import dataclasses
+import itertools
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -10,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from avits_jax.aggregation.checks import count_outliers
-from avits_jax.media import Prompt
+from avits_jax.media import Prompt, picture_mark, read_image
 from avits_jax.runs import states
 from avits_jax.runs.folder import RunFolder
 from avits_jax.runs.program import Found, PromptError, Refined, Work
@@ -52,6 +54,7 @@ def search_prompts(
     prompts: Iterable[Prompt],
     state: PyTree,
     folder: RunFolder | None,
+    text_ahead: int = 1,
 ) -> Iterator[Record]:
     """Search for each prompt, write its clip and record, and yield the record.
 
@@ -60,14 +63,16 @@ def search_prompts(
         prompts: those that have no record yet.
         state: the aggregator's state after the prompt before.
         folder: the run folder; None writes nothing (another host does).
+        text_ahead: prompts that are encoded one after the other, before their searches;
+            a text tower goes to the device once for all of them.
 
     Raises:
         OSError: the disk is full; everything yielded is safe.
         LostFolderError: the folder was deleted, or made anew by another process.
     """
-    for prompt in prompts:
-        started = time.perf_counter()
-        record, found = _search_one(work, prompt, state)
+    for prompt, cond, seconds in _encoded(work, prompts, text_ahead):
+        started = time.perf_counter() - seconds
+        record, found = _search_one(work, prompt, cond, state)
         if found is not None:
             state = found.output.aggregator_state
         if folder is not None:
@@ -93,7 +98,8 @@ def make_clip_again(
         ValueError: this machine or its versions choose another candidate.
         OSError: the disk is full.
     """
-    record, found = _search_one(work, prompt, state)
+    cond = _encode(work, prompt)
+    record, found = _search_one(work, prompt, cond, state)
     if found is None or record.best != best:
         raise ValueError(
             f"the clip of row {prompt.index} is lost and cannot be made again: the run "
@@ -108,13 +114,36 @@ def make_clip_again(
         folder.put_record(dataclasses.replace(kept, clip_crc=again.clip_crc))
 
 
-def _search_one(
-    work: Work, prompt: Prompt, state: PyTree
-) -> tuple[Record, Found | None]:
+def _encoded(
+    work: Work, prompts: Iterable[Prompt], ahead: int
+) -> Iterator[tuple[Prompt, Any, float]]:
+    """Yield prompts with condition or `PromptError`, and the seconds that it took.
+
+    So many are encoded before the first of them is yielded.
+    """
+    left = iter(prompts)
+    while some := deque(itertools.islice(left, ahead)):
+        done = deque[tuple[Any, float]]()
+        with work.text_on_device():
+            for prompt in some:
+                started = time.perf_counter()
+                done.append((_encode(work, prompt), time.perf_counter() - started))
+        while some:  # a prompt that is searched for is kept no longer
+            yield some.popleft(), *done.popleft()
+
+
+def _encode(work: Work, prompt: Prompt) -> Any:
     try:
-        cond = work.encode(prompt.text)
+        return encode_row(work, prompt)
     except PromptError as error:
-        return _refused(work, prompt, state, str(error)), None
+        return error
+
+
+def _search_one(
+    work: Work, prompt: Prompt, cond: Any, state: PyTree
+) -> tuple[Record, Found | None]:
+    if isinstance(cond, PromptError):
+        return _refused(work, prompt, state, str(cond)), None
     found = work.search(prompt.index, cond, state)
     output = found.output
     succeeded = bool(output.best_index >= 0)
@@ -132,8 +161,37 @@ def _search_one(
         verifier_calls=int(output.verifier_calls),
         state=states.pack(output.aggregator_state),
         refined=None if found.refined is None else _refined_rows(found.refined),
+        image=_mark(prompt),
     )
     return record, found
+
+
+def encode_row(work: Work, prompt: Prompt) -> PyTree:
+    """Encode a prompt, and the picture that its clips shall begin with.
+
+    Args:
+        work: what to do.
+        prompt: the prompt.
+
+    Raises:
+        PromptError: a model does not take it.
+        OSError: its picture cannot be read.
+        ValueError: it has a picture, and the model takes none.
+    """
+    cond = work.encode(prompt.text)
+    if prompt.image is None:
+        return cond
+    if work.with_image is None:
+        raise ValueError(f"row {prompt.index} has a picture, the model takes none")
+    try:
+        picture = read_image(prompt.image)
+    except ValueError as error:
+        raise OSError(str(error)) from error
+    return work.with_image(cond, picture)
+
+
+def _mark(prompt: Prompt) -> str | None:
+    return None if prompt.image is None else picture_mark(prompt.image)
 
 
 def _refined_rows(refined: Refined) -> RefinedRows:
@@ -161,6 +219,7 @@ def _refused(work: Work, prompt: Prompt, state: PyTree, reason: str) -> Record:
         decodes=0,
         verifier_calls=0,
         state=states.pack(state),
+        image=_mark(prompt),
     )
 
 

@@ -20,6 +20,7 @@ def search_many(
     out: str | os.PathLike[str],
     *,
     settings: Mapping[str, Any] | None = None,
+    text_ahead: int = 1,
 ) -> Iterator[Record]:
     """Search for every prompt; keep chosen clips and all rewards in a folder.
 
@@ -32,6 +33,8 @@ def search_many(
         out: the run folder to write, or to go on with.
         settings: JSON values that tell this run from others (sizes, seed, names of
             models); a folder that other ones made is refused.
+        text_ahead: prompts that are encoded before the first of them is searched for; a
+            text tower goes to the device once for all. No result depends on it.
 
     Yields:
         The record of each prompt that this call has done; `read_records` reads all.
@@ -63,4 +66,5 @@ def search_many(
             prompt = Prompt(record.row, record.prompt)
             state = states.after(before, work.state)
             make_clip_again(work, prompt, record.best, state, folder)
-        yield from search_prompts(work, left, states.after(data, work.state), folder)
+        state = states.after(data, work.state)
+        yield from search_prompts(work, left, state, folder, text_ahead)

@@ -1,5 +1,7 @@
 """Clips that begin with a picture."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,8 @@ from jaxtyping import UInt8
 from avits_jax.media.resampling import resize
 from avits_jax.runs.devices import ONE_DEVICE, Devices
 from avits_jax.types import Generator, PyTree
+
+PutIn = Callable[[PyTree, UInt8[np.ndarray, "h w 3"]], PyTree]
 
 
 def with_picture(
@@ -29,17 +33,37 @@ def with_picture(
     Raises:
         ValueError: the generator takes no picture.
     """
-    if generator.with_image is None or generator.encode is None:
+    encode_text, put_in = generator.encode, putting_in(generator, params, devices)
+    if put_in is None or encode_text is None:
         raise ValueError("generator takes no picture: it has no with_image")
-    encode_text, put_in = generator.encode, devices.compiled(generator.with_image)
+    return generator._replace(
+        encode=lambda prompt: put_in(encode_text(prompt), picture)
+    )
 
-    def encode(prompt: str) -> PyTree:
-        cond = jax.tree.map(jnp.asarray, encode_text(prompt))
-        size = _clip_size(generator, params, cond)
-        fitted = jnp.asarray(resize(picture, *size))
-        return devices.fetch(put_in(params, *devices.share((cond, fitted))))
 
-    return generator._replace(encode=encode)
+def putting_in(
+    generator: Generator, params: PyTree, devices: Devices = ONE_DEVICE
+) -> PutIn | None:
+    """Return what puts a picture into a prompt, see `with_picture`.
+
+    Args:
+        generator: the generator; for one that takes no picture, None is returned.
+        params: its weights, likewise.
+        devices: what it is compiled for.
+    """
+    if generator.with_image is None:
+        return None
+    program = devices.compiled(generator.with_image)
+    sizes: list[tuple[int, int]] = []  # traced once; no prompt changes it
+
+    def put_in(cond: PyTree, picture: UInt8[np.ndarray, "h w 3"]) -> PyTree:
+        cond = jax.tree.map(jnp.asarray, cond)
+        if not sizes:
+            sizes.append(_clip_size(generator, params, cond))
+        fitted = jnp.asarray(resize(picture, *sizes[0]))
+        return devices.fetch(program(params, *devices.share((cond, fitted))))
+
+    return put_in
 
 
 def _clip_size(generator: Generator, params: PyTree, cond: PyTree) -> tuple[int, int]:

@@ -6,6 +6,7 @@ their clips are there, so that nothing is decoded for them; what a search evalua
 its way they never see; and a judge that shares a pass with a guide costs nothing.
 """
 
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -13,13 +14,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, UInt8
 
 from avits_jax.runs import states
 from avits_jax.runs.batches import default_batch
 from avits_jax.runs.devices import ONE_DEVICE, Devices
 from avits_jax.runs.learned import learned_sigmas
-from avits_jax.runs.text import text_apart
+from avits_jax.runs.pictures import PutIn, putting_in
+from avits_jax.runs.text import OnDevice, text_apart
 from avits_jax.search.keys import SearchKey
 from avits_jax.text.prompt import encode_prompt
 from avits_jax.types import (
@@ -98,6 +100,9 @@ class Work(NamedTuple):
         judges: of those that only watch.
         fps: pictures per second of a clip.
         sample_rate: Hz of its sound.
+        text_on_device: a context for encoding several prompts, see `text_apart`.
+        with_image: ``(cond, picture) -> cond`` whose clips begin with a picture, see
+            `read_image`; a program of its own. None where the model takes none.
     """
 
     encode: Callable[[str], Any]
@@ -109,6 +114,8 @@ class Work(NamedTuple):
     judges: tuple[str, ...]
     fps: float
     sample_rate: int
+    text_on_device: OnDevice = contextlib.nullcontext
+    with_image: PutIn | None = None
 
 
 def without_rows_never_drawn(found: Found) -> Found:
@@ -176,7 +183,8 @@ def make_work(
     """
     if candidate_batch is None:
         candidate_batch = default_batch()
-    generator, rest = text_apart(generator, params.generator, devices)
+    apart = text_apart(generator, params.generator, devices)
+    generator = apart.generator
     everyone = (*verifiers, *judges)
     watchers = (*(each._replace(guides=False) for each in judges), FINITE)
     guided = devices.bind(
@@ -188,7 +196,8 @@ def make_work(
         keep_media=keep_media,
     )
     program = devices.compiled(_program(guided, len(verifiers)))
-    params = devices.place(params._replace(generator=rest))
+    put_in = putting_in(generator, apart.params, devices)
+    params = devices.place(params._replace(generator=apart.params))
     fresh = states.on_host(aggregator.init(len(verifiers)))
 
     def encode(prompt: str) -> Cond:
@@ -196,6 +205,10 @@ def make_work(
             return encode_prompt(prompt, generator, everyone)
         except ValueError as error:
             raise PromptError(str(error)) from error
+
+    def with_image(cond: Cond, picture: UInt8[np.ndarray, "h w 3"]) -> Cond:
+        assert put_in is not None
+        return cond._replace(generator=put_in(cond.generator, picture))
 
     def arguments(row: int, cond: Cond, state: PyTree) -> tuple[Any, ...]:
         return params, *devices.share((jax.random.fold_in(key, row), cond, state))
@@ -220,6 +233,8 @@ def make_work(
         judges=tuple(each.name for each in judges),
         fps=generator.fps,
         sample_rate=generator.sample_rate,
+        text_on_device=apart.text_on_device,
+        with_image=None if put_in is None else with_image,
     )
 
 

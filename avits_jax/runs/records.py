@@ -18,6 +18,8 @@
                         ``[K][V]`` and ``judged`` ``[K][J]`` of the large clips
 ``state``               base64 of the aggregator's state afterwards: the little-endian
                         bytes of the arrays that run.json lists
+``image``               null without a picture that clips begin with; else its file's
+                        name, and the first digits of its SHA-256
 ``clip_crc``            CRC-32 of the clip's file, null without one; older runs have
                         none
 ``crc``                 see `avits_jax.runs.log`
@@ -79,6 +81,7 @@ _FIELDS = {
     "state": TEXT,
     "clip_crc": optional(whole(0, 2**32 - 1)),
     "refined": optional(OBJECT),
+    "image": optional(TEXT),
 }
 _REFINED = {"kept": list_of(_COUNT), "rewards": _TABLE, "judged": _TABLE}
 
@@ -105,6 +108,7 @@ class Record:
         state: the arrays' bytes, see `avits_jax.runs.states`.
         clip_crc: CRC-32 of the clip's file; None without one, or where unknown.
         refined: of the second stage; None without one.
+        image: see `picture_mark`; None without a picture of the row's own.
     """
 
     row: int
@@ -121,6 +125,7 @@ class Record:
     state: bytes
     clip_crc: int | None = None
     refined: RefinedRows | None = None
+    image: str | None = None
 
 
 def read_records(folder: str | os.PathLike[str]) -> Iterator[Record]:
@@ -208,6 +213,7 @@ def to_entry(record: Record) -> dict[str, Any]:
             "judged": _table(large.judged),
         }
     )
+    more = {"refined": refined, "image": record.image}
     return {
         "row": record.row,
         "prompt": record.prompt,
@@ -222,12 +228,13 @@ def to_entry(record: Record) -> dict[str, Any]:
         "verifier_calls": record.verifier_calls,
         "state": base64.b64encode(record.state).decode("ascii"),
         "clip_crc": record.clip_crc,
-    } | ({} if refined is None else {"refined": refined})
+    } | {k: v for k, v in more.items() if v is not None}
 
 
 def _from_entry(entry: dict[str, Any]) -> Record:
     """Return the record of an entry; raise ValueError for one of wrong fields."""
-    entry = {"clip_crc": None, "refined": None, **entry}  # not all runs have them
+    # Not all runs have them.
+    entry = {"clip_crc": None, "refined": None, "image": None, **entry}
     check_fields(entry, _FIELDS)
     count = len(entry["rewards"])
     if entry["best"] not in (range(count) if entry["status"] == DONE else (-1,)):
@@ -255,6 +262,7 @@ def _from_entry(entry: dict[str, Any]) -> Record:
         state=_bytes(entry["state"]),
         clip_crc=entry["clip_crc"],
         refined=_refined(entry["refined"], count, entry["best"]),
+        image=entry["image"],
     )
 
 

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, UInt8
 
 from avits_jax.runs.devices import ONE_DEVICE, Devices
+from avits_jax.runs.pictures import putting_in
 from avits_jax.runs.program import FINITE, Found, PromptError, Refined, Work
 from avits_jax.search.keys import SearchKey
 from avits_jax.search.refine import refine
@@ -118,6 +119,8 @@ def refined_work(
     program = devices.compiled(_program(second, num_guides))
     params = devices.place(Params(refinement.params, tuple(verifier_params)))
     rows: list[int] = []
+    put_small = work.with_image
+    put_large = putting_in(refiner.generator, refinement.params, devices)
 
     def encode(prompt: str) -> _Prompt:
         cond = work.encode(prompt)
@@ -128,6 +131,12 @@ def refined_work(
         except ValueError as error:
             raise PromptError(str(error)) from error
         return _Prompt(cond, cond._replace(generator=own.generator))
+
+    def with_image(cond: _Prompt, picture: UInt8[np.ndarray, "h w 3"]) -> _Prompt:
+        assert put_small is not None and put_large is not None
+        large = put_large(cond.refine.generator, picture)
+        refine = cond.refine._replace(generator=large)
+        return _Prompt(put_small(cond.search, picture), refine)
 
     def arguments(row: int, cond: _Prompt, small: _Small) -> tuple[Any, ...]:
         mine = jax.random.fold_in(key, row)
@@ -148,7 +157,12 @@ def refined_work(
             refined = devices.fetch(program(*arguments(row, cond, small)))
         return _of_both(found, refined)
 
-    return work._replace(encode=encode, prepare=prepare, search=search)
+    return work._replace(
+        encode=encode,
+        prepare=prepare,
+        search=search,
+        with_image=None if None in (put_small, put_large) else with_image,
+    )
 
 
 def _check_rates(work: Work, refiner: Refiner) -> None:

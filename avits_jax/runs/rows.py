@@ -6,9 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
-from avits_jax.media import Prompt, read_prompts
+from avits_jax.media import Prompt, picture_mark, read_image, read_prompts
 from avits_jax.runs.records import Record
 
 
@@ -51,6 +52,7 @@ def shard_prompts(
     column: str = "text",
     limit: int | None = None,
     shard: Shard = WHOLE,
+    image_column: str = "",
 ) -> Iterator[Prompt]:
     """Read the prompts of a shard in row order, one in memory at a time.
 
@@ -59,11 +61,12 @@ def shard_prompts(
         column: see `read_prompts`.
         limit: leave out all rows from this one on.
         shard: which part of them.
+        image_column: see `read_prompts`.
 
     Raises:
         ValueError: see `read_prompts`.
     """
-    prompts = read_prompts(path, column=column, limit=limit)
+    prompts = read_prompts(path, column=column, limit=limit, image_column=image_column)
     return (prompt for prompt in prompts if shard.holds(prompt.index))
 
 
@@ -73,12 +76,14 @@ class Survey(NamedTuple):
     Attributes:
         total: rows in all.
         own: those of the shard.
-        digest: SHA-256 of all texts; tells one file from another.
+        digest: SHA-256 of all texts and pictures; tells one file from another.
+        pictures: rows that have one.
     """
 
     total: int
     own: int
     digest: str
+    pictures: int = 0
 
 
 def survey_prompts(
@@ -87,26 +92,45 @@ def survey_prompts(
     column: str = "text",
     limit: int | None = None,
     shard: Shard = WHOLE,
+    image_column: str = "",
 ) -> Survey:
-    """Read, and so check, a whole prompts file.
+    """Read, and so check, a whole prompts file and its pictures.
 
     Args:
         path: prompts file.
         column: see `read_prompts`.
         limit: leave out all rows from this one on.
         shard: which part of them is worked on.
+        image_column: see `read_prompts`.
 
     Raises:
-        ValueError: see `read_prompts`.
+        ValueError: see `read_prompts`; or a picture is missing or is none.
     """
     digest = hashlib.sha256()
-    total = own = 0
-    for prompt in read_prompts(path, column=column, limit=limit):
+    total = own = pictures = 0
+    marks: dict[Path, str] = {}
+    for prompt in read_prompts(
+        path, column=column, limit=limit, image_column=image_column
+    ):
         total += 1
         own += shard.holds(prompt.index)
         # No UTF-8 holds the byte that ends a text here.
         digest.update(prompt.text.encode("utf-8", "surrogatepass") + b"\xff")
-    return Survey(total, own, digest.hexdigest())
+        if prompt.image is not None:
+            pictures += 1
+            if prompt.image not in marks:
+                marks[prompt.image] = _checked(path, prompt.index, prompt.image)
+            digest.update(marks[prompt.image].encode() + b"\xff")
+    return Survey(total, own, digest.hexdigest(), pictures)
+
+
+def _checked(path: str | os.PathLike[str], index: int, image: Path) -> str:
+    """Return what tells a picture from others, if it is one."""
+    try:
+        read_image(image)
+        return picture_mark(image)
+    except ValueError as error:
+        raise ValueError(f"{path}, row {index} from 0: {error}") from error
 
 
 class Resumed(NamedTuple):
@@ -133,7 +157,8 @@ def resume(prompts: Iterator[Prompt], records: Iterable[Record], name: str) -> R
         name: the prompts file, for errors.
 
     Raises:
-        ValueError: the file does not hold the prompts that were worked on.
+        ValueError: the file does not hold the prompts, or their pictures, that were
+            worked on.
     """
     counts: Counter[str] = Counter()
     state = None
@@ -149,6 +174,13 @@ def resume(prompts: Iterator[Prompt], records: Iterable[Record], name: str) -> R
                 f"{name} is not the prompts file of this run: row {prompt.index} is "
                 f"{_short(prompt.text)} there, the run did row {record.row}, "
                 f"{_short(record.prompt)}"
+            )
+        image = None if prompt.image is None else picture_mark(prompt.image)
+        if image != record.image:
+            raise ValueError(
+                f"{name} is not the prompts file of this run: the picture of row "
+                f"{prompt.index} is {image or 'none'} now, the run did it with "
+                f"{record.image or 'none'}"
             )
         counts[record.status] += 1
         state = record.state

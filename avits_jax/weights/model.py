@@ -261,20 +261,21 @@ def _drawn(
     return drawn
 
 
-def check_model_dtype(model: Model, dtype: str | None) -> None:
+def check_model_dtype(model: Model, dtype: str | None, name: str = "") -> None:
     """Refuse float8 for a model none of whose weights are held in it.
 
     Args:
         model: the model.
         dtype: that is asked for.
+        name: by which it was asked for, for the error; its own by default.
 
     Raises:
         ValueError: it has no such form.
     """
     if dtype == "float8" and not any(part.float8 for part in model.parts):
         raise ValueError(
-            f"dtype float8: {model.name} has no weights that can be held so; it takes "
-            "float32 or bfloat16"
+            f"dtype float8: {name or model.name} has no weights that can be held so; "
+            "it takes float32 or bfloat16"
         )
 
 

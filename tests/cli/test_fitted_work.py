@@ -48,9 +48,9 @@ def test_a_cpu_works_in_chunks_and_says_so():
     fake = Fake(fits=64)
     work = fake.work()
     work.prepare("cond")
-    work.prepare("cond")
+    work.prepare("of another structure")
     assert work.search(0, "cond", None) == batches.CPU_BATCH == 16
-    assert fake.made == fake.prepared == [16]
+    assert fake.made == [16] and fake.prepared == [16, 16]
     assert fake.said == ["working on at most 16 of 64 candidates at a time"]
 
 

@@ -83,6 +83,17 @@ BAD = [
     (["--model", "mini", "--refine", "1"], "--refine: mini has no second stage"),
     (["--model", "javisdit-tiny", "--refine", "1"], "javisdit-tiny has no second st"),
     (["--model", "ltx-2.3"], "ltx-2.3"),
+    (["--set", "stg_scale=-1"], "error: --set stg_scale is -1.0; expected a number"),
+    (["--set", "rescale=2"], "error: --set rescale is 2.0; expected a number of at"),
+    (["--resolution", "9x9"], "error: --resolution is 9x9; height and width are mul"),
+    (
+        ["--model", "javisdit-tiny", "--dtype", "float8"],
+        "error: --dtype float8: javisdit-tiny has no weights that can be held so",
+    ),
+    (
+        ["--verifiers", "mini_tv"],
+        "of mini alone; for ltx-2.3-tiny name others: --verifiers clap@tiny,av_align",
+    ),
 ]
 
 

@@ -134,6 +134,49 @@ def test_a_run_is_refined_and_resumed(staged, tmp_path, capsys):
     assert staged("study", "many") == 0
 
 
+def test_rows_begin_with_pictures_of_their_own(staged, capsys):
+    Path("p.jsonl").write_text(
+        '{"text": "a toy"}\n{"text": "a toy", "image": "red.png"}\n{"text": "more"}\n'
+    )
+    command = ["run", "p.jsonl", *FLAGS, "--model", "staged", "--refine", "1"]
+    assert staged(*command, "--out", "all") == 0
+    plain, pictured, _ = read_records("all")
+    assert plain.image is None and pictured.image.startswith("red.png (")
+    # Only the pictured row's clip begins with the picture, its left half red.
+    first = [read_clip(f"all/clips/sample_000{i}.mp4").video[0] for i in range(3)]
+    reds = [image[:, : image.shape[1] // 4].mean((0, 1)) for image in first]
+    assert [bool(red[0] > 200 and red[1] < 60) for red in reds] == [False, True, False]
+    # As every row's does with --image: noise and program are the same.
+    Path("q.txt").write_text("a toy\na toy\nmore\n")
+    other = ["run", "q.txt", *command[2:], "--out", "other", "--image", "red.png"]
+    assert staged(*other) == 0
+    assert (list(read_records("other"))[1].rewards == pictured.rewards).all()
+    # What cannot be is refused in a line.
+    assert staged(*command, "--out", "all") == 0
+    capsys.readouterr()
+    alone = ["--out", "none", "--verifiers", "mini_tv", "--num-candidates", "2"]
+    for flags, message in [
+        (
+            [*command, "--out", "none", "--image", "red.png"],
+            "--image is for all rows, b",
+        ),
+        ([*other[:-2], "--image-column", "image"], "no row of q.txt has such a pict"),
+        (
+            ["run", "p.jsonl", *alone],
+            "p.jsonl has pictures: mini takes no picture (mod",
+        ),
+    ]:
+        assert staged(*flags) == 2
+        assert message in capsys.readouterr().err.strip().splitlines()[-1]
+    write_png("red.png", np.zeros((8, 8, 3), np.uint8))
+    assert staged(*command, "--out", "all") == 2
+    assert "the picture of row 1 is red.png (" in capsys.readouterr().err
+    Path("red.png").write_text("none")
+    assert staged(*command, "--out", "none") == 2
+    assert "p.jsonl, row 1 from 0: picture red.png cannot be" in capsys.readouterr().err
+    assert not Path("none").exists()
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

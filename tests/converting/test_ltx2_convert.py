@@ -18,6 +18,7 @@ from ltx2_tiny import (
     write_single_file,
 )
 from safetensors.numpy import save_file
+from tokenizer_files import byte_fallback_tokenizer, write_whole
 
 from avits_jax.catalogue.generators import infos
 from avits_jax.cli import main
@@ -132,6 +133,12 @@ def test_folders_with_a_lora_in_8_bits_and_nothing_optional(
     jax.tree.map(
         lambda a, b: np.testing.assert_array_equal(float32(a), float32(b)), found, plain
     )
+    # What is left out is missed in a line, before weights are read.
+    write_whole(out / "text/tokenizer", byte_fallback_tokenizer())
+    flags = ["--model", str(out), "--verifiers", "av_align", "--preview-decoder"]
+    assert main(["generate", "a dog", *flags, "--out", str(tmp_path / "run")]) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert "error: --preview-decoder: the checkpoint has no small decoder" in told
 
 
 def test_a_lora_of_another_model_is_refused_first(published, tmp_path, capsys):

@@ -54,6 +54,33 @@ def test_rows_without_text_keep_their_numbers(tmp_path):
     ]
 
 
+FORMS = {
+    "p.csv": "text,image\none, a/1.png \ntwo,\n",
+    "p.tsv": "image\ttext\na/1.png\tone\n\ttwo\n",
+    "p.jsonl": '{"text": "one", "image": "a/1.png"}\n{"text": "two"}\n',
+    "q.jsonl": '{"text": "two"}\n{"text": "one", "image": "a/1.png"}\n',
+    "p.json": '[{"text": "one", "image": "a/1.png"}, {"text": "two", "image": null}]',
+    "q.json": '{"text": ["one", "two"], "image": ["a/1.png", null]}',
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_pictures_of_rows_lie_beside_the_file(tmp_path, name):
+    path = write(tmp_path, name, FORMS[name])
+    found = {row.text: row.image for row in read_prompts(path, image_column="image")}
+    assert found == {"one": tmp_path / "a/1.png", "two": None}
+    unread = list(read_prompts(path)) + list(read_prompts(path, image_column="none"))
+    assert [row.image for row in unread] == [None] * 4
+
+
+def test_pictures_of_other_machines_are_refused(tmp_path):
+    path = write(tmp_path, "p.csv", "text,image\none,gs://a/b.png\n")
+    with pytest.raises(ValueError, match="row 0 from 0: a picture must be on this"):
+        read_prompts(path, image_column="image")
+    path = write(tmp_path, "p.txt", "one\n")
+    assert next(read_prompts(path, image_column="image")).image is None
+
+
 def test_streams(tmp_path):
     """Rows are read as they are asked for: a bad one far down does not matter yet."""
     path = write(tmp_path, "p.txt", b"good\n" * 200_000 + b"\xff\n")

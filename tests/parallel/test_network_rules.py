@@ -9,6 +9,7 @@ from jax.sharding import AbstractMesh
 
 from avits_jax.catalogue.verifiers import FAMILIES, MINI
 from avits_jax.generators.javisdit.config import Networks
+from avits_jax.generators.ltx2.parts import LTX_2_3
 from avits_jax.parallel.sharding import param_shardings
 from tools import full_size
 
@@ -58,6 +59,13 @@ def test_ltx_2s_weights_split_over_8_and_16_devices(name):
         split = param_shardings(model.params, _mesh(devices), model.made.rules)
         for network in model.params._fields:
             _check(getattr(model.params, network), getattr(split, network), devices)
+
+
+def test_the_reduced_ltx_2s_weights_split_over_2_devices():
+    for part in LTX_2_3.parts:
+        shapes = part.build(LTX_2_3.reduced[part.name])[1]
+        split = jax.tree.leaves(param_shardings(shapes, _mesh(2), part.split))
+        assert all(leaf.is_fully_replicated for leaf in split) == (not part.split)
 
 
 def test_rules_of_a_network_that_is_left_out_say_nothing(javisdit):

@@ -1,11 +1,12 @@
 """Shards partition the rows; resuming compares them; nothing is read ahead."""
 
+import dataclasses
 import itertools
 
 import pytest
 from test_run_records import record
 
-from avits_jax.media import Prompt
+from avits_jax.media import Prompt, picture_mark
 from avits_jax.runs import Shard, parse_shard, resume, shard_prompts
 
 
@@ -54,6 +55,20 @@ def test_resuming_passes_over_what_is_done():
 def test_another_prompts_file_is_refused(texts, message):
     with pytest.raises(ValueError, match=message):
         resume(prompts(*texts), records("a", "b"), "p.txt")
+
+
+def test_a_picture_that_was_changed_is_refused(tmp_path):
+    picture = tmp_path / "a.png"
+    picture.write_bytes(b"one")
+    rows = [Prompt(0, "a", picture), Prompt(1, "b")]
+    done = [dataclasses.replace(records("a")[0], image=picture_mark(picture))]
+    assert [each.text for each in resume(iter(rows), done, "p.csv").prompts] == ["b"]
+    for now in (rows[1:], [Prompt(0, "a")]):
+        with pytest.raises(ValueError, match="p.csv is not the prompts file"):
+            resume(iter(now), done, "p.csv")
+    picture.write_bytes(b"two")
+    with pytest.raises(ValueError, match="the picture of row 0 is a.png .* now"):
+        resume(iter(rows), done, "p.csv")
 
 
 def test_many_rows_are_streamed(tmp_path):

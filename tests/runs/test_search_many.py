@@ -16,6 +16,7 @@ from avits_jax.report import write_run_report
 from avits_jax.types import PER_CANDIDATE, Params, SharedPass, Verifier
 
 GENERATOR = toy_command.toy_generator(2)
+WEIGHTS = jnp.float32(2)
 PROMPTS = toy_command.PROMPTS[:3]
 SEARCHES = {
     "best_of_n": functools.partial(avits.best_of_n, num_candidates=5),
@@ -75,8 +76,15 @@ def test_rows_that_were_never_drawn_are_left_out():
     assert np.isfinite(found.output.rewards).all() and not found.broken.any()
 
 
-def work_of(search, guides, judges=(), generator=GENERATOR, **settings):
-    params = Params(jnp.float32(2), ((),) * (len(guides) + len(judges)))
+def work_of(
+    search,
+    guides,
+    judges=(),
+    generator=GENERATOR,
+    weights=WEIGHTS,
+    **settings,
+):
+    params = Params(weights, ((),) * (len(guides) + len(judges)))
     return runs.make_work(
         search,
         params,
@@ -202,6 +210,19 @@ def test_a_prompt_that_is_not_understood_is_recorded(tmp_path):
     ]
 
 
+def with_tower(text, **changes):
+    """Return a generator with a text tower, and weights of both."""
+    inner = GENERATOR._replace(prepare=None)
+
+    def over(function):
+        return lambda params, *rest: function(params["net"], *rest)
+
+    names = ("init", "step", "predict", "decode")
+    within = {name: over(getattr(inner, name)) for name in names}
+    generator = inner._replace(**within, text=text, text_part="text", **changes)
+    return generator, {"net": jnp.float32(2), "text": jnp.float32(0.5)}
+
+
 def test_a_text_tower_runs_once_per_prompt_outside_the_search():
     traced = []
 
@@ -213,36 +234,46 @@ def test_a_text_tower_runs_once_per_prompt_outside_the_search():
         apart = isinstance(params["text"], tuple)
         return cond if apart else text(params["text"], cond)
 
-    inner = GENERATOR._replace(prepare=None)
-
-    def over(function):
-        return lambda params, *rest: function(params["net"], *rest)
-
-    generator = inner._replace(
-        init=over(inner.init),
-        step=over(inner.step),
-        predict=over(inner.predict),
-        decode=over(inner.decode),
-        prepare=prepare,
-    )
-    tower = generator._replace(text=text, text_part="text")
-    weights = {"net": jnp.float32(2), "text": jnp.float32(0.5)}
-    params = Params(weights, ((),))
+    tower, weights = with_tower(text, prepare=prepare)
+    within = tower._replace(text=None, text_part="")
     found = []
-    for each in (generator, tower):
+    for each in (within, tower):
         traced.clear()
-        work = runs.make_work(
-            SEARCHES["best_of_n"],
-            params,
-            jax.random.key(0),
-            generator=each,
-            verifiers=colour("red"),
-            aggregator=avits.arw([1.0]),
+        work = work_of(
+            SEARCHES["best_of_n"], colour("red"), generator=each, weights=weights
         )
         conds = [work.encode(text) for text in ("one prompt", "another")]
         in_encode = len(traced)
         rewards = [work.search(i, c, work.state) for i, c in enumerate(conds)]
         found.append([each.output.rewards for each in rewards])
         # The search is not traced with the tower: its program has no such weights.
-        assert (in_encode, len(traced)) == ((0, 1) if each is generator else (1, 1))
+        assert (in_encode, len(traced)) == ((0, 1) if each is within else (1, 1))
     np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("ahead", [1, 2, 5])
+def test_weights_of_a_text_tower_go_to_the_device_once_for_prompts_ahead(
+    tmp_path, ahead
+):
+    shared, told = [], []
+    tower, weights = with_tower(lambda params, cond: cond * params)
+    devices = runs.ONE_DEVICE._replace(
+        share=lambda tree: shared.append(isinstance(tree, np.ndarray)) or tree
+    )
+    work = work_of(
+        SEARCHES["best_of_n"],
+        colour("red"),
+        generator=tower,
+        weights=weights,
+        devices=devices,
+    )
+    work = work._replace(encode=lambda t, f=work.encode: told.append(t) or f(t))
+    prompts = ["one", "unheard", "two"]
+    records = runs.search_many(work, prompts, tmp_path, text_ahead=ahead)
+    first = next(records)
+    assert told == prompts[:ahead]
+    found = [first, *records]
+    assert told == prompts and sum(shared) == -(-len(prompts) // ahead)
+    assert [record.status for record in found] == ["done", "refused", "done"]
+    alone = work.search(2, work.encode("two"), work.state)
+    np.testing.assert_array_equal(found[2].rewards, alone.output.rewards)

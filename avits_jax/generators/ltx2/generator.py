@@ -332,4 +332,7 @@ def _check(
     if decode_batch < 1:
         raise ValueError(f"decode_batch is {decode_batch}; expected at least 1")
     if with_preview and not config.preview:
-        raise ValueError("there is no small decoder: the checkpoint lacks part preview")
+        raise ValueError(
+            "preview_decoder: the checkpoint has no small decoder; convert it again "
+            "with taeltx in the source folder"
+        )

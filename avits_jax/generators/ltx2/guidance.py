@@ -112,9 +112,20 @@ def check_scales(scales: Streams) -> None:
     """
     for stream, each in zip(Streams._fields, scales, strict=True):
         for name, value in each._asdict().items():
-            most = 1.0 if name == "rescale" else sys.float_info.max
-            if not 0 <= value <= most:
-                raise ValueError(
-                    f"the {stream} scale {name!r} is {value}; expected a number of at "
-                    "least 0" + (" and at most 1" if name == "rescale" else "")
-                )
+            check_scale(f"the {stream} scale {name!r}", value, name == "rescale")
+
+
+def check_scale(name: str, value: float, is_rescale: bool) -> None:
+    """Refuse one scale that makes no sense.
+
+    Args:
+        name: of it, for the error.
+        value: of it.
+        is_rescale: whether it is a rescale.
+
+    Raises:
+        ValueError: it is negative or not finite, or a rescale is above 1.
+    """
+    most, words = (1.0, " and at most 1") if is_rescale else (sys.float_info.max, "")
+    if not 0 <= value <= most:
+        raise ValueError(f"{name} is {value}; expected a number of at least 0{words}")

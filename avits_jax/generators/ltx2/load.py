@@ -36,9 +36,7 @@ from avits_jax.weights.model import Configs
 
 MODEL = LTX_2_3
 RESOLUTION, NUM_FRAMES, NUM_STEPS = "512x768", 121, 30
-# Options that distilled weights have no use for.
-_GUIDED = (
-    "num_steps",
+_SCALES = (
     "guidance_scale",
     "audio_guidance_scale",
     "stg_scale",
@@ -47,9 +45,9 @@ _GUIDED = (
     "audio_modality_scale",
     "rescale",
     "audio_rescale",
-    "negative_prompt",
-    "schedule_tokens",
 )
+# Options that distilled weights have no use for.
+_GUIDED = ("num_steps", *_SCALES, "negative_prompt", "schedule_tokens")
 
 __all__ = ["MODEL", "Options", "make", "make_refiner"]
 
@@ -62,7 +60,8 @@ class Options(NamedTuple):
 
     Attributes:
         num_steps: denoising steps; None for 30 (LTX-2: 40), of the reduced form 4.
-        guidance_scale: of guidance of the picture by the text, 1 is none; None for 3.
+        guidance_scale: of guidance of the picture alone by the text, 1 is none; None
+            for 3.
         audio_guidance_scale: the same of the sound; None for 7.
         stg_scale: of guidance of the picture by a network without one block's
             self-attention, 0 is none; None for 1.
@@ -278,7 +277,14 @@ def _searched(options: Options, reduced: bool) -> ClipSizes:
 
 
 def scales_of(options: Options) -> Streams:
-    """Return the scales of guidance that are asked for, of both streams."""
+    """Return the scales of guidance that are asked for, of both streams.
+
+    Raises:
+        ValueError: one makes no sense.
+    """
+    for name in _SCALES:
+        if (value := getattr(options, name)) is not None:
+            guidance.check_scale(name, value, name.endswith("rescale"))
 
     def chosen(usual: Scales, *asked: float | None) -> Scales:
         pairs = zip(asked, usual, strict=True)

@@ -93,7 +93,10 @@ def ltx2_refiner(
     stage = stage or StageChoices()
     stage.check()
     if not config.upsampler:
-        raise ValueError("there is no upsampler: the checkpoint has no part upsampler")
+        raise ValueError(
+            "refine: the checkpoint has no upsampler; convert it again with the "
+            "spatial upscaler in the source folder"
+        )
     graphs, _ = networks(config)
     half = clip.halved()
 

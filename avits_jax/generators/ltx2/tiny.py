@@ -23,7 +23,7 @@ _AUDIO = AudioVaeConfig(width=8, blocks=1)
 _SOUND = HifiGanConfig(
     num_mels=128,
     out_channels=2,
-    channels=8,
+    channels=16,  # its coarse stages are split over two devices, the last holds 2
     resblock_kernels=(3,),
     resblock_dilations=((1,),),
     activation="snakebeta",

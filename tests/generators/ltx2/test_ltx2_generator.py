@@ -265,8 +265,8 @@ def test_networks_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"upsampler\.channels is 64, expected 128"):
         load.make(wrong, None, load.Options(), reduced=True)
     without = {**MODEL.reduced, "preview": (), "upsampler": (), "video_encoder": ()}
-    with pytest.raises(ValueError, match="lacks part preview"):
+    with pytest.raises(ValueError, match="has no small decoder"):
         load.make(without, None, load.Options(preview_decoder=True), reduced=True)
-    with pytest.raises(ValueError, match="no part upsampler"):
+    with pytest.raises(ValueError, match="checkpoint has no upsampler"):
         load.make_refiner(without, None, load.Options(), reduced=True)
     assert load.make(without, None, load.Options(), reduced=True).with_image is None
