@@ -1,0 +1,1 @@
+"""Networks that are ported, each beside its PyTorch original, for timing."""
