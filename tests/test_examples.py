@@ -29,7 +29,18 @@ def test_there_are_examples():
     assert len(EXAMPLES) >= 5
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+# Compiles gradients through a decoder and a verifier: half a minute.
+_SLOW = ("gradient_guidance",)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=[pytest.mark.slow] if path.stem in _SLOW else ())
+        for path in EXAMPLES
+    ],
+    ids=lambda path: path.stem,
+)
 def test_example_runs(path, tmp_path):
     assert run([str(path)], tmp_path).strip()
 

@@ -69,6 +69,7 @@ def test_links_lead_to_sections(cells):
     assert wanted and set(wanted) == found
 
 
+@pytest.mark.slow  # compiles all of it: a minute; the examples run
 def test_it_runs(cells, tmp_path):
     small = "\n".join(f"{name} = {value}" for name, value in SMALL.items())
     code = [small if "parameters" in tags else code for tags, code in _code(cells)]

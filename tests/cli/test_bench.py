@@ -197,6 +197,7 @@ def test_vggsound_measures_sounds_by_their_names(run, clips, tmp_path):
     assert np.isfinite(found.scores["clap_htsat_unfused"]).all()
 
 
+@pytest.mark.slow  # a search and networks of thirteen columns: a minute
 def test_all_steps_and_columns(clips, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     rows = (clips / "javis.csv").read_text().splitlines()

@@ -93,7 +93,7 @@ def test_two_hosts_find_what_one_finds_and_one_writes(two_hosts, tmp_path):
         np.testing.assert_allclose(ours, wanted, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("killed", [0, 1])
+@pytest.mark.parametrize("killed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_killed_host_ends_the_other_with_a_message(two_hosts, killed):
     processes, _ = two_hosts
     processes[killed].send_signal(signal.SIGKILL)
