@@ -52,8 +52,8 @@ def choose_devices(options: MeshOptions) -> Machine:
         with as_cli_error(), _plainly():
             initialize(*hosts, set_aside=True)
     sharing = 1 if options.share_weights is None else options.share_weights
-    branches = 2 if options.share_guidance else 1
-    with as_cli_error("--devices, --share-weights, --share-guidance: "):
+    branches, more = (2, ", --share-guidance") if options.share_guidance else (1, "")
+    with as_cli_error(f"--devices, --share-weights{more}: "):
         return _over(
             make_mesh(model=sharing, branch=branches, num_devices=options.devices)
         )

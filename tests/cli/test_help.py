@@ -142,7 +142,7 @@ def test_switches_say_which_way_they_stand(helped):
         "--compilation-cache / --no-compilation-cache Keep compiled programs for the "
         "next run, and use those that were kept. (default: --compilation-cache)"
     ) in text
-    assert "--pod Join the other hosts" in text and "--no-pod." in text
+    assert "--pod Join the other hosts" in text and "--no-share-guidance." in text
     assert "--overwrite Replace" in " ".join(helped("convert").split())
 
 

@@ -207,4 +207,4 @@ def test_refiners_are_loaded_by_name(monkeypatch, tmp_path):
         generators.load_refiner("mini", **given)
     everything = {"image", "refine", "preview_decoder"}
     assert generators.abilities("staged-fast", few) == everything
-    assert not generators.abilities("mini", few)
+    assert generators.abilities("mini", few) == {"share_guidance"}
