@@ -15,14 +15,15 @@ def with_gradient_of(plain: Attention, fused: Attention) -> Attention:
     here has none. Where nobody differentiates, nothing of it is computed.
 
     Args:
-        plain: ``(query, key, value, lengths) -> mixed``, see `nn.attention.attend`.
+        plain: ``(query, key, value, lengths) -> mixed``, see `nn.attention.attend`; or
+            of other arrays, the last of which is no variable.
         fused: the same by a kernel.
     """
     attended = jax.custom_vjp(fused)
 
     def backward(arrays, cotangent):
-        *differentiable, lengths = arrays
-        _, pull = jax.vjp(lambda *qkv: plain(*qkv, lengths), *differentiable)
+        *variables, last = arrays
+        _, pull = jax.vjp(lambda *each: plain(*each, last), *variables)
         return *pull(cotangent), None
 
     attended.defvjp(lambda *arrays: (fused(*arrays), arrays), backward)

@@ -21,9 +21,9 @@ from avits_jax.nn.vectors import rms_normalise
 
 Tokens = Float[Array, "B T S D"]
 EPSILON = 1e-6
-# Queries from which a kernel of a frame has something to gain, and tokens or keys up to
-# which its logits fit on the chip.
-_FEWEST, _MOST = 128, 768
+# Queries from which a kernel has something to gain, and tokens or keys up to which its
+# logits fit on every chip since v4.
+_FEWEST, _MOST = 128, 512
 # Pixels whose sequences along time make up a block of a kernel: rows of a memory tile.
 _PIXELS = 8
 

@@ -8,7 +8,7 @@ and its outputs. Norms of heads, rotary positions and logits never leave the chi
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -18,8 +18,6 @@ from jax.experimental.pallas import tpu as pltpu
 from jaxtyping import Array, Bool, Float, Int
 
 _LANES = 128
-# Whole frames of tokens, and all logits of a head, have to fit on the chip at once.
-_ON_CHIP = pltpu.CompilerParams(vmem_limit_bytes=60 * 2**20)
 _UNSEEN = -1e30
 
 
@@ -49,23 +47,22 @@ def self_attend(
         sizes, grid = (1, tokens), (batch, steps, 1)
     else:
         sizes, grid = (steps, pixels), (batch, 1, pl.cdiv(tokens, pixels))
-        beside += _waves(rotary, sizes, heads)
+        beside += _waves(rotary, steps, heads)
 
     def block(width: int) -> pl.BlockSpec:
         return pl.BlockSpec((1, *sizes, width), lambda b, t, s: (b, t, s, 0))
+
+    def whole(x: Array) -> pl.BlockSpec:
+        return pl.BlockSpec(x.shape, lambda b, t, s: (0,) * x.ndim)
 
     return pl.pallas_call(
         functools.partial(
             _self_kernel, head=len(query_scale), tokens=tokens, epsilon=epsilon
         ),
         grid=grid,
-        in_specs=[
-            block(3 * width),
-            *(pl.BlockSpec(x.shape, lambda b, t, s: (0, 0)) for x in beside),
-        ],
+        in_specs=[block(3 * width), *map(whole, beside)],
         out_specs=block(width),
         out_shape=jax.ShapeDtypeStruct((batch, steps, tokens, width), qkv.dtype),
-        compiler_params=_ON_CHIP,
         name="self_attend",
     )(qkv, *beside)
 
@@ -104,7 +101,6 @@ def cross_attend(
         in_specs=[frame, *context],
         out_specs=frame,
         out_shape=jax.ShapeDtypeStruct(query.shape, query.dtype),
-        compiler_params=_ON_CHIP,
         name="cross_attend",
     )(query, key, value, unseen)
 
@@ -121,23 +117,26 @@ def _self_kernel(
     *waves, out = rest
     width, dtype = out.shape[-1], out.dtype
     apart, real = _pixels(qkv.shape, tokens) if waves else (None, True)
-    for lanes, own in _heads(width, head):
+
+    def attend(lanes: Any, own: Array) -> None:
         query, key, value = (
             _part(qkv, number * width, lanes, own & real) for number in range(3)
         )
         query = _normed(query, query_scale[:, lanes], head, epsilon, dtype)
         key = _normed(key, key_scale[:, lanes], head, epsilon, dtype)
         if waves:
-            cos, sin = (wave[:, lanes] for wave in waves)
+            cos, sin = (wave[:, :, lanes] for wave in waves)
             query, key = _turned(query, cos, sin), _turned(key, cos, sin)
         query, key, value = (x.astype(dtype) for x in (query, key, value))
         _store(out, lanes, own, _mixed(query, key, value, head, apart))
+
+    _for_heads(width, head, attend)
 
 
 def _cross_kernel(
     query: Any, key: Any, value: Any, unseen: Any, out: Any, *, head: int
 ) -> None:
-    for lanes, own in _heads(out.shape[-1], head):
+    def attend(lanes: Any, own: Array) -> None:
         own_key, own_value = (
             jnp.where(own, x[0, :, lanes].astype(jnp.float32), 0).astype(out.dtype)
             for x in (key, value)
@@ -145,14 +144,32 @@ def _cross_kernel(
         asked = query[0, 0, :, lanes]
         _store(out, lanes, own, _mixed(asked, own_key, own_value, head, unseen[0]))
 
+    _for_heads(out.shape[-1], head, attend)
 
-def _heads(width: int, head: int) -> Iterator[tuple[slice, Bool[Array, "1 W"]]]:
-    """Yield the whole tiles of lanes that hold a head, and which lanes are its own."""
-    for first in range(0, width, head):
-        start, stop = first // _LANES * _LANES, first + head
-        stop = min(stop + -stop % _LANES, width)
-        lane = start + jax.lax.broadcasted_iota(jnp.int32, (1, stop - start), 1)
-        yield slice(start, stop), (lane >= first) & (lane < first + head)
+
+def _for_heads(width: int, head: int, attend: Callable[[Any, Array], None]) -> None:
+    """Run for each head: with lanes around it, and which of them are its own.
+
+    They are whole tiles, as many for all heads, so that a loop can go over them: what
+    is written out for each head takes several times the chip's memory, and the
+    compiler's time. It leaves out the last heads, behind which there are not so many.
+    """
+    size = -(-head // _LANES) * _LANES + _LANES
+
+    def run(first: Any, start: Any, size: int) -> None:
+        lane = start + jax.lax.broadcasted_iota(jnp.int32, (1, size), 1)
+        attend(pl.ds(start, size), (lane >= first) & (lane < first + head))
+
+    def turn(number: Array, nothing: None) -> None:
+        first = number * head
+        start = pl.multiple_of(first - jax.lax.rem(first, _LANES), _LANES)
+        run(first, start, size)
+
+    starts = [first - first % _LANES for first in range(0, width, head)]
+    inner = sum(start + size <= width for start in starts)
+    jax.lax.fori_loop(0, inner, turn, None)
+    for number, start in enumerate(starts[inner:], inner):
+        run(number * head, start, width - start)
 
 
 def _pixels(
@@ -192,9 +209,9 @@ def _mixed(
     return jnp.dot(weights, value, preferred_element_type=jnp.float32) / total
 
 
-def _part(qkv: Any, first: int, lanes: slice, kept: Array) -> Float[Array, "L W"]:
+def _part(qkv: Any, first: int, lanes: Any, kept: Array) -> Float[Array, "L W"]:
     """Return queries, keys or values of one head, 0 where they are not ``kept``."""
-    x = qkv[0, :, :, first + lanes.start : first + lanes.stop].astype(jnp.float32)
+    x = qkv[0, :, :, pl.ds(first + lanes.start, lanes.size)].astype(jnp.float32)
     return jnp.where(kept, x.reshape(-1, x.shape[-1]), 0)
 
 
@@ -207,27 +224,27 @@ def _normed(
     return (unit * scale.astype(jnp.float32)).astype(dtype).astype(jnp.float32)
 
 
-def _waves(
-    rotary: Array, sizes: tuple[int, int], heads: int
-) -> list[Float[Array, "L D"]]:
-    """Return cosines and sines for `_turned`, for all rows of a block."""
-    steps, pixels = sizes
+def _waves(rotary: Array, steps: int, heads: int) -> list[Float[Array, "T 1 D"]]:
+    """Return cosines and sines for `_turned`."""
     angle = jnp.arange(steps, dtype=jnp.float32)[:, None] * rotary.astype(jnp.float32)
     cos, sin = jnp.cos(angle), jnp.sin(angle)
     pairs = ((cos, cos), (-sin, sin))
-    waves = (jnp.stack(pair, -1).reshape(steps, -1) for pair in pairs)
-    return [jnp.tile(jnp.repeat(x, pixels, 0), (1, heads)) for x in waves]
+    waves = (jnp.stack(pair, -1).reshape(steps, 1, -1) for pair in pairs)
+    return [jnp.tile(x, heads) for x in waves]
 
 
-def _turned(x: Array, cos: Array, sin: Array) -> Float[Array, "L W"]:
+def _turned(
+    x: Float[Array, "L W"], cos: Float[Array, "T 1 W"], sin: Float[Array, "T 1 W"]
+) -> Float[Array, "L W"]:
     """Turn neighbours (2i, 2i + 1); the sine of the first has its sign changed."""
     width = x.shape[-1]
     even = jax.lax.broadcasted_iota(jnp.int32, (1, width), 1) % 2 == 0
     other = jnp.where(even, pltpu.roll(x, width - 1, 1), pltpu.roll(x, 1, 1))
-    return x * cos + other * sin
+    here, other = (each.reshape(len(cos), -1, width) for each in (x, other))
+    return (here * cos + other * sin).reshape(x.shape)
 
 
-def _store(out: Any, lanes: slice, own: Array, mixed: Array) -> None:
+def _store(out: Any, lanes: Any, own: Array, mixed: Array) -> None:
     """Write the outputs of a head, and leave those of its neighbours as they are."""
     before = out[0, :, :, lanes].astype(jnp.float32)
     mixed = mixed.reshape(before.shape)
