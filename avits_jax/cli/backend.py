@@ -1,7 +1,7 @@
 """Load a generator and verifiers by name, and encode the prompt for them."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from avits_jax.catalogue.generators import (
@@ -24,7 +24,7 @@ from avits_jax.cli.model_options import STEPS, model_options, naming_flags
 from avits_jax.cli.options import ModelOptions
 from avits_jax.media import read_image
 from avits_jax.parallel.mesh import MODEL
-from avits_jax.runs import Devices, Refinement, text_apart, with_picture
+from avits_jax.runs import Devices, OnDevice, Refinement, text_apart, with_picture
 from avits_jax.sampling.guidance import BRANCH
 from avits_jax.types import Cond, Generator, Params, PyTree, Refiner, Verifier
 from avits_jax.weights.dtypes import dtype_beside
@@ -54,9 +54,7 @@ class Backend(NamedTuple):
     names: Resolution
     takes: tuple[str, ...] = (STEPS,)
     refinement: Refinement | None = None
-    text_on_device: Callable[[], contextlib.AbstractContextManager[None]] = (
-        contextlib.nullcontext
-    )
+    text_on_device: OnDevice = contextlib.nullcontext
 
 
 def resolve_names(

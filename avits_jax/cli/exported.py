@@ -5,6 +5,7 @@ These files lie beside it. A file holds the structure of the results, as JSON, a
 `jax.export` writes; nothing in it is executed but by XLA.
 """
 
+import contextlib
 import hashlib
 import importlib
 import json
@@ -13,11 +14,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+from jax import export
 
 from avits_jax.cli.fingerprint import NoFingerprintError, fingerprint
 from avits_jax.files.atomic import write_bytes
 
 _PACKAGES = ("avits_jax", "optax")  # whose records results are made of
+# Versions are part of a program's name: no call has to mean the same in another one.
+_ANY_CALL = (export.DisabledSafetyCheck.custom_call("ALL"),)
+
+
+class _Known(NamedTuple):
+    """A function of flat arguments and results, and the structure of the results."""
+
+    flat: Any
+    structure: Any
 
 
 class Program(NamedTuple):
@@ -59,12 +70,9 @@ def compile_known(jitted: Any, arguments: tuple[Any, ...]) -> Any:
     path = None if folder is None else _path(folder, jitted, arguments)
     if path is None:
         return jitted.lower(*arguments).compile()
-    known = _read(path) or _export(jitted, arguments, path)
-    if known is None:
-        return jitted.lower(*arguments).compile()
-    exported, structure = known
+    known = _read(path) or _trace(jitted, arguments, path)
     leaves = jax.tree.leaves(arguments)
-    return Program(jax.jit(exported.call).lower(*leaves).compile(), structure)
+    return Program(known.flat.lower(*leaves).compile(), known.structure)
 
 
 def _folder(arguments: tuple[Any, ...]) -> Path | None:
@@ -88,12 +96,8 @@ def _path(folder: Path, jitted: Any, arguments: tuple[Any, ...]) -> Path | None:
     return folder / name
 
 
-def _export(
-    jitted: Any, arguments: tuple[Any, ...], path: Path
-) -> tuple[Any, Any] | None:
-    """Return the traced function, kept; None where it cannot be exported."""
-    from jax import export
-
+def _trace(jitted: Any, arguments: tuple[Any, ...], path: Path) -> _Known:
+    """Return the function of flat arguments, kept where it can be exported."""
     leaves, treedef = jax.tree.flatten(arguments)
     found: list[Any] = []
 
@@ -104,32 +108,39 @@ def _export(
         return results
 
     flat.__name__ = jitted.__name__
+    traced = jax.jit(flat)
+    traced.trace(*leaves)  # JAX remembers it for what follows
     try:
-        exported = export.export(jax.jit(flat))(*leaves)
         told = json.dumps(_told(found[0]))
-        data = bytes(exported.serialize())
-    except (ValueError, NotImplementedError):  # as callbacks are: it is traced anew
-        return None
-    digest = hashlib.sha256(data).hexdigest()
-    try:
+        exported = export.export(traced, disabled_checks=_ANY_CALL)(*leaves)
+        _keep(path, told, bytes(exported.serialize()))
+    except (ValueError, NotImplementedError):
+        # Callbacks cannot be kept, and results of foreign types are not.
+        return _Known(traced, found[0])
+    # What the next run compiles must be what XLA's cache holds.
+    return _Known(jax.jit(exported.call), found[0])
+
+
+def _keep(path: Path, told: str, data: bytes) -> None:
+    content = f"{told}\n".encode() + data
+    digest = hashlib.sha256(content).hexdigest()
+    # A folder that cannot be written only costs the cache.
+    with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, f"{digest}\n{told}\n".encode() + data)
-    except OSError:  # a folder that cannot be written only costs the cache
-        pass
-    return exported, found[0]
+        write_bytes(path, f"{digest}\n".encode() + content)
 
 
-def _read(path: Path) -> tuple[Any, Any] | None:
-    """Return a program that was kept, and the structure of its results."""
-    from jax import export
-
+def _read(path: Path) -> _Known | None:
+    """Return a program that was kept whole."""
     try:
-        digest, told, data = path.read_bytes().split(b"\n", 2)
+        digest, content = path.read_bytes().split(b"\n", 1)
     except (OSError, ValueError):
         return None
-    if hashlib.sha256(data).hexdigest() != digest.decode("ascii", "replace"):
+    if hashlib.sha256(content).hexdigest().encode() != digest:
         return None
-    return export.deserialize(bytearray(data)), _made(json.loads(told))
+    told, data = content.split(b"\n", 1)
+    exported = export.deserialize(bytearray(data))
+    return _Known(jax.jit(exported.call), _made(json.loads(told)))
 
 
 def _told(tree: Any) -> Any:

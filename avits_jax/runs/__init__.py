@@ -36,7 +36,7 @@ from avits_jax.runs.rows import (
 from avits_jax.runs.start import state_of
 from avits_jax.runs.stored import is_run, local_run, new_run
 from avits_jax.runs.summary import Gain, Summary, gains, summarise
-from avits_jax.runs.text import Apart, text_apart
+from avits_jax.runs.text import Apart, OnDevice, text_apart
 
 __all__ = [
     "ALONE",
@@ -50,6 +50,7 @@ __all__ = [
     "Lost",
     "LostFolderError",
     "Merged",
+    "OnDevice",
     "Progress",
     "PromptError",
     "Record",

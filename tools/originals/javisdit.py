@@ -87,13 +87,10 @@ def transformer(folder: Path | None) -> Pair:
     )
 
 
-def spatial_decoder(folder: Path | None) -> Pair:
-    """Frames of image latents; the original is diffusers' autoencoder."""
-    del folder
-    torch, diffusers = package("torch"), package("diffusers")
-    config = AutoencoderKLConfig()
+def _autoencoder(diffusers: Any, config: AutoencoderKLConfig) -> Any:
+    """Diffusers' autoencoder of our sizes."""
     levels = len(config.block_channels)
-    model = diffusers.AutoencoderKL(
+    return diffusers.AutoencoderKL(
         in_channels=config.in_channels,
         out_channels=config.out_channels,
         down_block_types=("DownEncoderBlock2D",) * levels,
@@ -103,7 +100,14 @@ def spatial_decoder(folder: Path | None) -> Pair:
         latent_channels=config.latent_channels,
         norm_num_groups=config.norm_groups,
     )
-    settle(torch, model)
+
+
+def spatial_decoder(folder: Path | None) -> Pair:
+    """Frames of image latents; the original is diffusers' autoencoder."""
+    del folder
+    torch, diffusers = package("torch"), package("diffusers")
+    config = AutoencoderKLConfig()
+    model = settle(torch, _autoencoder(diffusers, config))
     latents = draw(1, config.latent_channels, 8, 8)
     graph, like = abstract(lambda rngs: AutoencoderKL(config, rngs=rngs))
     net = Net(graph, like, names.AUTOENCODER_KL_RULES)
@@ -141,24 +145,15 @@ def audio_decoder(folder: Path | None) -> Pair:
     torch = package("torch")
     diffusers, transformers = package("diffusers"), package("transformers")
     config = AudioVaeConfig()
-    kl, levels = config.vae, len(config.vae.block_channels)
     model = torch.nn.Module()
-    model.vae = diffusers.AutoencoderKL(
-        in_channels=kl.in_channels,
-        out_channels=kl.out_channels,
-        down_block_types=("DownEncoderBlock2D",) * levels,
-        up_block_types=("UpDecoderBlock2D",) * levels,
-        block_out_channels=kl.block_channels,
-        layers_per_block=kl.layers_per_block,
-        latent_channels=kl.latent_channels,
-        norm_num_groups=kl.norm_groups,
-        scaling_factor=config.scaling_factor,
-    )
+    model.vae = _autoencoder(diffusers, config.vae)
     model.vocoder = transformers.SpeechT5HifiGan(
         transformers.SpeechT5HifiGanConfig(**hifigan_options(config.vocoder))
     )
     settle(torch, model)
-    latents = draw(1, kl.latent_channels, 8, config.vocoder.num_mels // config.factor)
+    latents = draw(
+        1, config.vae.latent_channels, 8, config.vocoder.num_mels // config.factor
+    )
 
     def original(latents):
         mel = model.vae.decode(latents / config.scaling_factor).sample

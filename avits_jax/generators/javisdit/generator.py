@@ -33,6 +33,7 @@ from avits_jax.generators.javisdit.modeling import (
     PriorContext,
     PriorScope,
     Streams,
+    Transformer,
     couple_rows,
 )
 from avits_jax.generators.javisdit.networks import networks
@@ -178,31 +179,23 @@ def javisdit(
         priors = couple_rows(by_row(extra), prior_scope)
         return Context(cond.text, cond.text_mask, priors)
 
-    def guided_update(params: Networks, frames: Frames, extra, i, cond: Condition):
-        rows = guidance.shared_predictions(
+    def inputs(
+        params: Networks, frames: Frames, extra, i, cond: Condition
+    ) -> tuple[Transformer, Latents, Array, Context, ClipInfo, Latents | None]:
+        """Return what predictions of a step are made from, as `guidance` takes it."""
+        return (
             nnx.merge(graphs.transformer, params.transformer),
             frames.entered,
             jnp.asarray(levels)[i],
             context_of(extra, cond),
             told,
             frames.active,
-            prior_scope,
         )
-        return guidance.guided_pair(rows, guidance_scale)[1]
 
-    def velocity_pair(
-        params: Networks, frames: Frames, extra, i, cond: Condition, added=None
-    ):
+    def velocity_pair(params, frames: Frames, extra, i, cond, added=None):
         """Return conditional and guided velocities, and what the levels added."""
-        rows, added = guidance.paired_predictions(
-            nnx.merge(graphs.transformer, params.transformer),
-            frames.entered,
-            jnp.asarray(levels)[i],
-            context_of(extra, cond),
-            told,
-            frames.active,
-            added,
-        )
+        given = inputs(params, frames, extra, i, cond)
+        rows, added = guidance.paired_predictions(*given, added)
         return *guidance.guided_pair(rows, guidance_scale), added
 
     def moved(frames: Frames, update: Latents, fall) -> Latents:
@@ -214,7 +207,9 @@ def javisdit(
 
     def advance(params, keys, candidates: Candidates, i, cond, fall) -> Latents:
         frames = frames_of(keys, candidates.latents, i, cond)
-        update = guided_update(params, frames, candidates.extra, i, cond)
+        given = inputs(params, frames, candidates.extra, i, cond)
+        rows = guidance.shared_predictions(*given, prior_scope)
+        _, update = guidance.guided_pair(rows, guidance_scale)
         return moved(frames, update, fall)
 
     def step(params, keys, candidates, i, cond) -> Candidates:
@@ -238,15 +233,11 @@ def javisdit(
 
     def conditional_alone(params, candidates, i, cond) -> Latents:
         frames = frames_of(None, candidates.latents, i, cond)
-        context = context_of(candidates.extra, cond)
-        rows, _ = guidance.predictions(
-            nnx.merge(graphs.transformer, params.transformer),
-            frames.entered,
-            jnp.asarray(levels)[i],
-            guidance.branch_context(context, prior_scope, 0),
-            told,
-            frames.active,
+        model, entered, level, context, clip, active = inputs(
+            params, frames, candidates.extra, i, cond
         )
+        alone = guidance.branch_context(context, prior_scope, 0)
+        rows, _ = guidance.predictions(model, entered, level, alone, clip, active)
         return moved(frames, guidance.velocities(rows), levels_at(sigmas, i))
 
     def decode(params: Networks, candidates: Candidates) -> Media:
