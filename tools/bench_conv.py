@@ -2,8 +2,9 @@
 
     python tools/bench_conv.py
 
-Shapes of JavisDiT's temporal decoder at 240p, with fewer channels or frames. Both in
-the same process, in turn; median of five.
+Shapes of JavisDiT's temporal decoder at 240p, with fewer channels or frames, and of
+LTX-2's decoder, whose space is padded beforehand. Both in the same process, in turn;
+median of five.
 """
 
 import functools
@@ -19,8 +20,17 @@ import jax.numpy as jnp  # noqa: E402
 from avits_jax.nn import convolution  # noqa: E402
 from tools.bench_verifiers import median_seconds  # noqa: E402
 
-# Frames (padded in front already), rows, columns, channels in and out.
-_CASES = ((7, 30, 53, 128, 128), (19, 30, 53, 128, 128), (7, 30, 53, 256, 256))
+# Frames (padded already), rows, columns, channels in and out; whether to pad space.
+_CASES = (
+    (7, 30, 53, 128, 128, True),
+    (19, 30, 53, 128, 128, True),
+    (7, 30, 53, 256, 256, True),
+    (11, 66, 98, 128, 128, False),
+    (7, 34, 50, 256, 256, False),
+    (7, 30, 53, 512, 512, True),
+    (5, 34, 50, 512, 512, False),
+    (4, 18, 26, 1024, 1024, False),
+)
 _REPEATS = 5
 
 
@@ -30,13 +40,13 @@ def main() -> None:
     print(f"{platform.machine()}, {device.device_kind}, jax {jax.__version__}\n")
     print("| frames, rows, columns, channels | conv3d s | shifted 2-D s | ratio |")
     print("|---|---|---|---|")
-    plain = jax.jit(convolution._conv3d, static_argnums=2)
-    shifted = jax.jit(convolution._shifted_conv2d, static_argnums=2)
-    for *size, inward, outward in _CASES:
+    plain = jax.jit(convolution._conv3d, static_argnums=(2, 3))
+    shifted = jax.jit(convolution._shifted_conv2d, static_argnums=(2, 3))
+    for *size, inward, outward, pad in _CASES:
         x = jnp.ones((1, *size, inward))
         kernel = jnp.ones((3, 3, 3, inward, outward)) * 1e-3
         direct, summed = median_seconds(
-            tuple(functools.partial(f, x, kernel, 1) for f in (plain, shifted)),
+            tuple(functools.partial(f, x, kernel, 1, pad) for f in (plain, shifted)),
             _REPEATS,
         )
         shape = ", ".join(map(str, (*size, f"{inward} to {outward}")))

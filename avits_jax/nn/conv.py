@@ -5,10 +5,8 @@ XLA's CPU backend leaves its fast convolution behind inside loops (`lax.scan`,
 matrix product is fast everywhere.
 """
 
-import itertools
-
+import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -45,17 +43,16 @@ class Conv(nnx.Module):
         ]
         pad = [(0, 0), *((s // 2, s - s // 2) for s in short), (0, 0)]
         x = jnp.pad(x, pad)
-        shifted = [
-            x[(slice(None), *self._window(offset, out))]
-            for offset in itertools.product(*map(range, size))
-        ]
-        columns = jnp.concatenate(shifted, -1)
-        return columns @ kernel.reshape(-1, kernel.shape[-1]) + self.bias[...]
+        # The last axis first, so that columns are in the order of the kernel's rows.
+        for axis in reversed(range(len(size))):
+            x = self._shifted(x, axis + 1, size[axis], out[axis])
+        return x @ kernel.reshape(-1, kernel.shape[-1]) + self.bias[...]
 
-    def _window(self, offset: tuple[int, ...], out: list[int]) -> list[slice]:
-        """Return the positions that one kernel tap reads."""
-        last = np.multiply(np.subtract(out, 1), self.stride)
-        return [
-            slice(start, start + int(end) + 1, self.stride)
-            for start, end in zip(offset, last, strict=True)
+    def _shifted(self, x: Array, axis: int, size: int, out: int) -> Array:
+        """Return what the taps along one axis read, side by side in the last axis."""
+        reach = (out - 1) * self.stride + 1
+        taps = [
+            jax.lax.slice_in_dim(x, tap, tap + reach, self.stride, axis)
+            for tap in range(size)
         ]
+        return jnp.concatenate(taps, -1)

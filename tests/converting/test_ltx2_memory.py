@@ -17,6 +17,7 @@ from ltx2_files import gemma, single_file
 LIMIT = 4e9
 _RANDOM = 8  # of so many tensors one has numbers
 _WIDTH = 2  # bytes of a number
+_BLOCK = 2**22  # numbers drawn at once
 SCRIPT = """
 import resource, sys, time
 from pathlib import Path
@@ -39,8 +40,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, seconds)
 def write_sparse(path, shapes):
     """A safetensors file in bfloat16 that takes an eighth of its size on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    block = np.random.default_rng(0).normal(size=2**22).astype(ml_dtypes.bfloat16)
-    content = block.tobytes()
+    rng = np.random.default_rng(0)
     header, end, filled = {}, 0, []
     for i, (key, shape) in enumerate(shapes.items()):
         start, end = end, end + _WIDTH * int(np.prod(shape))
@@ -54,8 +54,11 @@ def write_sparse(path, shapes):
         data = stream.tell()
         for start, stop in filled:
             stream.seek(data + start)
-            for at in range(start, stop, len(content)):
-                stream.write(content[: stop - at])
+            for left in range((stop - start) // _WIDTH, 0, -_BLOCK):
+                # Never the same numbers twice: a checkpoint that is far smaller than
+                # its arrays is refused.
+                block = rng.standard_normal(min(left, _BLOCK), np.float32)
+                stream.write(block.astype(ml_dtypes.bfloat16).tobytes())
         os.truncate(stream.fileno(), data + end)
 
 

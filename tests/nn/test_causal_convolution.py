@@ -16,11 +16,20 @@ def _normal(seed: int, *shape: int) -> jax.Array:
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-def test_fast_path_on_cpu_is_the_3d_convolution(stride):
+@pytest.mark.parametrize("pad", [False, True])
+def test_fast_path_on_cpu_is_the_3d_convolution(stride, pad):
     x, kernel = _normal(0, 2, 7, 4, 5, 3), _normal(1, 3, 3, 3, 3, 6)
-    fast = convolution._shifted_conv2d(x, kernel, stride)
-    whole = convolution._conv3d(x, kernel, stride)
+    fast = convolution._shifted_conv2d(x, kernel, stride, pad)
+    whole = convolution._conv3d(x, kernel, stride, pad)
+    assert fast.shape == whole.shape
     np.testing.assert_allclose(fast, whole, atol=1e-4)
+
+
+@pytest.mark.parametrize("width", [3, convolution._WIDE])
+def test_a_cpu_takes_3d_convolutions_of_many_channels_alone(width):
+    x, kernel = jnp.zeros((1, 4, 2, 2, width)), jnp.zeros((3, 3, 3, width, 1))
+    text = jax.jit(convolution._convolve).trace(x, kernel).lower().as_text()
+    assert text.count("stablehlo.convolution") == (1 if width > 3 else 3)
 
 
 def test_no_frame_sees_a_later_one():

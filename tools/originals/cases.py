@@ -163,7 +163,7 @@ CASES = tuple(
         ),
         (
             "LTX-2 video decoder",
-            "1 of 5 blocks a stage, 9 frames of 64x96",
+            "1 of 5 blocks a stage, 9 frames of 256x384",
             DIFFUSERS,
             "ltx2",
             "video_decoder",

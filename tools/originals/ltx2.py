@@ -116,13 +116,16 @@ def transformer(folder: Path | None) -> Pair:
 
 
 def video_decoder(folder: Path | None) -> Pair:
-    """LTX-2's decoder of pictures: 9 frames of 64x96 pixels."""
+    """LTX-2's decoder of pictures: 9 frames of 256x384 pixels."""
     del folder
     torch, diffusers = package("torch"), package("diffusers")
     config = replace(LTX2_DECODER, depths=(1,) * len(LTX2_DECODER.depths))
     encoder = {"block_out_channels": (8,) * 4, "layers_per_block": (1,) * 5}
     made = diffusers.AutoencoderKLLTX2Video(
-        decoder_layers_per_block=config.depths, **encoder
+        # As published; by its default it is causal, whatever `decode` is told.
+        decoder_causal=False,
+        decoder_layers_per_block=config.depths,
+        **encoder,
     )
     model = settle(torch, made)
     part = partial(translated, "vae", ltx2_names.VIDEO_DECODER)
@@ -132,7 +135,7 @@ def video_decoder(folder: Path | None) -> Pair:
         video_names.IGNORED,
         part,
     )
-    latents = draw(1, config.latent_channels, 2, 2, 3)
+    latents = draw(1, config.latent_channels, 2, 8, 12)
     return Pair(
         program(net, model, VideoDecoder.decode, first_axis_last(latents)),
         torch_program(torch, lambda z: model.decode(z, causal=False).sample, latents),
