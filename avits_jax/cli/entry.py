@@ -1,5 +1,6 @@
 """Entry point: choose the subcommand, run it, turn errors into exit statuses."""
 
+import gc
 import importlib
 import io
 import logging
@@ -47,6 +48,7 @@ _STATUSES = (
     "some clips, failed; 130 interrupted"
 )
 _PLACE = 15  # column at which summaries begin
+_FEW_COLLECTIONS = 100_000  # objects made between two of them
 
 
 def main(
@@ -65,6 +67,9 @@ def main(
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A file's name may be no text in the terminal's encoding.
         sys.stdout.reconfigure(errors="backslashreplace")
+    # Imports and traces make many objects that stay; to look through them for garbage
+    # takes a twentieth of a short command's time.
+    gc.set_threshold(_FEW_COLLECTIONS)
     # It logs whole tracebacks of what is said here in one line.
     logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
     try:

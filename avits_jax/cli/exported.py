@@ -69,10 +69,21 @@ def compile_known(jitted: Any, arguments: tuple[Any, ...]) -> Any:
     folder = _folder(arguments)
     path = None if folder is None else _path(folder, jitted, arguments)
     if path is None:
-        return jitted.lower(*arguments).compile()
+        return jitted.lower(*arguments).compile(_compiler_options())
     known = _read(path) or _trace(jitted, arguments, path)
     leaves = jax.tree.leaves(arguments)
-    return Program(known.flat.lower(*leaves).compile(), known.structure)
+    compiled = known.flat.lower(*leaves).compile(_compiler_options())
+    return Program(compiled, known.structure)
+
+
+def _compiler_options() -> dict[str, Any]:
+    """Return what programs that run once, or for some prompts, are compiled with.
+
+    On a CPU LLVM's further levels take a quarter longer (``tools/bench_startup.py``),
+    and programs run no faster: their products and convolutions come from libraries.
+    """
+    on_cpu = jax.default_backend() == "cpu"
+    return {"xla_backend_optimization_level": 1} if on_cpu else {}
 
 
 def _folder(arguments: tuple[Any, ...]) -> Path | None:

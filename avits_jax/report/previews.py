@@ -175,6 +175,7 @@ def _png(image: np.ndarray) -> bytes:
     context = av.CodecContext.create("png", "w")
     context.height, context.width = image.shape[:2]
     context.pix_fmt, context.time_base = "rgba", Fraction(1)
+    context.options = {"compression_level": "3"}  # half the time, a sixth more bytes
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgba")
     packets = [*context.encode(frame), *context.encode(None)]
     return b"".join(bytes(packet) for packet in packets)

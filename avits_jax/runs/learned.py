@@ -17,7 +17,7 @@ def learned_sigmas(state: PyTree, num_verifiers: int) -> list[float | None]:
         num_verifiers: V.
     """
     if isinstance(state, ArwState):
-        return [float(sigma) for sigma in sigmas(state)]
+        return [float(sigma) for sigma in np.asarray(sigmas(state))]
     if isinstance(state, Moments):
         variances = np.asarray(variance(state))
         return [float(np.sqrt(v)) if v > 0 else None for v in variances]

@@ -70,7 +70,7 @@ CASES = tuple(
         ),
         (
             "JavisDiT video VAE, time",
-            "17 frames of 32x64",
+            "17 frames of 128x128",
             "JavisDiT",
             "javisdit",
             "temporal_decoder",

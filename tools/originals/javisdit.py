@@ -124,7 +124,7 @@ def temporal_decoder(folder: Path | None) -> Pair:
     theirs = _source(folder, "javisdit.models.vae.vae_temporal")
     config, frames = TemporalVaeConfig(), 17
     model = settle(torch, theirs.VAE_Temporal_SD())
-    latents = draw(1, config.embed_channels, config.latent_frames(frames), 4, 8)
+    latents = draw(1, config.embed_channels, config.latent_frames(frames), 16, 16)
     graph, like = abstract(lambda rngs: TemporalVae(config, rngs=rngs))
     net = Net(graph, like, names.TEMPORAL_VAE_RULES)
     return Pair(
