@@ -78,7 +78,10 @@ def test_decoder_at_full_size(version, count, tera):
     )
     assert traced.out_info.shape == (1, 121, 512, 768, 3)
     assert traced.out_info.dtype == jnp.float32
-    assert count_flops(traced.jaxpr) == pytest.approx(tera * 1e12, rel=0.001)
+    # With reflection a CPU's convolutions make a column more than there is.
+    more = 0.01 if config.reflect else 0.0
+    counted = count_flops(traced.jaxpr) / 1e12
+    assert 0.999 * tera < counted < (1.001 + more) * tera
 
 
 @pytest.mark.parametrize("version, count", [("2.3", 318_937_153), ("2.0", 694_099_137)])
