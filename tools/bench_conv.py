@@ -1,5 +1,8 @@
 """3-D convolution on this device: XLA's own against three shifted 2-D convolutions.
 
+A second table has 2-D convolutions of space that is padded beforehand, as they are, and
+with one column too many padded and cut off again, which is what runs on a CPU.
+
     python tools/bench_conv.py
 
 Shapes of JavisDiT's temporal decoder at 240p, with fewer channels or frames, and of
@@ -31,11 +34,41 @@ _CASES = (
     (5, 34, 50, 512, 512, False),
     (4, 18, 26, 1024, 1024, False),
 )
+# Pictures, rows, columns, channels.
+_PADDED = ((5, 34, 50, 256), (5, 18, 26, 512))
 _REPEATS = 5
 
 
+@functools.partial(jax.jit, static_argnums=2)
+def conv2d(x: jax.Array, kernel: jax.Array, columns: int) -> jax.Array:
+    """Convolve ``[B, H, W, C]`` with some columns of zeros in front, and cut them."""
+    out = jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        (1, 1),
+        [(0, 0), (columns, 0)],
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    return out[:, :, columns:]
+
+
+def print_padded() -> None:
+    """Measure 2-D convolutions of padded space; print a Markdown table."""
+    print("\n| pictures, rows, columns, channels | plain s | a column more s | ratio |")
+    print("|---|---|---|---|")
+    for *size, channels in _PADDED:
+        x = jnp.ones((*size, channels))
+        kernel = jnp.ones((3, 3, channels, channels)) * 1e-3
+        plain, padded = median_seconds(
+            tuple(functools.partial(conv2d, x, kernel, columns) for columns in (0, 1)),
+            _REPEATS,
+        )
+        shape = ", ".join(map(str, (*size, channels)))
+        print(f"| {shape} | {plain:.3f} | {padded:.3f} | {plain / padded:.2f}x |")
+
+
 def main() -> None:
-    """Measure and print a Markdown table."""
+    """Measure and print Markdown tables."""
     device = jax.devices()[0]
     print(f"{platform.machine()}, {device.device_kind}, jax {jax.__version__}\n")
     print("| frames, rows, columns, channels | conv3d s | shifted 2-D s | ratio |")
@@ -51,6 +84,7 @@ def main() -> None:
         )
         shape = ", ".join(map(str, (*size, f"{inward} to {outward}")))
         print(f"| {shape} | {direct:.3f} | {summed:.3f} | {direct / summed:.2f}x |")
+    print_padded()
 
 
 if __name__ == "__main__":

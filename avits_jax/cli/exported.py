@@ -123,13 +123,20 @@ def _trace(jitted: Any, arguments: tuple[Any, ...], path: Path) -> _Known:
     traced.trace(*leaves)  # JAX remembers it for what follows
     try:
         told = json.dumps(_told(found[0]))
-        exported = export.export(traced, disabled_checks=_ANY_CALL)(*leaves)
+        exported = _export(traced, leaves)
         _keep(path, told, bytes(exported.serialize()))
     except (ValueError, NotImplementedError):
         # Callbacks cannot be kept, and results of foreign types are not.
         return _Known(traced, found[0])
     # What the next run compiles must be what XLA's cache holds.
     return _Known(jax.jit(exported.call), found[0])
+
+
+def _export(
+    jitted: Any, leaves: Sequence[Any], platforms: Sequence[str] | None = None
+) -> export.Exported:
+    exporting = export.export(jitted, platforms=platforms, disabled_checks=_ANY_CALL)
+    return exporting(*leaves)
 
 
 def _keep(path: Path, told: str, data: bytes) -> None:

@@ -24,9 +24,6 @@ from avits_jax.nn.attention import attend
 sys.path.append(str(Path(__file__).parents[2]))
 from tools.absent_gpu import absent_gpu  # noqa: E402
 
-# The command line compiles with other options than `jax.jit`.
-close = functools.partial(np.testing.assert_allclose, rtol=1e-6)
-
 
 def searching(num_candidates=4, weights=(1.0, 2.0), **settings):
     """Return a search of mini, made anew."""
@@ -79,12 +76,16 @@ def kept(tmp_path, monkeypatch):
 
 
 def scored(rewards):
-    """Return what a compiled step of ARW says of rewards, and its own."""
+    """Return what a kept step of ARW says of rewards, and what it says itself.
+
+    Both are compiled with the same options, `jax.jit`'s would round otherwise.
+    """
     aggregator = avits.arw([1.0, 2.0])
     jitted = jax.jit(aggregator.update)
     arguments = rewards, aggregator.init(2)
     program = compile_known(jitted, arguments)
-    return program(*arguments), aggregator.update(*arguments), program.out_info
+    plain = jitted.lower(*arguments).compile(exported._compiler_options())
+    return program(*arguments), plain(*arguments), program.out_info
 
 
 def test_a_program_is_traced_once(kept, monkeypatch):
@@ -96,7 +97,7 @@ def test_a_program_is_traced_once(kept, monkeypatch):
         with monkeypatch.context() as patch:
             patch.delattr(jax.export, "export")  # it cannot be traced again
             found, wanted, info = scored(rewards)
-        jax.tree.map(close, found, wanted)
+        jax.tree.map(np.testing.assert_array_equal, found, wanted)
         assert jax.tree.structure(found) == jax.tree.structure(wanted)
         shapes = [(x.shape, x.dtype) for x in jax.tree.leaves(wanted)]
         assert [(x.shape, x.dtype) for x in jax.tree.leaves(info)] == shapes
@@ -130,13 +131,26 @@ def test_what_cannot_be_exported_is_traced_once_and_not_kept(kept, monkeypatch):
     assert len(traced) == len(told) == 1 and not kept.exists()
 
 
+def test_a_cpu_compiles_at_the_first_level(kept, monkeypatch):
+    asked, compile_ = [], jax.stages.Lowered.compile
+
+    def recorded(lowered, compiler_options=None):
+        asked.append(compiler_options)
+        return compile_(lowered, compiler_options)
+
+    monkeypatch.setattr(jax.stages.Lowered, "compile", recorded)
+    first_level = {"xla_backend_optimization_level": 1}
+    double = jax.jit(lambda x: 2 * x)
+    for _ in range(2):
+        assert compile_known(double, (jnp.ones(2),))(jnp.ones(2))[0] == 2
+    jax.config.update("jax_compilation_cache_dir", None)
+    compile_known(double, (jnp.ones(2),))
+    assert asked == [first_level] * 3
+
+
 def test_calls_of_a_gpu_can_be_kept():
     query = jax.ShapeDtypeStruct((2, 512, 4, 64), jnp.bfloat16)
     with absent_gpu():
-        made = export.export(
-            jax.jit(attend),
-            platforms=("cuda",),
-            disabled_checks=exported._ANY_CALL,
-        )(query, query, query)
+        made = exported._export(jax.jit(attend), [query] * 3, ["cuda"])
     again = export.deserialize(bytearray(made.serialize()))
     assert "__cudnn$fmhaSoftmax" in again.mlir_module()
