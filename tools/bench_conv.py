@@ -1,13 +1,13 @@
-"""3-D convolution on this device: XLA's own against three shifted 2-D convolutions.
+"""Convolutions on this device: XLA's own, sums of shifted 2-D ones, and Winograd's.
 
 A second table has 2-D convolutions of space that is padded beforehand, as they are, and
-with one column too many padded and cut off again, which is what runs on a CPU.
+with one column too many padded and cut off again, which is what runs on a CPU where
+Winograd's form does not pay.
 
     python tools/bench_conv.py
 
-Shapes of JavisDiT's temporal decoder at 240p, with fewer channels or frames, and of
-LTX-2's decoder, whose space is padded beforehand. Both in the same process, in turn;
-median of five.
+Shapes of JavisDiT's decoders at 240p, with fewer channels or frames, and of LTX-2's.
+All in the same process, in turn; median of five.
 """
 
 import functools
@@ -20,23 +20,38 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 
-from avits_jax.nn import convolution  # noqa: E402
+from avits_jax.nn import convolution, winograd  # noqa: E402
 from tools.bench_verifiers import median_seconds  # noqa: E402
 
-# Frames (padded already), rows, columns, channels in and out; whether to pad space.
+# Frames of the window; frames (padded already), rows, columns, channels in and out.
 _CASES = (
-    (7, 30, 53, 128, 128, True),
-    (19, 30, 53, 128, 128, True),
-    (7, 30, 53, 256, 256, True),
-    (11, 66, 98, 128, 128, False),
-    (7, 34, 50, 256, 256, False),
-    (7, 30, 53, 512, 512, True),
-    (5, 34, 50, 512, 512, False),
-    (4, 18, 26, 1024, 1024, False),
+    (1, 1, 64, 64, 128, 128),
+    (1, 1, 30, 53, 512, 512),
+    (3, 7, 30, 53, 128, 128),
+    (3, 19, 30, 53, 128, 128),
+    (3, 7, 30, 53, 256, 256),
+    (3, 11, 64, 96, 128, 128),
+    (3, 7, 30, 53, 512, 512),
+    (3, 5, 32, 48, 512, 512),
+    (3, 4, 16, 24, 1024, 1024),
 )
 # Pictures, rows, columns, channels.
 _PADDED = ((5, 34, 50, 256), (5, 18, 26, 512))
 _REPEATS = 5
+_SAME = (1, 1), (1, 1)
+
+
+@jax.jit
+def _winograd(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    padded = jnp.pad(x, ((0, 0), (0, 0), *_SAME, (0, 0)))
+    return winograd.convolve(padded, kernel)
+
+
+_FORMS = (
+    jax.jit(lambda x, kernel: convolution._conv3d(x, kernel, 1, _SAME)),
+    jax.jit(lambda x, kernel: convolution._shifted_conv2d(x, kernel, 1, _SAME)),
+    _winograd,
+)
 
 
 @functools.partial(jax.jit, static_argnums=2)
@@ -71,19 +86,16 @@ def main() -> None:
     """Measure and print Markdown tables."""
     device = jax.devices()[0]
     print(f"{platform.machine()}, {device.device_kind}, jax {jax.__version__}\n")
-    print("| frames, rows, columns, channels | conv3d s | shifted 2-D s | ratio |")
+    print("| frames, rows, columns, channels | conv3d s | shifted 2-D s | Winograd s |")
     print("|---|---|---|---|")
-    plain = jax.jit(convolution._conv3d, static_argnums=(2, 3))
-    shifted = jax.jit(convolution._shifted_conv2d, static_argnums=(2, 3))
-    for *size, inward, outward, pad in _CASES:
+    for window, *size, inward, outward in _CASES:
         x = jnp.ones((1, *size, inward))
-        kernel = jnp.ones((3, 3, 3, inward, outward)) * 1e-3
-        direct, summed = median_seconds(
-            tuple(functools.partial(f, x, kernel, 1, pad) for f in (plain, shifted)),
-            _REPEATS,
+        kernel = jnp.ones((window, 3, 3, inward, outward)) * 1e-3
+        seconds = median_seconds(
+            tuple(functools.partial(form, x, kernel) for form in _FORMS), _REPEATS
         )
         shape = ", ".join(map(str, (*size, f"{inward} to {outward}")))
-        print(f"| {shape} | {direct:.3f} | {summed:.3f} | {direct / summed:.2f}x |")
+        print(f"| {shape} |" + "".join(f" {each:.4f} |" for each in seconds))
     print_padded()
 
 

@@ -15,7 +15,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from avits_jax.nn.attention import attend
-from avits_jax.nn.convolution import upsample_nearest
+from avits_jax.nn.convolution import Conv2d, upsample_nearest
 from avits_jax.nn.gaussian import Gaussian, split_moments
 from avits_jax.nn.group_norm import GroupNorm
 
@@ -52,8 +52,8 @@ def group_norm(
     return GroupNorm(channels, groups, epsilon, rngs=rngs)
 
 
-def _conv(inward: int, outward: int, rngs: nnx.Rngs, size: int = 3) -> nnx.Conv:
-    return nnx.Conv(inward, outward, (size, size), padding=size // 2, rngs=rngs)
+def _conv(inward: int, outward: int, rngs: nnx.Rngs, size: int = 3) -> Conv2d:
+    return Conv2d(inward, outward, size, rngs=rngs)
 
 
 class ResnetBlock(nnx.Module):

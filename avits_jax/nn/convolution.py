@@ -12,82 +12,127 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from avits_jax.nn import winograd
+
+Picture = Float[Array, "B H W C"]
 Video = Float[Array, "B T H W C"]
 Filtered = Float[Array, "B t H W D"]
 Kernel = Float[Array, "K Kh Kw C D"]
-# Of space that is padded already, less than there was.
+# Where space is padded less than half a window, less than there was.
 Narrowed = Float[Array, "B t h w D"]
-_WIDE = 1024  # channels from which on a CPU has 3-D convolutions as fast as others
+Margins = tuple[tuple[int, int], tuple[int, int]]  # zeros around rows and columns
+_NONE: Margins = ((0, 0), (0, 0))
 
 
-def upsample_nearest(x: Float[Array, "B H W C"]) -> Float[Array, "B 2*H 2*W C"]:
+def upsample_nearest(x: Picture) -> Float[Array, "B 2*H 2*W C"]:
     """Double height and width by repeating pixels."""
     return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
 
 
-def _margins(kernel: Float[Array, "*window C D"], pad: bool) -> list[tuple[int, int]]:
-    """Return how far the last two axes of a window reach beyond space."""
-    return [(size // 2 * pad, size // 2 * pad) for size in kernel.shape[-4:-2]]
+def _half(shape: tuple[int, ...]) -> Margins:
+    """Return margins with which space keeps its size, for a kernel of this shape."""
+    rows, columns = (size // 2 for size in shape[-4:-2])
+    return (rows, rows), (columns, columns)
 
 
-def _conv3d(x: Video, kernel: Kernel, stride: int, pad: bool = True) -> Narrowed:
+def _conv2d(
+    x: Picture, kernel: Float[Array, "Kh Kw C D"], margins: Margins
+) -> Float[Array, "B h w D"]:
+    return jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), margins, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def _conv3d(x: Video, kernel: Kernel, stride: int, margins: Margins) -> Narrowed:
     """Convolve an array whose time axis is padded already."""
     return jax.lax.conv_general_dilated(
         x,
         kernel,
         (stride, 1, 1),
-        [(0, 0), *_margins(kernel, pad)],
+        ((0, 0), *margins),
         dimension_numbers=("NDHWC", "DHWIO", "NDHWC"),
     )
 
 
 def _shifted_conv2d(
-    x: Video, kernel: Kernel, stride: int, pad: bool = True
+    x: Video, kernel: Kernel, stride: int, margins: Margins
 ) -> Narrowed:
     """Return `_conv3d` as a sum of 2-D convolutions of shifted frames, fast on CPUs.
 
     XLA's convolution takes a CPU three times as long where it pads nothing. So one
-    column too many is padded, and cut off again, where space was padded already.
+    column too many is padded, and cut off again, where none is asked for.
     """
     length = (x.shape[1] - kernel.shape[0]) // stride + 1
-    margins = _margins(kernel, True) if pad else [(0, 0), (1, 0)]
+    cut = int(margins == _NONE)
+    rows, (left, right) = margins
     total = None
     for offset, slab in enumerate(kernel):
         frames = x[:, offset : offset + stride * (length - 1) + 1 : stride]
-        part = jax.lax.conv_general_dilated(
-            frames.reshape(-1, *frames.shape[2:]),
-            slab,
-            (1, 1),
-            margins,
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
+        pictures = frames.reshape(-1, *frames.shape[2:])
+        part = _conv2d(pictures, slab, (rows, (left + cut, right)))
         total = part if total is None else total + part
     assert total is not None
-    if not pad:
-        total = total[:, :, 1:]
+    total = total[:, :, cut:]
     return total.reshape(len(x), length, *total.shape[1:])
 
 
-def _convolve(x: Video, kernel: Kernel, stride: int = 1, pad: bool = True) -> Narrowed:
-    """Convolve an array whose time axis is padded already, as suits the machine.
+def _on_cpu(x: Video, kernel: Kernel, stride: int, margins: Margins) -> Narrowed:
+    """Return `_conv3d` in the form that is fastest on a CPU."""
+    if stride != 1 or not winograd.pays(x, kernel):
+        return _shifted_conv2d(x, kernel, stride, margins)
+    x = jnp.pad(x, ((0, 0), (0, 0), *margins, (0, 0)))
+    return winograd.convolve(x, kernel)
 
-    Space is padded with zeros, unless ``pad`` is False: then it is padded already.
-    """
 
-    def on_cpu(x: Video, kernel: Kernel) -> Narrowed:
-        fastest = _conv3d if kernel.shape[-2] >= _WIDE else _shifted_conv2d
-        return fastest(x, kernel, stride, pad)
-
+def _convolve(x: Video, kernel: Kernel, stride: int, margins: Margins) -> Narrowed:
+    """Convolve an array whose time axis is padded already, as suits the machine."""
     return jax.lax.platform_dependent(
         x,
         kernel,
-        cpu=on_cpu,
-        default=lambda x, kernel: _conv3d(x, kernel, stride, pad),
+        cpu=lambda x, kernel: _on_cpu(x, kernel, stride, margins),
+        default=lambda x, kernel: _conv3d(x, kernel, stride, margins),
     )
 
 
 def _new_kernel(shape: tuple[int, ...], rngs: nnx.Rngs) -> nnx.Param:
     return nnx.Param(nnx.initializers.lecun_normal()(rngs.params(), shape, jnp.float32))
+
+
+class Conv2d(nnx.Module):
+    """Convolution over space, padded with zeros so that it keeps its size.
+
+    Columns are padded on both sides; so are rows, unless it is causal: then in front.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        causal: bool = False,
+        use_bias: bool = True,
+        rngs: nnx.Rngs,
+    ):
+        self.causal = causal
+        shape = (kernel_size,) * 2 + (in_channels, out_channels)
+        self.kernel = _new_kernel(shape, rngs)
+        self.bias = nnx.Param(jnp.zeros((out_channels,))) if use_bias else None
+
+    def __call__(self, x: Float[Array, "*B H W C"]) -> Float[Array, "*B H W D"]:
+        """Convolve ``[*B, H, W, C]`` to ``[*B, H, W, D]``."""
+        kernel = jnp.asarray(self.kernel[...], x.dtype)
+        leading, x = x.shape[:-3], x.reshape(-1, *x.shape[-3:])
+        rows, columns = _half(kernel.shape)
+        margins = ((sum(rows), 0) if self.causal else rows), columns
+        out = jax.lax.platform_dependent(
+            x,
+            kernel,
+            cpu=lambda x, kernel: _on_cpu(x[:, None], kernel[None], 1, margins)[:, 0],
+            default=lambda x, kernel: _conv2d(x, kernel, margins),
+        )
+        out = out.reshape(*leading, *out.shape[1:])
+        return out if self.bias is None else out + self.bias[...].astype(x.dtype)
 
 
 class CausalConv3d(nnx.Module):
@@ -117,7 +162,7 @@ class CausalConv3d(nnx.Module):
         kernel = self.kernel[...].astype(x.dtype)
         front = kernel.shape[0] - self.stride
         x = jnp.pad(x, ((0, 0), (front, 0), (0, 0), (0, 0), (0, 0)))
-        out = _convolve(x, kernel, self.stride)
+        out = _convolve(x, kernel, self.stride, _half(kernel.shape))
         return out if self.bias is None else out + self.bias[...].astype(x.dtype)
 
 
@@ -159,4 +204,5 @@ class RepeatConv3d(nnx.Module):
         kernel, bias = (
             reorder(w[...]).astype(x.dtype) for w in (self.kernel, self.bias)
         )
-        return _convolve(x, kernel, pad=not self.reflect) + bias
+        margins = _NONE if self.reflect else _half(kernel.shape)
+        return _convolve(x, kernel, 1, margins) + bias

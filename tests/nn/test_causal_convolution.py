@@ -10,26 +10,33 @@ from avits_jax.nn import convolution
 from avits_jax.nn.convolution import CausalConv3d, RepeatConv3d
 from avits_jax.sampling.chunks import in_batches
 
+_NONE, _SAME = ((0, 0), (0, 0)), ((1, 1), (1, 1))
+
 
 def _normal(seed: int, *shape: int) -> jax.Array:
     return jax.random.normal(jax.random.key(seed), shape)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("pad", [False, True])
-def test_fast_path_on_cpu_is_the_3d_convolution(stride, pad):
+@pytest.mark.parametrize("margins", [_NONE, _SAME, ((2, 0), (1, 1))])
+def test_fast_path_on_cpu_is_the_3d_convolution(stride, margins):
     x, kernel = _normal(0, 2, 7, 4, 5, 3), _normal(1, 3, 3, 3, 3, 6)
-    fast = convolution._shifted_conv2d(x, kernel, stride, pad)
-    whole = convolution._conv3d(x, kernel, stride, pad)
+    fast = convolution._shifted_conv2d(x, kernel, stride, margins)
+    whole = convolution._conv3d(x, kernel, stride, margins)
     assert fast.shape == whole.shape
     np.testing.assert_allclose(fast, whole, atol=1e-4)
 
 
-@pytest.mark.parametrize("width", [3, convolution._WIDE])
-def test_a_cpu_takes_3d_convolutions_of_many_channels_alone(width):
-    x, kernel = jnp.zeros((1, 4, 2, 2, width)), jnp.zeros((3, 3, 3, width, 1))
-    text = jax.jit(convolution._convolve).trace(x, kernel).lower().as_text()
-    assert text.count("stablehlo.convolution") == (1 if width > 3 else 3)
+@pytest.mark.parametrize(("stride", "products"), [(1, 16), (2, 3)])
+def test_a_cpu_takes_wide_windows_apart(stride, products):
+    conv = CausalConv3d(48, 48, 3, stride=stride, rngs=nnx.Rngs(0))
+    x = _normal(0, 1, 4, 9, 10, 48)
+    text = jax.jit(conv).trace(x).lower().as_text()
+    assert text.count("stablehlo.convolution") == products
+    front = 3 - stride
+    padded = jnp.pad(x, ((0, 0), (front, 0), (0, 0), (0, 0), (0, 0)))
+    whole = convolution._conv3d(padded, conv.kernel[...], stride, _SAME)
+    np.testing.assert_allclose(conv(x), whole, atol=1e-5)
 
 
 def test_no_frame_sees_a_later_one():
@@ -52,7 +59,10 @@ def test_frames_are_repeated_and_space_is_padded(causal, reflect):
         rows, columns = jnp.array([1, 0, 1, 2, 1]), jnp.array([1, 0, 1, 2, 3, 4, 3])
         padded = padded[:, :, rows][:, :, :, columns]
     kernel = conv.kernel[...]
-    whole = convolution._conv3d(padded, kernel, 1, not reflect) + conv.bias[...]
+    whole = (
+        convolution._conv3d(padded, kernel, 1, _NONE if reflect else _SAME)
+        + conv.bias[...]
+    )
     assert whole.shape == (2, 4, 3, 5, 6)
     np.testing.assert_allclose(conv(x), whole, atol=1e-5)
     turned = conv(x, lambda weight: weight[..., ::-1])

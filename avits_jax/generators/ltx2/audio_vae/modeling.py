@@ -18,7 +18,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from avits_jax.generators.ltx2.audio_vae.config import AudioVaeConfig
-from avits_jax.nn.convolution import upsample_nearest
+from avits_jax.nn.convolution import Conv2d, upsample_nearest
 from avits_jax.nn.fbank import slaney_filters, stft_power
 from avits_jax.nn.resample import resample
 from avits_jax.nn.vectors import rms_normalise
@@ -66,12 +66,9 @@ def log_mel(
     return jnp.log(jnp.maximum(bands, _FLOOR))
 
 
-def _conv(inputs: int, outputs: int, *, size: int = 3, rngs: nnx.Rngs) -> nnx.Conv:
+def _conv(inputs: int, outputs: int, *, size: int = 3, rngs: nnx.Rngs) -> Conv2d:
     """Make a convolution whose window ends at its row; over bands it is centred."""
-    side = size // 2
-    return nnx.Conv(
-        inputs, outputs, (size, size), padding=((size - 1, 0), (side, side)), rngs=rngs
-    )
+    return Conv2d(inputs, outputs, size, causal=True, rngs=rngs)
 
 
 class Block(nnx.Module):
@@ -97,7 +94,7 @@ class Level(nnx.Module):
         inputs: int,
         outputs: int,
         depth: int,
-        resample: nnx.Conv | None,
+        resample: nnx.Conv | Conv2d | None,
         *,
         rngs: nnx.Rngs,
     ):
