@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import importlib
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,15 @@ from avits_jax.files.atomic import write_bytes
 _PACKAGES = ("avits_jax", "optax")  # whose records results are made of
 # Versions are part of a program's name: no call has to mean the same in another one.
 _ANY_CALL = (export.DisabledSafetyCheck.custom_call("ALL"),)
+
+
+# What takes long to compile, and makes programs of little work hardly faster.
+_HASTE: dict[str, Any] = {
+    "xla_backend_optimization_level": 1,
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_llvm_disable_expensive_passes": True,
+}
+_SMALL = 2**28  # bytes of weights and inputs
 
 
 class _Known(NamedTuple):
@@ -69,21 +79,25 @@ def compile_known(jitted: Any, arguments: tuple[Any, ...]) -> Any:
     folder = _folder(arguments)
     path = None if folder is None else _path(folder, jitted, arguments)
     if path is None:
-        return jitted.lower(*arguments).compile(_compiler_options())
+        return _compile(jitted.lower(*arguments))
     known = _read(path) or _trace(jitted, arguments, path)
     leaves = jax.tree.leaves(arguments)
-    compiled = known.flat.lower(*leaves).compile(_compiler_options())
-    return Program(compiled, known.structure)
+    return Program(_compile(known.flat.lower(*leaves)), known.structure)
 
 
-def _compiler_options() -> dict[str, Any]:
-    """Return what programs that run once, or for some prompts, are compiled with.
+def _compile(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
+    """Compile a program, a small one for a CPU in haste.
 
-    On a CPU LLVM's further levels take a quarter longer (``tools/bench_startup.py``),
-    and programs run no faster: their products and convolutions come from libraries.
+    Of a small program's time most is compiling it (``tools/bench_startup.py``); large
+    ones run for minutes or hours, and up to a fifth longer with these options.
     """
-    on_cpu = jax.default_backend() == "cpu"
-    return {"xla_backend_optimization_level": 1} if on_cpu else {}
+    given = jax.tree.leaves(lowered.in_avals)
+    num_bytes = sum(math.prod(each.shape) * each.dtype.itemsize for each in given)
+    if jax.default_backend() == "cpu" and num_bytes < _SMALL:
+        # They are refused by an XLA that does not know all of them.
+        with contextlib.suppress(jax.errors.JaxRuntimeError):
+            return lowered.compile(_HASTE)
+    return lowered.compile()
 
 
 def _folder(arguments: tuple[Any, ...]) -> Path | None:

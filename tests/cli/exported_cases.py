@@ -84,7 +84,7 @@ def scored(rewards):
     jitted = jax.jit(aggregator.update)
     arguments = rewards, aggregator.init(2)
     program = compile_known(jitted, arguments)
-    plain = jitted.lower(*arguments).compile(exported._compiler_options())
+    plain = exported._compile(jitted.lower(*arguments))
     return program(*arguments), plain(*arguments), program.out_info
 
 
@@ -131,7 +131,9 @@ def test_what_cannot_be_exported_is_traced_once_and_not_kept(kept, monkeypatch):
     assert len(traced) == len(told) == 1 and not kept.exists()
 
 
-def test_a_cpu_compiles_at_the_first_level(kept, monkeypatch):
+@pytest.fixture
+def asked(monkeypatch):
+    """The options of what is compiled in a test."""
     asked, compile_ = [], jax.stages.Lowered.compile
 
     def recorded(lowered, compiler_options=None):
@@ -139,13 +141,26 @@ def test_a_cpu_compiles_at_the_first_level(kept, monkeypatch):
         return compile_(lowered, compiler_options)
 
     monkeypatch.setattr(jax.stages.Lowered, "compile", recorded)
-    first_level = {"xla_backend_optimization_level": 1}
+    return asked
+
+
+def test_small_programs_are_compiled_in_haste(kept, asked, monkeypatch):
     double = jax.jit(lambda x: 2 * x)
     for _ in range(2):
         assert compile_known(double, (jnp.ones(2),))(jnp.ones(2))[0] == 2
     jax.config.update("jax_compilation_cache_dir", None)
     compile_known(double, (jnp.ones(2),))
-    assert asked == [first_level] * 3
+    assert asked == [exported._HASTE] * 3
+    monkeypatch.setattr(exported, "_SMALL", 8)
+    compile_known(double, (jnp.ones(2),))
+    assert asked[3:] == [None]
+
+
+def test_options_that_xla_does_not_know_are_left_out(kept, asked, monkeypatch):
+    unknown = {"xla_no_such_option": True}
+    monkeypatch.setattr(exported, "_HASTE", unknown)
+    program = compile_known(jax.jit(lambda x: 2 * x), (jnp.ones(2),))
+    assert program(jnp.ones(2))[0] == 2 and asked == [unknown, None]
 
 
 def test_calls_of_a_gpu_can_be_kept():
