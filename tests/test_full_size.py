@@ -93,6 +93,24 @@ def test_a_prompt_in_t5_states_needs_no_t5():
     prepare.lower(lowering_platforms=("cuda",))
 
 
+def test_a_step_of_a_short_prompt_takes_fewer_keys(model):
+    short = full_size.javisdit(text_bucket=64)
+    assert short.cond.text.shape == (64,)
+    cond = jax.eval_shape(short.made.prepare, short.params, short.cond)
+    keys = full_size.shapes(jax.random.split(jax.random.key(0), 2))
+    start = jax.eval_shape(short.made.init, short.params, keys, cond)
+    step = jax.ShapeDtypeStruct((), jnp.int32)
+    arguments = short.params, keys, start, step
+    traced = jax.jit(short.made.step).trace(*arguments, cond)
+    assert cudnn_masks(traced).count("PADDING") >= 4
+    longest = jax.eval_shape(model.made.prepare, model.params, model.cond)
+    whole = jax.jit(model.made.step).trace(*arguments, longest)
+    queries = 2 * 2 * (30 * 405 + 28 * 16)  # of both rows of two candidates
+    # Two text attentions in each level, of two products of 2 operations each.
+    fewer = 28 * 2 * 2 * 2 * 1152 * queries * (300 - 64)
+    assert count_flops(whole.jaxpr) - count_flops(traced.jaxpr) == fewer
+
+
 def test_ltx_2_3_from_text_states_to_the_best_clip_as_one_program():
     model = full_size.published("ltx-2.3", text_states=True, dtype="float8")
     assert model.made.num_steps == 30

@@ -112,6 +112,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--aspect-ratio", help="height to width; 9:16")
     add("--duration", help="2s, 4s, ... or a number of frames")
     add("--text-states", action="store_true", help="states of the text are given")
+    add("--text-bucket", type=int, help="T5 tokens of JavisDiT's prompt; the most, 300")
     add("--decode-frames", type=int, help="frames that are decoded at once; 4")
     add("--verifier-batch", type=int, help="clips a verifier works on at once")
     add("--most-logits", type=float, default=64, help="MB that are accepted; 64")

@@ -10,6 +10,7 @@ import avits_jax as avits
 from avits_jax.catalogue.verifiers import MINI
 from avits_jax.generators.javisdit import sizes
 from avits_jax.generators.javisdit.audio_vae import AudioVaeConfig
+from avits_jax.generators.javisdit.config import TransformerConfig
 from avits_jax.generators.javisdit.load import ASPECT_RATIO, DURATION, RESOLUTION
 from avits_jax.text.prompt import split_text
 from avits_jax.types import Generator, PyTree, Verifier
@@ -45,14 +46,17 @@ def _encoded(made: Generator | Verifier) -> PyTree:
 
 
 def published(name: str, *, text_states: bool = False, **options: Any) -> Part:
-    """A generator with bfloat16 weights.
+    """A generator with bfloat16 weights, and a prompt that is as long as can be.
 
     Args:
         name: one of `avits_jax.generators.available`.
         text_states: prompts come as states of the text encoder, which is left out.
-        **options: ``dtype``, "bfloat16" by default, and the model's own.
+        **options: ``dtype``, "bfloat16" by default, and the model's own. Of JavisDiT's
+            ``text_bucket`` the prompt fills one; by default the longest that there is.
     """
     options = {"dtype": "bfloat16"} | options
+    if "text_bucket" in avits.generators.options(name):
+        options = {"text_bucket": TransformerConfig.text_length} | options
     generator, like = avits.generators.shapes(name, random_weights=True, **options)
     cond = _encoded(generator)
     if not text_states:

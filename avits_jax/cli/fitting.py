@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 
 from avits_jax import runs
 from avits_jax.cli.errors import TooLargeError
@@ -26,31 +27,40 @@ def fitted_work(
     """
     size = min(default_batch() or largest, largest)
     work = make(size if size < largest else None)
-    settled: list[runs.Found] = []  # what the program gives, once it fits
+    fits: set[Any] = set()  # shapes of prompts whose program does
+    said: set[int] = {largest}
 
     def prepare(cond: Any) -> runs.Found:
         nonlocal size, work
-        if settled:  # a prompt of another structure has a program of its own
-            return work.prepare(cond)
-        while not settled:
+        while True:
             try:
-                settled.append(work.prepare(cond))
+                found = work.prepare(cond)
             except TooLargeError as error:
                 if size == 1 or _hosts_may_differ():
                     raise
                 size = max(1, min(size // 2, int(size * error.share)))
                 work = make(size)
+                fits.clear()
             else:
-                if size < largest:
-                    say(f"working on at most {size} of {largest} candidates at a time")
-        return settled[0]
+                break
+        fits.add(_shapes(cond))
+        if size not in said:
+            said.add(size)
+            say(f"working on at most {size} of {largest} candidates at a time")
+        return found
 
     def search(row: int, cond: Any, state: PyTree) -> runs.Found:
-        if not settled:
+        if _shapes(cond) not in fits:  # a program of its own
             prepare(cond)
         return work.search(row, cond, state)
 
     return work._replace(prepare=prepare, search=search)
+
+
+def _shapes(cond: Any) -> Any:
+    """Return what tells prompts of another program apart: structure and shapes."""
+    leaves, structure = jax.tree.flatten(cond)
+    return structure, *map(np.shape, leaves)
 
 
 def _hosts_may_differ() -> bool:

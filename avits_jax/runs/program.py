@@ -87,7 +87,9 @@ class Found(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What a run does with a prompt; made once, so that it is one compiled program.
+    """What a run does with a prompt; made once, so that its program is compiled once.
+
+    Prompts whose arrays have other shapes, such as longer texts, have another program.
 
     Attributes:
         encode: ``text -> cond``; raises `PromptError`.
@@ -155,6 +157,8 @@ def make_work(
     devices: Devices = ONE_DEVICE,
 ) -> Work:
     """Return a search that is compiled once and serves any number of prompts.
+
+    It is compiled again for a prompt whose arrays have other shapes.
 
     Args:
         search: `best_of_n` or another search, its sizes bound.

@@ -20,7 +20,8 @@ def encode_prompt(
         verifiers: verifiers; likewise.
 
     Returns:
-        One encoded prompt, arrays on the default device; stack several for a vmap.
+        One encoded prompt, arrays on the default device; stack several, of the same
+        shapes, for a vmap.
 
     Raises:
         ValueError: the prompt is empty or no text, or a tokenizer does not understand

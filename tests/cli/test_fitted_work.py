@@ -1,5 +1,6 @@
 """How many candidates are worked on at once where nobody says."""
 
+import numpy as np
 import pytest
 
 from avits_jax import runs
@@ -69,6 +70,19 @@ def test_what_is_too_large_is_made_smaller(accelerator, fits, share, made):
     assert fake.work().search(0, "cond", None) == made[-1]
     assert fake.made == fake.prepared == made
     assert len(fake.said) == (made[-1] is not None)
+
+
+def test_a_longer_prompt_may_leave_room_for_fewer(accelerator):
+    """Texts of another length have a program of their own, also amid a run."""
+    fake, short, long = Fake(fits=64), np.zeros(64), np.zeros(128)
+    work = fake.work()
+    assert work.search(0, short, None) is None
+    fake.fits = 20
+    assert work.search(1, short, None) is None  # it is compiled already
+    assert [work.search(2, each, None) for each in (long, long, short)] == [16] * 3
+    assert fake.made == [None, 32, 16]
+    assert fake.prepared == [None, None, 32, 16, 16]
+    assert fake.said == ["working on at most 16 of 64 candidates at a time"]
 
 
 def test_what_never_fits_is_refused(accelerator):

@@ -20,7 +20,7 @@ class TransformerConfig:
         heads: attention heads; the audio-video exchange has half as many.
         mlp_ratio: hidden width of the MLPs over ``width``.
         text_width: of the text encoder's states.
-        text_length: tokens of a text, padding included.
+        text_length: most tokens of a text, padding included.
         prior_width: of a prior token.
         spatial_tokens: tokens of the spatial prior.
         temporal_tokens: tokens of the temporal prior.

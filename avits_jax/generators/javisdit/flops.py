@@ -13,7 +13,7 @@ def evaluation_flops(
     """Return the operations of one row of the batch, in matrix products.
 
     What a prompt or a candidate fixes once (keys and values of text and priors) is left
-    out.
+    out. The text is as long as can be; each token less saves two keys of every query.
 
     Args:
         config: sizes of the transformer.

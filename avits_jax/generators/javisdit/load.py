@@ -53,6 +53,8 @@ class Options(NamedTuple):
         decode_frames: most frames that the image decoder works on at once; None for 4.
         decode_chunks: most chunks of 17 frames that the decoder over time works on at
             once; None for 1.
+        text_bucket: T5's tokens are padded to a multiple of so many, at most to 300;
+            each length has a program of its own, of 300 it is one for all prompts.
     """
 
     num_steps: int | None = None
@@ -66,6 +68,7 @@ class Options(NamedTuple):
     decode_batch: int = 1
     decode_frames: int | None = None
     decode_chunks: int | None = None
+    text_bucket: int = 64
 
 
 def make(
@@ -102,7 +105,7 @@ def make(
         precision=options.precision,
         fps=fps,
         decode_batch=options.decode_batch,
-        encode=_encoder(files, config),
+        encode=_encoder(files, config, options.text_bucket),
     )
 
 
@@ -137,12 +140,17 @@ def _chunked(config: Networks, options: Options) -> Networks:
     return config._replace(video_vae=replace(config.video_vae, **given))
 
 
-def _encoder(files: Path | None, config: Networks) -> PromptEncoder:
+def _encoder(files: Path | None, config: Networks, bucket: int) -> PromptEncoder:
+    if bucket < 1:
+        raise ValueError(f"text_bucket is {bucket}; expected at least 1")
     t5_ids: Callable[[str], list[int]]
     if files is None:
         t5_ids = tokenizers.dummy("t5", config.t5.vocab_size)
     else:
         t5_ids = tokenizers.load(files / "t5", "t5")
     return PromptEncoder(
-        t5_ids, config.transformer.text_length, config.prior.imagebind.context_length
+        t5_ids,
+        config.transformer.text_length,
+        config.prior.imagebind.context_length,
+        bucket=bucket,
     )

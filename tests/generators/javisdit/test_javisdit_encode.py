@@ -49,6 +49,33 @@ def test_long_cuts_are_abridged():
     assert " ... " in line and len(line) < 250
 
 
+def _of_length(count, bucket):
+    """Encode a prompt of so many T5 tokens, the end among them."""
+    made = PromptEncoder(words_to_ids, prior_length=512, aesthetic=None, bucket=bucket)
+    return made("rain " * (count - 1))
+
+
+@pytest.mark.parametrize(
+    ("count", "length"),
+    [(2, 64), (64, 64), (65, 128), (256, 256), (257, 300), (290, 300), (300, 300)],
+)
+def test_texts_are_padded_to_whole_buckets(count, length):
+    for bucket, padded in ((64, length), (None, 300), (300, 300), (1, count)):
+        prompt = _of_length(count, bucket)
+        assert prompt.text.shape == prompt.text_mask.shape == (padded,)
+        assert prompt.text.tolist() == [6] * (count - 1) + [END] + [0] * (
+            padded - count
+        )
+        assert prompt.text_mask.tolist() == [place < count for place in range(padded)]
+
+
+def test_a_text_longer_than_all_buckets_is_cut():
+    with pytest.warns(PromptCut, match="301 T5 tokens, of which 300 are read"):
+        prompt = _of_length(301, 64)
+    assert prompt.text.shape == (300,) and prompt.text[-1] == END
+    assert prompt.text_mask.all()
+
+
 @pytest.mark.parametrize("marks", ["!!!! ?", "!"])
 def test_the_token_of_id_zero_counts(marks):
     """CLIP's first token is an exclamation mark inside a word."""

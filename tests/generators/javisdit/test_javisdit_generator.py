@@ -1,6 +1,7 @@
 """JavisDiT as a generator: parity, independence of candidates, full size by shapes."""
 
 import functools
+from dataclasses import replace
 
 import chex
 import jax
@@ -9,14 +10,15 @@ import numpy as np
 import pytest
 from flax import nnx
 from goldens import golden_cases
-from tiny_javisdit import CONFIG, jit, tiny
+from tiny_javisdit import CONFIG, Tiny, jit, tiny
 
 from avits_jax.generators.javisdit import generator as javis
 from avits_jax.generators.javisdit import guidance, sizes
 from avits_jax.generators.javisdit.config import Networks
 from avits_jax.generators.javisdit.generator import PUBLISHED, EncodedPrompt
 from avits_jax.generators.javisdit.guidance import Latents
-from avits_jax.generators.javisdit.modeling import couple_rows
+from avits_jax.generators.javisdit.modeling import Context, couple_rows
+from avits_jax.generators.javisdit.tiny import TINY
 from avits_jax.nn.positions import positions_1d
 from avits_jax.parallel.flops import count_flops
 from avits_jax.sampling.masks import Given, active_frames, enter_frames
@@ -144,6 +146,46 @@ def test_texts_may_come_as_states():
     chex.assert_trees_all_close(prepare(without, states), _cond(), rtol=0, atol=1e-4)
     with pytest.raises(ValueError, match="no weights of T5"):
         made.prepare(without, prompt)
+
+
+def _guided(made: Tiny):
+    """A function of a prompt: T5 states, rows with and without it, after a step."""
+    generator, params, graphs, clip = made
+    keys = _keys(2)
+
+    def run(params, prompt):
+        states = javis.text_states(params.t5, graphs, prompt.text, prompt.text_mask)
+        cond = generator.prepare(params, prompt)
+        start = generator.init(params, keys, cond)
+        priors = couple_rows(javis.by_row(start.extra), "candidate")
+        rows, _ = guidance.paired_predictions(
+            nnx.merge(graphs.transformer, params.transformer),
+            start.latents,
+            jnp.float32(700.0),
+            Context(cond.text, cond.text_mask, priors),
+            guidance.ClipInfo(generator.fps, clip.height, clip.width),
+        )
+        after = generator.step(params, keys, start, jnp.int32(0), cond)
+        return states, rows, after.latents
+
+    return functools.partial(jit(run), params)
+
+
+def test_a_text_in_its_bucket_is_the_same_as_one_padded_to_the_end():
+    made = tiny(config=TINY)
+    encode, guided = made.generator.encode, _guided(made)
+    long = "rain falls on the roof " * 13
+    for text, length in (("a dog barks", 64), (long, 128)):
+        bucket, whole = encode(text), replace(encode, bucket=None)(text)
+        assert bucket.text.shape == (length,) and whole.text.shape == (300,)
+        states, *found = guided(bucket)
+        expected, *rest = guided(whole)
+        tokens = slice(int(bucket.text_mask.sum()))
+        # Two programs: equal up to the rounding of float32.
+        close = functools.partial(chex.assert_trees_all_close, rtol=1e-5, atol=1e-5)
+        close((states[tokens], found), (expected[tokens], rest))
+        rows = found[0].video
+        assert np.abs(rows[::2] - rows[1::2]).max() > 0.01  # the prompt is seen
 
 
 def test_the_text_tower_runs_once_and_stays_out_of_the_search():

@@ -74,11 +74,21 @@ def test_tokenizer_files_are_asked_for(tmp_path):
         ({"duration": "3s"}, "3s.*4s"),
         ({"decode_frames": 0}, "decode_frames is 0"),
         ({"decode_chunks": 0}, "decode_chunks is 0"),
+        ({"text_bucket": 0}, "text_bucket is 0"),
     ],
 )
 def test_what_is_not_on_offer_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         avits.generators.load("javisdit-tiny", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "length"),
+    [({}, 64), ({"text_bucket": 128}, 128), ({"text_bucket": 300}, 300)],
+)
+def test_texts_are_padded_as_asked_for(options, length):
+    made = make(MODEL.reduced, None, Options(**options), reduced=True)
+    assert made.encode("a dog barks").text.shape == (length,)
 
 
 def test_parts_are_read_at_their_dtype_and_constants_in_float32(tmp_path, unchecked):

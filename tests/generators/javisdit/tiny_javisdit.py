@@ -33,21 +33,27 @@ class Tiny(NamedTuple):
 
 
 @functools.cache
-def tiny(num_frames: int = 5, num_steps: int = NUM_STEPS, **options) -> Tiny:
+def tiny(
+    num_frames: int = 5,
+    num_steps: int = NUM_STEPS,
+    config: Networks = CONFIG,
+    **options,
+) -> Tiny:
     """The generator for clips of 16 x 24 pixels."""
-    graphs, like = networks(CONFIG)
+    graphs, like = networks(config)
     clip = clip_sizes(
         16,
         24,
         num_frames,
         fps=TINY_FPS,
-        transformer=CONFIG.transformer,
-        video_vae=CONFIG.video_vae,
-        audio_vae=CONFIG.audio_vae,
+        transformer=config.transformer,
+        video_vae=config.video_vae,
+        audio_vae=config.audio_vae,
     )
-    encode = PromptEncoder(dummy("t5", CONFIG.t5.vocab_size), 64)
+    length = config.transformer.text_length
+    encode = PromptEncoder(dummy("t5", config.t5.vocab_size), length)
     generator = javisdit(
-        CONFIG,
+        config,
         clip,
         num_steps=num_steps,
         guidance_scale=2.0,
