@@ -113,6 +113,7 @@ def self_attend(
     project: Callable[[Array], Array],
     out: Callable[[Array], Array],
     heads: Heads,
+    seen: int | None = None,
 ) -> Tokens:
     """Attend within frames, or with rotary positions along time.
 
@@ -121,6 +122,8 @@ def self_attend(
         project: makes queries, keys and values of them, ``[..., D] -> [..., 3 D]``.
         out: of what was attended to.
         heads: norms and rotary positions.
+        seen: leading tokens of a frame that are keys; None for all. The rest are pads,
+            which along time meet nothing but each other.
     """
     along_time = heads.rotary is not None
 
@@ -128,7 +131,8 @@ def self_attend(
         return jnp.swapaxes(x, 1, 2) if along_time else x
 
     def apart(x: Tokens) -> Tokens:
-        return turned(out(attend_heads(project(turned(x)), *heads)))
+        within = None if along_time else seen
+        return turned(out(attend_heads(project(turned(x)), *heads, within)))
 
     def packed(x: Tokens) -> Tokens:
         return out(with_gradient_of(plain, fused)(project(x), *heads))
@@ -145,7 +149,8 @@ def self_attend(
     together = _PIXELS * x.shape[1] if along_time else x.shape[2]
     whole_tiles = x.shape[-1] % 128 == 0
     half = x.dtype == jnp.bfloat16
-    if not (half and whole_tiles and _FEWEST <= together <= _MOST):
+    fits = whole_tiles and _FEWEST <= together <= _MOST
+    if seen is not None or not (half and fits):
         return apart(x)
     return jax.lax.platform_dependent(x, tpu=packed, default=apart)
 
@@ -155,11 +160,18 @@ def attend_heads(
     query_scale: Float[Array, " d"],
     key_scale: Float[Array, " d"],
     rotary: Float[Array, " P"] | None,
+    seen: int | None = None,
 ) -> Tokens:
-    """Attend among the tokens of the third axis, see `Heads`."""
+    """Attend among the tokens of the third axis, see `Heads`.
+
+    Keys are the first ``seen`` of them, or all.
+    """
     head = len(query_scale)
-    shape = (-1, qkv.shape[2], qkv.shape[3] // 3 // head, head)
-    query, key, value = (part.reshape(shape) for part in jnp.split(qkv, 3, axis=-1))
+    query, key, value = jnp.split(qkv, 3, axis=-1)
+    query, key, value = (
+        part.reshape(-1, part.shape[2], part.shape[3] // head, head)
+        for part in (query, key[:, :, :seen], value[:, :, :seen])
+    )
     query, key = normalise_heads(query, key, query_scale, key_scale)
     if rotary is not None:
         query, key = rotate_pairs(query, rotary), rotate_pairs(key, rotary)
@@ -168,10 +180,10 @@ def attend_heads(
 
 def normalise_heads(
     query: Float[Array, "B L H d"],
-    key: Float[Array, "B L H d"],
+    key: Float[Array, "B K H d"],
     query_scale: Float[Array, " d"],
     key_scale: Float[Array, " d"],
-) -> tuple[Float[Array, "B L H d"], Float[Array, "B L H d"]]:
+) -> tuple[Float[Array, "B L H d"], Float[Array, "B K H d"]]:
     """Apply RMS norms, on TPUs to arrays that lie with their heads first in memory.
 
     Attention wants them so there. Without the barrier TPUs turn the norms' float32

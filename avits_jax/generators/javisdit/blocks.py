@@ -119,10 +119,12 @@ class SelfBlock(nnx.Module):
         self.text = CrossAttention(width, config.heads, rngs=rngs)
         self.mlp = Mlp(width, config.mlp_width, width, rngs=rngs)
 
-    def _attend(self, x: Tokens, rotary: Float[Array, " P"]) -> Tokens:
+    def _attend(
+        self, x: Tokens, rotary: Float[Array, " P"], seen: int | None
+    ) -> Tokens:
         scales = self.query_norm.scale[...], self.key_norm.scale[...]
         heads = Heads(*scales, rotary if self.temporal else None)
-        return self_attend(x, self.qkv, self.out, heads)
+        return self_attend(x, self.qkv, self.out, heads, seen)
 
     def __call__(
         self,
@@ -131,13 +133,16 @@ class SelfBlock(nnx.Module):
         rotary: Float[Array, " P"],
         text: KeyValue,
         text_mask: Bool[Array, "R K"] | None,
+        seen: int | None = None,
     ) -> Tokens:
         """Apply the block.
 
-        ``shared`` holds shift, scale and gate of the attention, then of the MLP.
+        ``shared`` holds shift, scale and gate of the attention, then of the MLP; of
+        ``seen`` see `attention.self_attend`.
         """
         rows = self.table[...].astype(jnp.float32) + shared
-        x = add_gated(x, self._attend(modulate(x, rows, 0), rotary), rows[:, :, 2])
+        mixed = self._attend(modulate(x, rows, 0), rotary, seen)
+        x = add_gated(x, mixed, rows[:, :, 2])
         x = x + self.text(x, text, text_mask)
         return add_gated(x, self.mlp(modulate(x, rows, 3)), rows[:, :, 5])
 
@@ -181,18 +186,29 @@ class Exchange(nnx.Module):
         self.video_gain = nnx.Param(jnp.zeros((width,)))
         self.audio_gain = nnx.Param(jnp.zeros((width,)))
 
-    def _heads(self, x: Float[Array, "B T S D"]) -> Float[Array, "B L H d"]:
+    def _heads(
+        self, x: Float[Array, "B T S D"], seen: int | None = None
+    ) -> Float[Array, "B L H d"]:
+        x = x[:, :, :seen]
         return x.reshape(len(x), -1, self.heads, x.shape[-1] // self.heads)
 
     def _update(self, x: Tokens, mixed: Array, out: nnx.Linear, gain: nnx.Param):
         update = out(mixed).astype(jnp.float32)
         return (x + gain[...].astype(jnp.float32) * update).astype(x.dtype)
 
-    def __call__(self, video: Tokens, audio: AudioTokens) -> tuple[Tokens, AudioTokens]:
+    def __call__(
+        self, video: Tokens, audio: AudioTokens, seen: int | None = None
+    ) -> tuple[Tokens, AudioTokens]:
+        """Let the streams look at each other, at the first ``seen`` tokens of a frame.
+
+        None shows all of the video's tokens; the sound's are always shown.
+        """
         v = normalise(video).astype(video.dtype)
         a = normalise(audio).astype(audio.dtype)
         match_v, match_a = self.video_match(v), self.audio_match(a)
-        of_video = KeyValue(self._heads(match_v), self._heads(self.video_value(v)))
+        of_video = KeyValue(
+            self._heads(match_v, seen), self._heads(self.video_value(v), seen)
+        )
         of_audio = KeyValue(self._heads(match_a), self._heads(self.audio_value(a)))
         to_video = cross_attend(match_v, of_audio)
         to_audio = cross_attend(match_a, of_video)

@@ -14,6 +14,7 @@ with the embedders, positions and patches of javisdit/models/layers/blocks.py; b
 descent hpcaitech/Open-Sora, opensora/models/stdit/stdit3.py.
 """
 
+from functools import partial
 from typing import Literal, NamedTuple, get_args
 
 import jax
@@ -33,6 +34,7 @@ from avits_jax.generators.javisdit.blocks import (
     SelfBlock,
 )
 from avits_jax.generators.javisdit.config import TransformerConfig
+from avits_jax.generators.javisdit.padding import run_padded
 from avits_jax.generators.javisdit.schedule import Precision
 from avits_jax.nn.positions import embed_number, positions_1d, positions_2d
 from avits_jax.nn.stacking import run_or_repeat, stack_layers
@@ -206,9 +208,14 @@ class Level(nnx.Module):
         shared: dict[str, tuple[Array, Array]],
         rotary: Float[Array, " P"],
         context: Context,
+        seen: int | None = None,
     ) -> dict[str, Float[Array, "B _ _ D"]]:
-        """Return outputs of all blocks by name; the last ones are ``exchange_*``."""
+        """Return outputs of all blocks by name; the last ones are ``exchange_*``.
+
+        Of a frame of the video only the first ``seen`` tokens are looked at, or all.
+        """
         streams = {"video": video, "audio": audio}
+        shown = {"video": seen, "audio": None}
         outputs = {}
         for stream in streams:
             for kind in ("spatial", "temporal"):
@@ -219,13 +226,14 @@ class Level(nnx.Module):
                     rotary,
                     context.text[name],
                     context.text_mask,
+                    shown[stream],
                 )
         for stream in streams:
             name = f"{stream}_prior"
             outputs[name] = streams[stream] = getattr(self, name)(
                 streams[stream], shared[stream][1], *context.priors[stream]
             )
-        after = self.exchange(streams["video"], streams["audio"])
+        after = self.exchange(streams["video"], streams["audio"], seen)
         outputs["exchange_video"], outputs["exchange_audio"] = after
         return outputs
 
@@ -391,10 +399,10 @@ class Transformer(nnx.Module):
         streams = self.embed_video(video, height, width), self.embed_audio(audio)
         conditions = self._conditions(streams, timesteps, fps, video_mask, audio_mask)
 
-        def levels(streams: Streams) -> Streams:
-            return self._run_levels(streams, conditions, context)[0]
+        def levels(streams: Streams, seen: int | None) -> Streams:
+            return self._run_levels(streams, conditions, context, seen=seen)[0]
 
-        streams, added = run_or_repeat(levels, streams, added)
+        streams, added = run_or_repeat(partial(run_padded, levels), streams, added)
         found = self._final(streams, conditions)
         return self._unpatchify(*found, video.shape[1:4]), added
 
@@ -446,8 +454,12 @@ class Transformer(nnx.Module):
         context: Context,
         *,
         keep_blocks: bool = False,
+        seen: int | None = None,
     ) -> tuple[Streams, dict[str, Array]]:
-        """Return the streams behind all levels, and outputs of blocks if wanted."""
+        """Return the streams behind all levels, and outputs of blocks if wanted.
+
+        Of ``seen`` see `padding.run_padded`.
+        """
         now, clean, video_mask, audio_mask = conditions
         shared = {
             "video": self.modulations(_per_frame(video_mask, now, clean)),
@@ -460,7 +472,7 @@ class Transformer(nnx.Module):
             one, text, priors = level
             within = Context(text, context.text_mask, priors)
             block = nnx.merge(graph, one)
-            outputs = block(streams[0], streams[1], shared, rotary, within)
+            outputs = block(streams[0], streams[1], shared, rotary, within, seen)
             after = (outputs["exchange_video"], outputs["exchange_audio"])
             return after, outputs if keep_blocks else {}
 
