@@ -17,8 +17,13 @@ def flags(num_devices: int) -> str:
     return " ".join([*kept, f"--xla_force_host_platform_device_count={num_devices}"])
 
 
-def pass_on_eight(file: Path) -> None:
-    """Run the tests of ``file`` where there are eight devices; they must pass."""
+def pass_on_eight(file: Path, *more: str) -> None:
+    """Run the tests of ``file`` where there are eight devices; they must pass.
+
+    Args:
+        file: of tests.
+        *more: of pytest, such as which of the tests.
+    """
     command = [
         sys.executable,
         "-m",
@@ -30,7 +35,7 @@ def pass_on_eight(file: Path) -> None:
         "no:cacheprovider",
     ]
     done = subprocess.run(
-        [*command, str(file)],
+        [*command, *more, str(file)],
         env=os.environ | {"XLA_FLAGS": flags(8), "JAX_PLATFORMS": "cpu"},
         cwd=ROOT,
         capture_output=True,

@@ -4,6 +4,7 @@
     python tools/bench_generator.py --model javisdit-v0.1 --duration 4s
     python tools/bench_generator.py --model ltx-2.3-tiny           # reduced: anywhere
     python tools/bench_generator.py --model ltx-2.3 --originals    # beside diffusers
+    python tools/bench_generator.py --model javisdit-v0.1 --originals FOLDER
 
 Weights are random. The prompt's states are computed once, and the text encoder leaves
 memory, as on the command line. A guided step, decoding, and the whole search (states
@@ -12,8 +13,10 @@ candidates one at a time, in turn. Shares are of the rate of one large matrix pr
 measured in the same run; all turns of loops are counted. A case that does not fit into
 memory is reported as such. Every time is a median.
 
---originals measures the same guided step of diffusers' LTX-2 transformer in torch, with
-random weights on the same device, in turn with ours.
+--originals measures the same guided step of the original transformer in torch, with
+random weights on the same device, in turn with ours: diffusers' of LTX-2, JavisDiT's of
+a checkout in FOLDER (its commit: tools/bench_originals.py --list), which wants einops,
+rotary-embedding-torch and transformers. What is absent is reported as not run.
 """
 
 import argparse
@@ -30,7 +33,7 @@ from typing import Any
 from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-if "--originals" in sys.argv:  # two frameworks share the device
+if "--originals" in " ".join(sys.argv):  # two frameworks share the device
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import flax  # noqa: E402
@@ -43,8 +46,8 @@ from avits_jax.nn import attention  # noqa: E402
 from avits_jax.parallel.flops import count_flops  # noqa: E402
 from avits_jax.text.prompt import precompute_text, split_text  # noqa: E402
 from avits_jax.weights.network import check_dtype  # noqa: E402
-from tools import javisdit_blocks, ltx2_originals  # noqa: E402
-from tools.bench_verifiers import median_seconds  # noqa: E402
+from tools import javisdit_blocks, javisdit_originals, ltx2_originals  # noqa: E402
+from tools.bench_verifiers import matrix_rate, median_seconds  # noqa: E402
 from tools.full_size import PROMPT, Part  # noqa: E402
 
 Row = dict[str, Any]
@@ -62,11 +65,18 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--resolution", help="as the model names it; the model's own")
     add("--duration", help="2s, 4s, ... or a number of frames; the model's own")
     add("--steps", type=int, help="denoising steps; the model's own")
-    add("--candidates", nargs="+", type=int, default=[1, 2], help="populations")
+    add("--candidates", nargs="+", type=int, default=[1, 4, 16], help="populations")
     add("--candidate-batch", type=int, help="candidates worked on at once; all")
     add("--attention", nargs="+", choices=["best", "xla"], default=["best"])
     add("--repeats", type=int, default=3)
-    add("--originals", action="store_true", help="diffusers' step of LTX-2, too")
+    add(
+        "--originals",
+        nargs="?",
+        const=Path(),
+        type=Path,
+        metavar="FOLDER",
+        help="the original's step, too; JavisDiT's checkout lies in FOLDER",
+    )
     add("--transformer", help="of ltx-2.3-tiny: blocks x width, such as 4x512")
     add("--no-search", action="store_true", help="leave out the whole search")
     add("--json", type=Path, help="write all figures there as well")
@@ -126,17 +136,6 @@ def peak_gigabytes(program: Any) -> float:
         -found.alias_size_in_bytes,
     )
     return sum(sizes) / 1e9
-
-
-def matrix_rate(dtype: str) -> float:
-    """TFLOP/s of one large product of square matrices on this device."""
-    side = 1024 if jax.default_backend() == "cpu" else 8192
-    keys = jax.random.split(jax.random.key(0))
-    left, right = (jax.random.normal(key, (side, side), dtype) for key in keys)
-    product = compiled(jnp.matmul, left, right)
-    # The fastest: what else the machine does must not pass for the device's rate.
-    turns = (median_seconds((lambda: product(left, right),), 1) for _ in range(9))
-    return 2 * side**3 / min(seconds for (seconds,) in turns) / 1e12
 
 
 def time_text(part: Part, repeats: int) -> tuple[Part, Row]:
@@ -241,23 +240,35 @@ def time_blocks(part: Part, count: int, chosen: argparse.Namespace) -> list[Row]
     return [found]
 
 
-def time_originals(part: Part, count: int, chosen: argparse.Namespace) -> list[Row]:
-    """A guided step of ours and of diffusers' transformer, in turn."""
-    family = family_of(chosen)
+def original_step(
+    part: Part, count: int, chosen: argparse.Namespace
+) -> Callable[[], Any]:
+    """The original's guided step of so many candidates; raises `NotThere`."""
+    family, dtype = family_of(chosen), check_dtype(chosen.dtype)
+    if family.module == javisdit_blocks.MODULE:
+        config = javisdit_blocks.sizes(reduced=family.reduced).transformer
+        start = jax.eval_shape(lambda: started(part, count)[2])
+        tokens = int(part.cond.text_mask.sum())
+        return javisdit_originals.original_step(
+            config, start.latents, tokens, dtype, chosen.originals
+        )
     with ltx2_originals.resized(chosen.transformer):
         sizes = ltx2_originals.sizes_of(family, model_options(chosen))
+    return ltx2_originals.original_step(sizes, part.cond.text, count, dtype)
+
+
+def time_originals(part: Part, count: int, chosen: argparse.Namespace) -> list[Row]:
+    """A guided step of ours and of the original transformer, in turn."""
     try:
-        theirs = ltx2_originals.original_step(
-            sizes, part.cond.text, count, check_dtype(chosen.dtype)
-        )
+        theirs = original_step(part, count, chosen)
     except ltx2_originals.NotThere as error:
-        return [{"diffusers": f"not run: {error}"}]
+        return [{"original": f"not run: {error}"}]
     _, function, arguments = next(stage_programs(part, count))
     ours = compiled(function, *arguments)
     seconds, others = median_seconds(
         (functools.partial(ours, *arguments), theirs), chosen.repeats
     )
-    return [{"seconds": seconds, "diffusers": others, "ratio": seconds / others}]
+    return [{"seconds": seconds, "original": others, "ratio": seconds / others}]
 
 
 def attempt(measure: Callable[[], list[Row]]) -> list[Row]:
@@ -277,8 +288,8 @@ def measure_all(chosen: argparse.Namespace) -> dict[str, list[Row]]:
         parts["the whole search"] = time_search
     if family_of(chosen).module == javisdit_blocks.MODULE:
         parts["one block, milliseconds"] = time_blocks
-    if chosen.originals:
-        parts["a guided step beside diffusers'"] = time_originals
+    if chosen.originals is not None:
+        parts["a guided step beside the original's"] = time_originals
     part, text = time_text(load(chosen), chosen.repeats)
     found: dict[str, list[Row]] = {"text states": [text] if text else []}
     for title, measure in parts.items():
@@ -318,8 +329,9 @@ def refusal(chosen: argparse.Namespace) -> str:
     tiny = next((each.name for each in same if each.reduced), "")
     if jax.default_backend() == "cpu" and not family.reduced and tiny:
         return f"no GPU or TPU was found; try --model {tiny}"
-    if chosen.originals and "ltx2" not in family.module:
-        return f"--originals: diffusers has no {family.name}"
+    beside = family.module == javisdit_blocks.MODULE or "ltx2" in family.module
+    if chosen.originals is not None and not beside:
+        return f"--originals: there is none of {family.name}"
     if chosen.transformer and family.name != "ltx-2.3-tiny":
         return "--transformer is of --model ltx-2.3-tiny"
     return ""

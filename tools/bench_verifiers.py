@@ -4,7 +4,8 @@
 
 On a GPU or TPU: networks of full size with random bfloat16 weights and clips of
 240x426, 102 frames. On a CPU: reduced networks and clips. Both ways of a line run in
-the same process on the same clips; compilation is timed apart.
+the same process on the same clips; compilation is timed apart. Shares are of the rate
+of one large matrix product, measured in the same run, and of the maker's where known.
 """
 
 import argparse
@@ -121,6 +122,17 @@ def median_seconds(functions: Sequence[Callable[[], Any]], repeats: int) -> list
     return [statistics.median(found) for found in times]
 
 
+def matrix_rate(dtype: str) -> float:
+    """TFLOP/s of one large product of square matrices on this device."""
+    side = 1024 if jax.default_backend() == "cpu" else 8192
+    keys = jax.random.split(jax.random.key(0))
+    left, right = (jax.random.normal(key, (side, side), dtype) for key in keys)
+    product, _ = compiled(jnp.matmul, left, right)
+    # The fastest: what else the machine does must not pass for the device's rate.
+    turns = (median_seconds((lambda: product(left, right),), 1) for _ in range(9))
+    return 2 * side**3 / min(seconds for (seconds,) in turns) / 1e12
+
+
 def compiled(function: Callable, *arguments: Any) -> tuple[Any, float]:
     """The program for arguments of these shapes, and the seconds of compiling it."""
     started = time.perf_counter()
@@ -180,16 +192,22 @@ def bfloat16_rate() -> float | None:
     return next((rate for name, rate in RATES.items() if name in kind), None)
 
 
-def table(lines: Sequence[dict[str, Any]]) -> str:
-    """The figures as a Markdown table."""
-    rate = bfloat16_rate()
+def table(lines: Sequence[dict[str, Any]], rate: float) -> str:
+    """The figures as a Markdown table.
+
+    Args:
+        lines: of `measure`.
+        rate: TFLOP/s of a matrix product, measured.
+    """
+    stated = bfloat16_rate()
     rows = [
         "| verifiers | batch | clips/s | one at a time | ratio | GFLOP a clip "
-        "| TFLOP/s | of the bf16 rate | weights GB | temporary GB | compile s |",
-        "|---" * 11 + "|",
+        "| TFLOP/s | of the measured rate | of the stated bf16 rate | weights GB "
+        "| temporary GB | compile s |",
+        "|---" * 12 + "|",
     ]
     for line in lines:
-        share = f"{line['tflop_per_second'] / rate:.1%}" if rate else "-"
+        work = line["tflop_per_second"]
         memory = line["temporary_gb"]
         cells = (
             line["verifiers"],
@@ -198,8 +216,9 @@ def table(lines: Sequence[dict[str, Any]]) -> str:
             f"{line['one_at_a_time']:.3g}",
             f"{line['speedup']:.2f}x",
             f"{line['gflop_per_clip']:.3g}",
-            f"{line['tflop_per_second']:.3g}",
-            share,
+            f"{work:.3g}",
+            f"{work / rate:.1%}",
+            f"{work / stated:.1%}" if stated else "-",
             f"{line['weights_gb']:.3g}",
             "-" if memory is None else f"{memory:.3g}",
             f"{line['compile_seconds']:.1f}",
@@ -211,26 +230,29 @@ def table(lines: Sequence[dict[str, Any]]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     chosen = options(arguments)
-    device = jax.devices()[0]
+    device, dtype = jax.devices()[0], check_dtype(chosen.dtype)
     height, width = chosen.size
     print(
         f"{platform.processor() or platform.machine()}, {device.device_kind}, "
         f"jax {jax.__version__}, flax {flax.__version__}, "
         f"Python {platform.python_version()}; "
         f"{'full' if chosen.full else 'reduced'} networks, random weights "
-        f"({check_dtype(chosen.dtype)}), clips {height}x{width}, {chosen.frames} "
-        f"frames; median of {chosen.repeats}\n"
+        f"({dtype}), clips {height}x{width}, {chosen.frames} "
+        f"frames; median of {chosen.repeats}"
     )
+    rate = matrix_rate(dtype)
+    print(f"One large {dtype} matrix product: {rate:.4g} TFLOP/s.\n")
     lines = []
     for group in chosen.verifiers:
         print(f"{group} ...", file=sys.stderr, flush=True)
         lines += measure(group, chosen)
-    print(table(lines))
+    print(table(lines, rate))
     peak = (device.memory_stats() or {}).get("peak_bytes_in_use")
     if peak:
         print(f"\npeak device memory of all: {peak / 1e9:.1f} GB")
     if chosen.json:
-        chosen.json.write_text(json.dumps(lines, indent=1) + "\n", "utf-8")
+        told = [line | {"matrix_tflop_per_second": rate} for line in lines]
+        chosen.json.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -7,10 +7,12 @@
 Prints, for each topology, memory per chip and whether the chip has it, estimated
 operations, bytes to and from main memory counted from the compiled program, every
 collective with its bytes, and the seconds that each of the three would take at the
-chip's published peak. Exit status 1 where a program does not fit. JavisDiT and the
-large verifiers are compiled with bfloat16 weights of full size, of which only the
-shapes exist. The model "clips" stands for clips of JavisDiT's size from nowhere:
-verifiers alone. The verifier "brightness" costs nothing.
+chip's published peak. Exit status 1, and a line that says why, where a program does not
+fit with a tenth of the memory to spare (--spare), or moves more through memory or
+across the network than --most-hbm or --most-network. JavisDiT and the large verifiers
+are compiled with bfloat16 weights of full size, of which only the shapes exist. The
+model "clips" stands for clips of JavisDiT's size from nowhere: verifiers alone. The
+verifier "brightness" costs nothing.
 
 Needs the compiler of the `tpu` extra (pip install "avits_jax[tpu]") and no TPU; N grows
 with the number of chips. On a real pod the two commands are, each sent to all hosts at
@@ -91,7 +93,10 @@ class Plan(NamedTuple):
 
 
 class Compiled(NamedTuple):
-    """What the compiler said of one program, bytes and operations per chip."""
+    """What the compiler said of one program, bytes and operations per chip.
+
+    `spare` is the share of a chip's memory that must be left over.
+    """
 
     topology: str
     chips: int
@@ -103,6 +108,7 @@ class Compiled(NamedTuple):
     found: list[Collective]
     seconds: float
     hbm_bytes: int
+    spare: float = 0.1
 
     @property
     def network_bytes(self) -> int:
@@ -138,8 +144,15 @@ class Compiled(NamedTuple):
 
     @property
     def fits(self) -> bool:
-        """False where the chip is known to have less memory than it takes."""
-        return self.room is None or self.memory_bytes <= self.room
+        """False where the chip is known to have too little memory, `spare` left out."""
+        if self.room is None:
+            return True
+        return self.memory_bytes <= (1 - self.spare) * self.room
+
+    @property
+    def hbm_per_candidate(self) -> float:
+        """Bytes to and from the memory of a chip for each of its candidates."""
+        return self.hbm_bytes * self.chips / self.num_candidates
 
 
 def make_plan(options: argparse.Namespace) -> Plan:
@@ -179,6 +192,7 @@ def _generator(options: argparse.Namespace) -> full_size.Part:
         return full_size.clips(**sizes)
     own = avits.generators.options(options.model)
     sizes |= {"num_steps": options.steps, "decode_frames": options.decode_frames}
+    sizes["text_bucket"] = options.text_bucket
     return full_size.published(
         options.model,
         text_states=options.text_states,
@@ -229,6 +243,7 @@ def compile_for(options: argparse.Namespace, plan: Plan, topology: str) -> Compi
         collectives(text),
         seconds,
         moved_bytes(text),
+        options.spare,
     )
 
 
@@ -260,7 +275,34 @@ def _verdict(result: Compiled) -> str:
     if result.room is None:
         return gigabytes
     verb = "fits into" if result.fits else "does NOT fit into"
-    return f"{gigabytes}, {verb} {result.room / 1e9:.0f} GB"
+    return f"{gigabytes}, {verb} {_room(result)}"
+
+
+def _room(result: Compiled) -> str:
+    """Return the chip's memory and what of it must be left over, in words."""
+    spare = f" with {result.spare:.0%} to spare" if result.spare else ""
+    return "?" if result.room is None else f"{result.room / 1e9:.0f} GB{spare}"
+
+
+def faults(result: Compiled, most_hbm: float, most_network: float) -> list[str]:
+    """Return what must not be, a line each.
+
+    Args:
+        result: of one program.
+        most_hbm: bytes that a candidate may move through a chip's memory.
+        most_network: bytes that a chip may be sent.
+    """
+    found, moved = [], result.hbm_per_candidate
+    if not result.fits:
+        found.append(f"needs {result.memory_bytes / 1e9:.2f} GB of {_room(result)}")
+    if moved > most_hbm:
+        found.append(
+            f"moves {moved / 1e12:.3g} TB a candidate; {most_hbm / 1e12:.3g} accepted"
+        )
+    if result.network_bytes > most_network:
+        sent = f"{result.network_bytes / 1e9:.3g} GB"
+        found.append(f"sends {sent} to a chip; {most_network / 1e9:.3g} accepted")
+    return found
 
 
 def _predicted(result: Compiled) -> str:
@@ -340,6 +382,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--aspect-ratio", help="height to width; 9:16")
     add("--duration", help="2s, 4s, ... or a number of frames")
     add("--text-states", action="store_true", help="states of the text are given")
+    add("--text-bucket", type=int, help="T5 tokens of JavisDiT's prompt; the most, 300")
     add("--decode-frames", type=int, help="frames that are decoded at once; 4")
     add("--verifier-batch", type=int, help="clips a verifier works on at once")
     add(
@@ -348,24 +391,31 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         help="the compiler's; O1 is several times quicker than its default",
     )
     add("--hlo", help="file for the text of the (last) compiled program")
+    no_limit = float("inf")
+    add("--spare", type=float, default=0.1, help="memory left over, a share; 0.1")
+    add("--most-hbm", type=float, default=no_limit, help="TB a candidate; no limit")
+    add("--most-network", type=float, default=no_limit, help="GB a chip; no limit")
     options = parser.parse_args(arguments)
     if options.verifiers is None:
         mini = options.model == "mini"
         options.verifiers = _MINI_JUDGES if mini else (full_size.BRIGHTNESS,)
     if options.candidates_per_chip < 1:
         parser.error("--candidates-per-chip must be at least 1")
+    if not 0 <= options.spare < 1:
+        parser.error(f"--spare must lie in [0, 1), got {options.spare}")
     if importlib.util.find_spec("libtpu") is None:
         parser.error('the TPU compiler is missing; pip install "avits_jax[tpu]"')
     return options
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Compile for every topology; 1 if one cannot be had, or does not fit."""
+    """Compile for every topology; 1 if one cannot be had, or takes too much."""
     options = parse(arguments)
     if options.optimization_level:
         jax.config.update("jax_optimization_level", options.optimization_level)
+    limits = options.most_hbm * 1e12, options.most_network * 1e9
     plan = make_plan(options)
-    results = []
+    results, wrong = [], False
     for topology in options.topology:
         try:
             results.append(compile_for(options, plan, topology))
@@ -374,8 +424,11 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"compile_tpu: {topology}: {reason}", file=sys.stderr)
             return 1
         print(describe(results[-1]), flush=True)
+        for line in faults(results[-1], *limits):
+            print(f"compile_tpu: {topology}: {line}", file=sys.stderr)
+            wrong = True
     print(f"\n{table(results)}")
-    return 0 if all(each.fits for each in results) else 1
+    return int(wrong)
 
 
 if __name__ == "__main__":

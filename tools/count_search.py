@@ -10,7 +10,7 @@ time is made longer: candidates, candidates worked on at once, steps, prompts by
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,10 +78,24 @@ class Counts(NamedTuple):
     kernels: int
 
 
-def count(case: Case) -> Counts:
-    """Compile a search and count."""
-    model = full_size.mini(case.steps)
-    judges = full_size.judges(_JUDGES, model.made)
+Parts = tuple[full_size.Part, Sequence[full_size.Part]]
+"""A generator and its verifiers."""
+
+
+def mini(steps: int) -> Parts:
+    """Return mini and its three verifiers."""
+    model = full_size.mini(steps)
+    return model, full_size.judges(_JUDGES, model.made)
+
+
+def count(case: Case, make: Callable[[int], Parts] = mini) -> Counts:
+    """Compile a search and count.
+
+    Args:
+        case: its sizes.
+        make: ``steps -> parts``, of which only shapes are needed.
+    """
+    model, judges = make(case.steps)
     aggregator = avits.arw([1 / len(judges)] * len(judges))
     settings = {
         "generator": model.made,

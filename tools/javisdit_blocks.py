@@ -20,6 +20,11 @@ MODULE = "avits_jax.generators.javisdit.load"
 _SELF_BLOCKS = ("video_spatial", "video_temporal", "audio_spatial", "audio_temporal")
 
 
+def sizes(*, reduced: bool) -> Networks:
+    """The networks' sizes, published or reduced."""
+    return TINY if reduced else PUBLISHED
+
+
 def block_programs(
     params: Networks, cond: PyTree, start: Candidates, *, reduced: bool
 ) -> Iterator[tuple[str, Callable[..., Any], tuple[Any, ...]]]:
@@ -33,7 +38,7 @@ def block_programs(
         start: candidates at the first noise level.
         reduced: sizes of the networks are those of the reduced form.
     """
-    config = TINY if reduced else PUBLISHED
+    config = sizes(reduced=reduced)
     graphs, _ = networks(config)
     model = nnx.merge(graphs.transformer, params.transformer)
     graph, weights = nnx.split(model.levels)

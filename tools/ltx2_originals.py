@@ -132,13 +132,9 @@ def original_step(
         made = diffusers.LTX2VideoTransformer3DModel
     except (ImportError, AttributeError) as error:
         raise NotThere(str(error)) from error
-    device = {"gpu": "cuda"}.get(jax.default_backend(), jax.default_backend())
-    if device == "cuda" and not torch.cuda.is_available():
-        raise NotThere("torch finds no GPU")
-    if device not in ("cuda", "cpu"):
-        raise NotThere(f"torch does not run on a {device} here")
+    device = torch_device(torch)
     computed = torch.float32 if dtype == "float32" else torch.bfloat16
-    with torch.device(device), _default_dtype(torch, computed):
+    with torch.device(device), default_dtype(torch, computed):
         model = made(**constructor(sizes.transformer)).eval().requires_grad_(False)
     if dtype == "float8":
         model.enable_layerwise_casting(torch.float8_e4m3fn, computed)
@@ -157,8 +153,23 @@ def original_step(
     return run
 
 
+def torch_device(torch: Any) -> str:
+    """Return torch's name of the device that JAX works on.
+
+    Raises:
+        NotThere: torch has no such device.
+    """
+    device = {"gpu": "cuda"}.get(jax.default_backend(), jax.default_backend())
+    if device == "cuda" and not torch.cuda.is_available():
+        raise NotThere("torch finds no GPU")
+    if device not in ("cuda", "cpu"):
+        raise NotThere(f"torch does not run on a {device} here")
+    return device
+
+
 @contextlib.contextmanager
-def _default_dtype(torch: Any, dtype: Any) -> Iterator[None]:
+def default_dtype(torch: Any, dtype: Any) -> Iterator[None]:
+    """Let torch make new numbers in a dtype inside."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:

@@ -45,8 +45,8 @@ class Checked(runs.Compiled):
         """
         with as_refusal(), saying_too_large(self._settings):
             made = background.run(lambda: compile_known(self._jitted, arguments))
-        need = memory.need_of(made)
-        memory.check_program(need, memory.device_memory(), self._settings)
+        need = memory.need_of(made, arguments)
+        memory.check_program(need, memory.free_memory(), self._settings)
         return made
 
 

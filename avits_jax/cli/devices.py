@@ -67,14 +67,11 @@ def _hosts(options: DeviceOptions) -> tuple[str | None, int | None, int | None] 
 
 def _over(mesh: jax.sharding.Mesh) -> Machine:
     from avits_jax.parallel.hosts import is_writer
-    from avits_jax.parallel.mesh import CANDIDATE, MODEL
     from avits_jax.parallel.place import place_params, replicate, to_host
-    from avits_jax.parallel.search import POPULATION, shard_search
+    from avits_jax.parallel.search import shard_search
 
-    # Weights that devices share are never brought together on one of them.
-    population = POPULATION if mesh.shape[MODEL] == 1 else (CANDIDATE,)
     devices = Devices(
-        bind=functools.partial(shard_search, mesh=mesh, population=population),
+        bind=functools.partial(shard_search, mesh=mesh),
         place=functools.partial(place_params, mesh=mesh),
         share=functools.partial(replicate, mesh=mesh),
         fetch=to_host,

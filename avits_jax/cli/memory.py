@@ -22,8 +22,8 @@ class Memory(NamedTuple):
 
     Attributes:
         num_bytes: there is, or is left; None where the system does not tell.
-        holds_weights: whether weights that are loaded count against it; what is left of
-            a CPU's memory is without them already.
+        holds_weights: whether weights that are loaded count against it; what is left is
+            without them already.
     """
 
     num_bytes: int | None
@@ -37,15 +37,17 @@ class Need(NamedTuple):
         arguments: weights and inputs.
         outputs: results.
         temporaries: everything in between.
+        absent: of the arguments, those that do not lie on the device yet.
     """
 
     arguments: int
     outputs: int
     temporaries: int
+    absent: int = 0
 
 
 def device_memory() -> Memory:
-    """Return the memory of the default device."""
+    """Return the memory of the default device, whatever lies there."""
     import jax
 
     device = jax.local_devices()[0]
@@ -55,8 +57,30 @@ def device_memory() -> Memory:
     return Memory(stats.get("bytes_limit"), holds_weights=True)
 
 
-def need_of(compiled: Any) -> Need | None:
-    """Return what a program compiled by JAX needs; None where XLA does not tell."""
+def free_memory() -> Memory:
+    """Return what is left of the default device's memory, with the weights in place.
+
+    On several hosts it is all of it: what is in use may differ among them, and they
+    must come to the same decision.
+    """
+    import jax
+
+    memory = device_memory()
+    if not memory.holds_weights or memory.num_bytes is None or jax.process_count() > 1:
+        return memory
+    used = (jax.local_devices()[0].memory_stats() or {}).get("bytes_in_use")
+    if used is None:
+        return memory
+    return Memory(memory.num_bytes - used, holds_weights=False)
+
+
+def need_of(compiled: Any, arguments: Any = ()) -> Need | None:
+    """Return what a program compiled by JAX needs; None where XLA does not tell.
+
+    Args:
+        compiled: the program.
+        arguments: arrays that it will be called with.
+    """
     found = compiled.memory_analysis()
     if found is None:
         return None
@@ -64,7 +88,18 @@ def need_of(compiled: Any) -> Need | None:
         found.argument_size_in_bytes,
         max(0, found.output_size_in_bytes - found.alias_size_in_bytes),
         found.temp_size_in_bytes,
+        min(_elsewhere(arguments), found.argument_size_in_bytes),
     )
+
+
+def _elsewhere(arguments: Any) -> int:
+    """Return the bytes of arrays that are yet to go to the device: NumPy's."""
+    import jax
+
+    if jax.default_backend() == "cpu":  # where they lie already
+        return 0
+    leaves = jax.tree.leaves(arguments)
+    return sum(leaf.nbytes for leaf in leaves if not isinstance(leaf, jax.Array))
 
 
 def check_program(
@@ -81,9 +116,11 @@ def check_program(
         return
     total = need.outputs + need.temporaries
     parts = f"{_gb(need.temporaries)} to work in and {_gb(need.outputs)} for results"
-    if memory.holds_weights:
-        total += need.arguments
-        parts += f", beside {_gb(need.arguments)} of weights and inputs"
+    # What is left of the memory is without the arguments that lie there already.
+    beside = need.arguments if memory.holds_weights else need.absent
+    if beside:
+        total += beside
+        parts += f", beside {_gb(beside)} of weights and inputs"
     if total > memory.num_bytes:
         room = memory.num_bytes - (total - need.temporaries)
         raise TooLargeError(

@@ -254,7 +254,8 @@ class MeshOptions:
     devices: Annotated[int | None, _one(int, "INT", "1")] = None
     """Devices to spread the candidates over."""
     share_weights: Annotated[int | None, _one(int, "INT", "each has all")] = None
-    """Devices that share one copy of the weights and work on the same candidates."""
+    """Devices that share one copy of the weights: each holds a part and gathers the
+    others, all at once where they fit, else block by block."""
     share_guidance: bool = False
     """Two devices work on each candidate, one with the prompt and one without: for
     fewer candidates than devices."""

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from avits_jax import generators
@@ -10,6 +11,7 @@ from avits_jax.catalogue import verifiers as known
 from avits_jax.catalogue.records import Info
 from avits_jax.catalogue.resolve import resolve
 from avits_jax.cli import memory
+from avits_jax.cli.compiled import Checked
 from avits_jax.cli.errors import CliError
 from avits_jax.cli.memory import Memory, Need
 from avits_jax.weights import checkpoint
@@ -52,9 +54,77 @@ def test_need_of_a_program_follows_its_sizes():
     assert 64 * 64 * 4 <= need.outputs <= 64 * 64 * 4 + 256
 
 
+def test_what_is_yet_to_go_to_a_device_is_told_apart(monkeypatch):
+    """A text tower's weights wait in the host's memory, those of a search do not."""
+    there, waiting = jnp.ones((64, 32)), np.ones((64, 32), np.float32)
+    compiled = jax.jit(lambda x, y: x @ y.T).lower(there, waiting).compile()
+    assert memory.need_of(compiled, (there, waiting)).absent == 0
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    need = memory.need_of(compiled, (there, waiting))
+    assert (need.arguments, need.absent) == (2 * 64 * 32 * 4, 64 * 32 * 4)
+    assert memory.need_of(compiled, (there, there)).absent == 0
+
+
+def test_what_is_yet_to_go_to_a_device_counts():
+    need, there = NEED._replace(absent=2 * 10**9), Memory(7 * 10**9 - 1, False)
+    memory.check_program(need, there._replace(num_bytes=7 * 10**9))
+    with pytest.raises(CliError, match="about 7.0 GB .* beside 2.0 GB of weights"):
+        memory.check_program(need, there)
+    # Where nothing is left out, all arguments count, once.
+    memory.check_program(need, Memory(11 * 10**9, True))
+
+
 def test_this_machine_has_memory():
-    found = memory.device_memory()
-    assert found.num_bytes > 10**8 and not found.holds_weights
+    for found in (memory.device_memory(), memory.free_memory()):
+        assert found.num_bytes > 10**8 and not found.holds_weights
+
+
+class Card:
+    """A device of 80 GB of which 30 are in use."""
+
+    platform = "gpu"
+
+    def __init__(self, **stats):
+        self.stats = stats
+
+    def memory_stats(self):
+        """Return what the allocator tells."""
+        return self.stats
+
+
+@pytest.mark.parametrize(
+    ("stats", "hosts", "free"),
+    [
+        ({"bytes_limit": 80, "bytes_in_use": 30}, 1, Memory(50, False)),
+        # Several hosts decide alike, by what all of them have.
+        ({"bytes_limit": 80, "bytes_in_use": 30}, 2, Memory(80, True)),
+        ({"bytes_limit": 80}, 1, Memory(80, True)),
+        ({}, 1, Memory(None, True)),
+    ],
+)
+def test_what_is_in_use_is_not_left(monkeypatch, stats, hosts, free):
+    monkeypatch.setattr(jax, "local_devices", lambda: [Card(**stats)])
+    monkeypatch.setattr(jax, "process_count", lambda: hosts)
+    assert memory.free_memory() == free
+    # Before weights are read they have all of it.
+    assert memory.device_memory() == Memory(stats.get("bytes_limit"), True)
+
+
+def test_a_program_is_held_against_what_is_left(monkeypatch):
+    """Weights that lie on the device already are in use, and count once."""
+    weights = jnp.ones((64, 64))
+    function = Checked(lambda x: x @ x)
+    found = memory.need_of(function.compile(weights))
+    needed = found.outputs + found.temporaries
+
+    def left(free):
+        card = Card(bytes_limit=10**6, bytes_in_use=10**6 - free)
+        monkeypatch.setattr(jax, "local_devices", lambda: [card])
+        return function.compile(weights)
+
+    assert left(needed)
+    with pytest.raises(CliError, match="this needs about"):
+        left(needed - 1)
 
 
 @pytest.fixture

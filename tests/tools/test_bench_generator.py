@@ -1,6 +1,8 @@
 """tools/bench_generator.py: what it times, and what it says of what is not there."""
 
+import contextlib
 import sys
+import types
 
 import goldens  # noqa: F401  (makes tools importable)
 import jax
@@ -59,7 +61,7 @@ def test_without_a_gpu_full_size_is_not_tried(capsys):
         assert bench_generator.main(["--model", model]) == 2
         assert f"try --model {tiny}" in capsys.readouterr().err
     assert bench_generator.main(["--model", "mini", "--originals"]) == 2
-    assert "diffusers has no mini" in capsys.readouterr().err
+    assert "--originals: there is none of mini" in capsys.readouterr().err
 
 
 def test_a_case_that_does_not_fit_is_a_row_like_others():
@@ -90,7 +92,26 @@ def test_originals_that_are_not_installed_are_reported(absent, monkeypatch):
     part = full_size.published("ltx-2.3-tiny", text_states=True)
     chosen = _chosen("ltx-2.3-tiny", "--originals")
     (row,) = bench_generator.time_originals(part, 1, chosen)
-    assert row["diffusers"].startswith("not run: ") and absent in row["diffusers"]
+    assert row["original"].startswith("not run: ") and absent in row["original"]
+
+
+@pytest.mark.parametrize("folder", [[], ["nowhere"]])
+def test_a_checkout_that_is_absent_is_reported(folder, monkeypatch):
+    torch = types.SimpleNamespace(
+        float32=None,
+        device=lambda _: contextlib.nullcontext(),
+        get_default_dtype=lambda: None,
+        set_default_dtype=lambda _: None,
+    )
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    part = full_size.published("javisdit-tiny", text_states=True)
+    zeros = jax.tree.map(
+        lambda x: jnp.zeros(x.shape, x.dtype), (part.params, part.cond)
+    )
+    chosen = _chosen("javisdit-tiny", "--originals", *folder)
+    own = full_size.Part(part.made, *zeros)
+    (row,) = bench_generator.time_originals(own, 1, chosen)
+    assert row["original"].startswith("not run: JavisVerse/JavisDiT at b505b37 is not")
 
 
 def test_originals_have_the_sizes_of_ours():

@@ -89,12 +89,34 @@ def test_bench_prints_a_line_for_each_batch(capsys, tmp_path, monkeypatch):
         "--verifiers clap+av_align --batches 1 2 --frames 4 --size 16 16 --fps 4 "
         f"--repeats 1 --json {output}".split()
     )
-    lines = [x for x in capsys.readouterr().out.splitlines() if x.startswith("| clap")]
+    text = capsys.readouterr().out
+    lines = [x for x in text.splitlines() if x.startswith("| clap")]
     assert [line.split("|")[2].strip() for line in lines] == ["1", "2"]
     assert asked == [["clap@tiny", "av_align"]]
     figures = json.loads(output.read_text("utf-8"))
     assert all(line["clips_per_second"] > 0 for line in figures)
     assert [line["weights_gb"] for line in figures] == [4e-9, 4e-9]
+    # The share is of the product that was timed in the same call.
+    (rate,) = {line["matrix_tflop_per_second"] for line in figures}
+    assert rate > 0 and f"One large float32 matrix product: {rate:.4g} TFLOP/s." in text
+    shares = [f"{line['tflop_per_second'] / rate:.1%}" for line in figures]
+    assert [line.split("|")[8].strip() for line in lines] == shares
+
+
+def test_shares_are_of_the_measured_and_of_the_stated_rate(monkeypatch):
+    line = dict.fromkeys(
+        ("clips_per_second", "one_at_a_time", "speedup", "gflop_per_clip"), 1.0
+    ) | {
+        "verifiers": "clap",
+        "batch": 4,
+        "tflop_per_second": 300.0,
+        "weights_gb": 1.0,
+        "temporary_gb": None,
+        "compile_seconds": 1.0,
+    }
+    assert "| 300 | 40.0% | - |" in bench_verifiers.table([line], 750.0)
+    monkeypatch.setattr(bench_verifiers, "bfloat16_rate", lambda: 1000.0)
+    assert "| 300 | 40.0% | 30.0% |" in bench_verifiers.table([line], 750.0)
 
 
 @pytest.fixture

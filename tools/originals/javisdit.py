@@ -33,20 +33,55 @@ _STAND_INS = ("javisdit.registry", "javisdit.utils.ckpt_utils", "javisdit.utils.
 _FPS, _PIXELS = 24.0, (64, 128)
 
 
-def _source(folder: Path | None, module: str) -> Any:
+def checkout(folder: Path | None, module: str) -> Any:
+    """Import a module of the original's checkout, see `source`."""
     return source(folder, _NAME, module, bare=_BARE, stand_ins=_STAND_INS)
+
+
+def original_transformer(
+    folder: Path | None, config: TransformerConfig, *, flash: bool = False
+) -> Any:
+    """Return the original's transformer of our sizes, weights drawn as it draws them.
+
+    Args:
+        folder: that holds checkouts.
+        config: sizes.
+        flash: as published, attention within a stream by flash_attn, where there are
+            more tokens than rows.
+
+    Raises:
+        NotThere: see `source`.
+    """
+    theirs = checkout(folder, "javisdit.models.stdit.vastdit3")
+    sizes = theirs.VASTDiT3Config(enable_flash_attn=flash, **constructor(config))
+    return theirs.VASTDiT3(sizes)
+
+
+def constructor(config: TransformerConfig) -> dict[str, Any]:
+    """What the original's class takes for our sizes."""
+    return {
+        "in_channels": config.video_channels,
+        "audio_in_channels": config.audio_channels,
+        "patch_size": config.video_patch,
+        "audio_patch_size": config.audio_patch,
+        "hidden_size": config.width,
+        "depth": config.depth,
+        "num_heads": config.heads,
+        "mlp_ratio": config.mlp_ratio,
+        "caption_channels": config.text_width,
+        "model_max_length": config.text_length,
+        "st_prior_channel": config.prior_width,
+        "spatial_prior_len": config.spatial_tokens,
+        "temporal_prior_len": config.temporal_tokens,
+        "input_sq_size": config.base_size,
+    }
 
 
 def transformer(folder: Path | None) -> Pair:
     """One pass on a pair of samples, the prompt's keys and values made in it, too."""
     torch = package("torch")
-    theirs = _source(folder, "javisdit.models.stdit.vastdit3")
     config = TransformerConfig(depth=1)
-    model = theirs.VASTDiT3(
-        theirs.VASTDiT3Config(
-            depth=config.depth, hidden_size=config.width, num_heads=config.heads
-        )
-    )
+    model = original_transformer(folder, config)
     rows, (height, width) = 2, _PIXELS
     video = draw(rows, config.video_channels, 5, height // 8, width // 8)
     audio = draw(rows, config.audio_channels, 16, 16)
@@ -121,7 +156,7 @@ def spatial_decoder(folder: Path | None) -> Pair:
 def temporal_decoder(folder: Path | None) -> Pair:
     """A chunk of 17 frames of image latents."""
     torch = package("torch")
-    theirs = _source(folder, "javisdit.models.vae.vae_temporal")
+    theirs = checkout(folder, "javisdit.models.vae.vae_temporal")
     config, frames = TemporalVaeConfig(), 17
     model = settle(torch, theirs.VAE_Temporal_SD())
     latents = draw(1, config.embed_channels, config.latent_frames(frames), 16, 16)
