@@ -31,6 +31,7 @@ _HASTE: dict[str, Any] = {
     "xla_backend_optimization_level": 1,
     "xla_cpu_use_fusion_emitters": False,
     "xla_llvm_disable_expensive_passes": True,
+    "xla_cpu_parallel_codegen_split_count": 8,
     "xla_disable_hlo_passes": "tree_reduction_rewriter",
 }
 _SMALL = 2**28  # bytes of weights and inputs

@@ -202,7 +202,9 @@ def make_work(
     program = devices.compiled(_program(guided, len(verifiers)))
     put_in = putting_in(generator, apart.params, devices)
     params = devices.place(params._replace(generator=apart.params))
-    fresh = states.on_host(aggregator.init(len(verifiers)))
+    # As one program: each of its operations would be compiled by itself.
+    init = jax.jit(aggregator.init, static_argnums=0)
+    fresh = states.on_host(init(len(verifiers)))
 
     def encode(prompt: str) -> Cond:
         try:
