@@ -239,6 +239,15 @@ def _check_abilities(
         check_ability(ability, f"--{ability.replace('_', '-')}", names)
 
 
+def abilities(names: Resolution) -> frozenset[str]:
+    """Return what the model can, see `avits_jax.catalogue.generators.Family`."""
+    from avits_jax import generators
+
+    assert names.model is not None
+    with as_cli_error():
+        return generators.abilities(names.model, names.families)
+
+
 def check_ability(ability: str, subject: str, names: Resolution) -> None:
     """Raise CliError, naming the models that can, where the model cannot.
 
@@ -250,9 +259,7 @@ def check_ability(ability: str, subject: str, names: Resolution) -> None:
     from avits_jax import generators
 
     assert names.model is not None
-    with as_cli_error():
-        there = generators.abilities(names.model, names.families)
-    if ability in there:
+    if ability in abilities(names):
         return
     name = names.model.info.name
     lacks = lacking(name, ability, names.families)

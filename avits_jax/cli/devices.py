@@ -4,11 +4,12 @@ import contextlib
 import functools
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
 import jax
 
+from avits_jax.catalogue.generators import SHARE
 from avits_jax.cli.errors import FAILED, CliError, as_cli_error
 from avits_jax.cli.options import DeviceOptions, MeshOptions
 from avits_jax.runs import ALONE, ONE_DEVICE, Devices, Host
@@ -57,6 +58,31 @@ def choose_devices(options: MeshOptions) -> Machine:
         return _over(
             make_mesh(model=sharing, branch=branches, num_devices=options.devices)
         )
+
+
+def idle_notices(
+    machine: Machine, population: int, abilities: Callable[[], Collection[str]]
+) -> list[str]:
+    """Return what to say of devices that have no candidate, if there are any.
+
+    Args:
+        machine: what a run works on.
+        population: candidates that are worked on at once.
+        abilities: tells those of the model (`avits_jax.catalogue.generators.Family`),
+            for which more may have to be read.
+    """
+    from avits_jax.parallel.mesh import BRANCH
+
+    mesh = machine.mesh
+    if mesh is None or BRANCH in mesh.axis_names or population >= mesh.size:
+        return []
+    text = (
+        f"{mesh.size - population} of {mesh.size} devices have nothing to do: fewer "
+        f"candidates ({population}) than devices"
+    )
+    if SHARE in abilities():
+        text += "; --share-guidance puts two to each candidate's step"
+    return [text]
 
 
 def _hosts(options: DeviceOptions) -> tuple[str | None, int | None, int | None] | None:

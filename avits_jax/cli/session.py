@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import itertools
 from collections import Counter
@@ -17,7 +18,7 @@ from avits_jax.catalogue.resolve import Resolution
 from avits_jax.cli import aggregators, backend, program
 from avits_jax.cli.checks import check_store_writable
 from avits_jax.cli.config import set_fields, write_config
-from avits_jax.cli.devices import Machine, choose_devices
+from avits_jax.cli.devices import Machine, choose_devices, idle_notices
 from avits_jax.cli.errors import FAILED, CliError, as_cli_error, status_of
 from avits_jax.cli.host_log import host_log
 from avits_jax.cli.labels import tell_labels
@@ -253,7 +254,9 @@ def _load(
         work = program.make_work(loaded, chosen, policy, options, machine.devices)
         work = program.profiled(work, options.profile)
     if machine.host.writer:
-        tell_labels(names.drawn, names.notices)
+        abilities = functools.partial(backend.abilities, names)
+        idle = idle_notices(machine, policy.largest, abilities)
+        tell_labels(names.drawn, [*names.notices, *idle])
     return _Made(work, policy.plan)
 
 

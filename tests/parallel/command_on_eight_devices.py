@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from avits_jax import runs
-from avits_jax.cli.devices import choose_devices
+from avits_jax.cli.devices import ONE_MACHINE, choose_devices, idle_notices
 from avits_jax.cli.options import MeshOptions
 from avits_jax.parallel import place_params, sharing
 from avits_jax.parallel.hlo import collectives
@@ -17,6 +17,8 @@ from avits_jax.search import best_of_n
 sys.path.append(str(Path(__file__).parent))
 import on_eight_devices as toys  # noqa: E402
 
+IDLE = "{} of 8 devices have nothing to do: fewer candidates ({}) than devices"
+SHARED = "; --share-guidance puts two to each candidate's step"
 WHOLE, BLOCK = (toys.DEPTH, 3, 16), (3, 16)
 
 
@@ -89,3 +91,18 @@ def test_weights_that_devices_share_are_gathered(
     toys.assert_same(
         found.output, searched(toy, runs.ONE_DEVICE, num_candidates).output
     )
+
+
+@pytest.mark.parametrize(
+    ("flags", "population", "abilities", "notices"),
+    [
+        ({}, 8, {"share_guidance"}, []),
+        ({}, 7, (), [IDLE.format(1, 7)]),
+        ({"share_weights": 2}, 3, {"share_guidance"}, [IDLE.format(5, 3) + SHARED]),
+        ({"share_guidance": True}, 3, {"share_guidance"}, []),
+    ],
+)
+def test_idle_devices_are_told(flags, population, abilities, notices):
+    machine = choose_devices(MeshOptions(devices=8, **flags))
+    for told, expected in (machine, notices), (ONE_MACHINE, []):
+        assert idle_notices(told, population, lambda: abilities) == expected

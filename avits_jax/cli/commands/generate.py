@@ -1,6 +1,7 @@
 """Generate candidates for a prompt, and keep the one that the verifiers choose."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -38,7 +39,7 @@ def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
     check_out(out, options.force)
     # Only now what takes seconds to import and load.
     from avits_jax.cli import aggregators, backend, program, results, table
-    from avits_jax.cli.devices import choose_devices
+    from avits_jax.cli.devices import choose_devices, idle_notices
     from avits_jax.cli.labels import tell_labels
     from avits_jax.cli.policies import choose_policy
     from avits_jax.cli.progress import stage
@@ -61,7 +62,9 @@ def run(options: Options, families: Sequence[Family] = FAMILIES) -> int:
         one = program.one_prompt(
             loaded, options.prompt, chosen, policy, options, machine.devices
         )
-    tell_labels(names.drawn, names.notices)
+    abilities = functools.partial(backend.abilities, names)
+    idle = idle_notices(machine, policy.largest, abilities)
+    tell_labels(names.drawn, [*names.notices, *idle])
     outcome = program.run_search(one)
     results.check_any_succeeded(outcome, options.verifiers)
     resolved = dataclasses.replace(
