@@ -38,18 +38,19 @@ _CASES = (
 # Pictures, rows, columns, channels.
 _PADDED = ((5, 34, 50, 256), (5, 18, 26, 512))
 _REPEATS = 5
-_SAME = (1, 1), (1, 1)
+_ONE = (1, 1, 1)
+_SAME = (0, 0), (1, 1), (1, 1)  # of space; time is padded already
 
 
 @jax.jit
 def _winograd(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    padded = jnp.pad(x, ((0, 0), (0, 0), *_SAME, (0, 0)))
+    padded = jnp.pad(x, ((0, 0), *_SAME, (0, 0)))
     return winograd.convolve(padded, kernel)
 
 
 _FORMS = (
-    jax.jit(lambda x, kernel: convolution._conv3d(x, kernel, 1, _SAME)),
-    jax.jit(lambda x, kernel: convolution._shifted_conv2d(x, kernel, 1, _SAME)),
+    jax.jit(lambda x, kernel: convolution._plain(x, kernel, _ONE, _SAME)),
+    jax.jit(lambda x, kernel: convolution._shifted_conv2d(x, kernel, _ONE, _SAME)),
     _winograd,
 )
 

@@ -5,7 +5,10 @@ Upstream: `CausalConv3d` is of hpcaitech/Open-Sora, opensora/models/vae/vae_temp
 src/diffusers/models/autoencoders/autoencoder_kl_ltx2.py (LTX2VideoCausalConv3d).
 """
 
-from collections.abc import Callable
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -17,11 +20,10 @@ from avits_jax.nn import winograd
 Picture = Float[Array, "B H W C"]
 Video = Float[Array, "B T H W C"]
 Filtered = Float[Array, "B t H W D"]
-Kernel = Float[Array, "K Kh Kw C D"]
-# Where space is padded less than half a window, less than there was.
-Narrowed = Float[Array, "B t h w D"]
-Margins = tuple[tuple[int, int], tuple[int, int]]  # zeros around rows and columns
-_NONE: Margins = ((0, 0), (0, 0))
+Margins = Sequence[tuple[int, int]]  # zeros before and behind, by axis
+_NONE = (0, 0)
+# Of a picture's convolution, where XLA's own would mostly read its weights.
+_FEW_PIXELS, _MANY_CHANNELS = range(32, 257), 512
 
 
 def upsample_nearest(x: Picture) -> Float[Array, "B 2*H 2*W C"]:
@@ -29,73 +31,149 @@ def upsample_nearest(x: Picture) -> Float[Array, "B 2*H 2*W C"]:
     return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
 
 
-def _half(shape: tuple[int, ...]) -> Margins:
-    """Return margins with which space keeps its size, for a kernel of this shape."""
-    rows, columns = (size // 2 for size in shape[-4:-2])
-    return (rows, rows), (columns, columns)
+def half(window: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """Return margins with which axes keep their size, for a window of odd sides."""
+    return tuple((side // 2, side // 2) for side in window)
 
 
-def _conv2d(
-    x: Picture, kernel: Float[Array, "Kh Kw C D"], margins: Margins
-) -> Float[Array, "B h w D"]:
-    return jax.lax.conv_general_dilated(
-        x, kernel, (1, 1), margins, dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
+def convolve(
+    x: Float[Array, "B *space C"],
+    kernel: Float[Array, "*window I D"],
+    strides: Sequence[int],
+    margins: Margins,
+    groups: int = 1,
+) -> Float[Array, "B *out D"]:
+    """Convolve over space, or over time and space, in the form that suits the machine.
+
+    Args:
+        x: of the kernel's dtype.
+        kernel: two or three axes of window.
+        strides: by axis.
+        margins: zeros before and behind, by axis.
+        groups: of channels that do not see each other.
+    """
+    plain = partial(_plain, strides=strides, margins=margins, groups=groups)
+    if groups > 1:
+        return plain(x, kernel)
+    on_cpu = partial(_on_cpu, strides=strides, margins=margins)
+    return jax.lax.platform_dependent(x, kernel, cpu=on_cpu, default=plain)
 
 
-def _conv3d(x: Video, kernel: Kernel, stride: int, margins: Margins) -> Narrowed:
-    """Convolve an array whose time axis is padded already."""
+def _plain(
+    x: Array, kernel: Array, strides: Sequence[int], margins: Margins, groups: int = 1
+) -> Array:
+    axes = "DHW"[-len(strides) :]
     return jax.lax.conv_general_dilated(
         x,
         kernel,
-        (stride, 1, 1),
-        ((0, 0), *margins),
-        dimension_numbers=("NDHWC", "DHWIO", "NDHWC"),
+        strides,
+        margins,
+        dimension_numbers=(f"N{axes}C", f"{axes}IO", f"N{axes}C"),
+        feature_group_count=groups,
     )
 
 
+def _on_cpu(x: Array, kernel: Array, strides: Sequence[int], margins: Margins) -> Array:
+    """Return `_plain` in the form that is fastest on a CPU."""
+    if len(strides) == 2:
+        strides, margins = (1, *strides), (_NONE, *margins)
+        return _on_cpu(x[:, None], kernel[None], strides, margins)[:, 0]
+    if max(strides) == 1 and winograd.pays(x, kernel):
+        return winograd.convolve(jnp.pad(x, (_NONE, *margins, _NONE)), kernel)
+    if max(strides) == len(kernel) == 1 and _has_few_pixels(x, kernel):
+        return _as_product(x, kernel, margins)
+    return _shifted_conv2d(x, kernel, strides, margins)
+
+
+def _has_few_pixels(x: Array, kernel: Array) -> bool:
+    pixels = math.prod(x.shape[:-1])
+    return kernel.shape[-2] >= _MANY_CHANNELS and pixels in _FEW_PIXELS
+
+
+def _as_product(x: Array, kernel: Array, margins: Margins) -> Array:
+    """Return `_plain` of single frames as the product of all windows' numbers."""
+    x = jnp.pad(x, (_NONE, *margins, _NONE))
+    sides = kernel.shape[1:3]
+    height, width = (
+        size - side + 1 for size, side in zip(x.shape[2:4], sides, strict=True)
+    )
+    windows = [
+        x[:, :, row : row + height, column : column + width]
+        for row, column in itertools.product(*map(range, sides))
+    ]
+    weights = kernel.reshape(-1, kernel.shape[-1])
+    return jnp.matmul(jnp.concatenate(windows, -1), weights)
+
+
 def _shifted_conv2d(
-    x: Video, kernel: Kernel, stride: int, margins: Margins
-) -> Narrowed:
-    """Return `_conv3d` as a sum of 2-D convolutions of shifted frames, fast on CPUs.
+    x: Array, kernel: Array, strides: Sequence[int], margins: Margins
+) -> Array:
+    """Return `_plain` as a sum of 2-D convolutions of shifted frames, fast on CPUs.
 
     XLA's convolution takes a CPU three times as long where it pads nothing. So one
-    column too many is padded, and cut off again, where none is asked for.
+    stride of columns too many is padded, and its result cut off again, where a window
+    of several pixels asks for none.
     """
-    length = (x.shape[1] - kernel.shape[0]) // stride + 1
-    cut = int(margins == _NONE)
-    rows, (left, right) = margins
+    time, rows, (left, right) = margins
+    x = jnp.pad(x, (_NONE, time, _NONE, _NONE, _NONE))
+    step, *strides = strides
+    length = (x.shape[1] - kernel.shape[0]) // step + 1
+    cut = int(rows == (left, right) == _NONE and kernel.shape[1:3] != (1, 1))
     total = None
     for offset, slab in enumerate(kernel):
-        frames = x[:, offset : offset + stride * (length - 1) + 1 : stride]
+        frames = x[:, offset : offset + step * (length - 1) + 1 : step]
         pictures = frames.reshape(-1, *frames.shape[2:])
-        part = _conv2d(pictures, slab, (rows, (left + cut, right)))
+        part = _plain(pictures, slab, strides, (rows, (left + cut * strides[1], right)))
         total = part if total is None else total + part
     assert total is not None
     total = total[:, :, cut:]
     return total.reshape(len(x), length, *total.shape[1:])
 
 
-def _on_cpu(x: Video, kernel: Kernel, stride: int, margins: Margins) -> Narrowed:
-    """Return `_conv3d` in the form that is fastest on a CPU."""
-    if stride != 1 or not winograd.pays(x, kernel):
-        return _shifted_conv2d(x, kernel, stride, margins)
-    x = jnp.pad(x, ((0, 0), (0, 0), *margins, (0, 0)))
-    return winograd.convolve(x, kernel)
-
-
-def _convolve(x: Video, kernel: Kernel, stride: int, margins: Margins) -> Narrowed:
-    """Convolve an array whose time axis is padded already, as suits the machine."""
-    return jax.lax.platform_dependent(
-        x,
-        kernel,
-        cpu=lambda x, kernel: _on_cpu(x, kernel, stride, margins),
-        default=lambda x, kernel: _conv3d(x, kernel, stride, margins),
-    )
-
-
 def _new_kernel(shape: tuple[int, ...], rngs: nnx.Rngs) -> nnx.Param:
     return nnx.Param(nnx.initializers.lecun_normal()(rngs.params(), shape, jnp.float32))
+
+
+class Conv(nnx.Module):
+    """Convolution over space, or over time and space; by default without bias."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        size: Sequence[int],
+        stride: int | Sequence[int] = 1,
+        *,
+        groups: int = 1,
+        padding: str | None = None,
+        use_bias: bool = False,
+        rngs: nnx.Rngs,
+    ):
+        """Build the layer.
+
+        Args:
+            in_channels, out_channels: channels.
+            size: of the window, by axis.
+            stride: of the window, the same for all axes or by axis.
+            groups: of channels that do not see each other.
+            padding: "SAME" as TensorFlow pads; None for half a window on either side.
+            use_bias: add one number for each channel.
+            rngs: of the weights.
+        """
+        self.strides = (stride,) * len(size) if isinstance(stride, int) else stride
+        self.groups, self.padding = groups, padding
+        self.kernel = _new_kernel((*size, in_channels // groups, out_channels), rngs)
+        self.bias = nnx.Param(jnp.zeros((out_channels,))) if use_bias else None
+
+    def __call__(self, x: Float[Array, "B *space C"]) -> Float[Array, "B *out D"]:
+        """Convolve ``[B, *space, C]``."""
+        kernel = jnp.asarray(self.kernel[...], x.dtype)
+        margins: Margins = half(window := kernel.shape[:-2])
+        if self.padding is not None:
+            space = x.shape[1:-1]
+            margins = jax.lax.padtype_to_pads(space, window, self.strides, self.padding)
+        out = convolve(x, kernel, self.strides, margins, self.groups)
+        return out if self.bias is None else out + self.bias[...].astype(x.dtype)
 
 
 class Conv2d(nnx.Module):
@@ -123,14 +201,9 @@ class Conv2d(nnx.Module):
         """Convolve ``[*B, H, W, C]`` to ``[*B, H, W, D]``."""
         kernel = jnp.asarray(self.kernel[...], x.dtype)
         leading, x = x.shape[:-3], x.reshape(-1, *x.shape[-3:])
-        rows, columns = _half(kernel.shape)
+        rows, columns = half(kernel.shape[:2])
         margins = ((sum(rows), 0) if self.causal else rows), columns
-        out = jax.lax.platform_dependent(
-            x,
-            kernel,
-            cpu=lambda x, kernel: _on_cpu(x[:, None], kernel[None], 1, margins)[:, 0],
-            default=lambda x, kernel: _conv2d(x, kernel, margins),
-        )
+        out = convolve(x, kernel, (1, 1), margins)
         out = out.reshape(*leading, *out.shape[1:])
         return out if self.bias is None else out + self.bias[...].astype(x.dtype)
 
@@ -162,7 +235,8 @@ class CausalConv3d(nnx.Module):
         kernel = self.kernel[...].astype(x.dtype)
         front = kernel.shape[0] - self.stride
         x = jnp.pad(x, ((0, 0), (front, 0), (0, 0), (0, 0), (0, 0)))
-        out = _convolve(x, kernel, self.stride, _half(kernel.shape))
+        margins = (_NONE, *half(kernel.shape[1:3]))
+        out = convolve(x, kernel, (self.stride, 1, 1), margins)
         return out if self.bias is None else out + self.bias[...].astype(x.dtype)
 
 
@@ -197,12 +271,11 @@ class RepeatConv3d(nnx.Module):
             reorder: puts the last axis of an array in another order; done to the
                 weights, it spares the result, which is larger.
         """
-        none = (0, 0)
-        x = jnp.pad(x, (none, self.before_after, none, none, none), "edge")
+        x = jnp.pad(x, (_NONE, self.before_after, _NONE, _NONE, _NONE), "edge")
         if self.reflect:
-            x = jnp.pad(x, (none, none, (1, 1), (1, 1), none), "reflect")
+            x = jnp.pad(x, (_NONE, _NONE, (1, 1), (1, 1), _NONE), "reflect")
         kernel, bias = (
             reorder(w[...]).astype(x.dtype) for w in (self.kernel, self.bias)
         )
-        margins = _NONE if self.reflect else _half(kernel.shape)
-        return _convolve(x, kernel, 1, margins) + bias
+        space = (_NONE, _NONE) if self.reflect else half(kernel.shape[1:3])
+        return convolve(x, kernel, (1, 1, 1), (_NONE, *space)) + bias

@@ -10,6 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from avits_jax.nn.batch_norm import FixedBatchNorm
+from avits_jax.nn.convolution import Conv
 
 
 class ConvNorm(nnx.Module):
@@ -36,15 +37,8 @@ class ConvNorm(nnx.Module):
             padding: "SAME" as TensorFlow pads; None for half a window on either side.
             rngs: of the weights.
         """
-        self.conv = nnx.Conv(
-            inputs,
-            outputs,
-            size,
-            strides=stride,
-            padding=padding or [(side // 2, side // 2) for side in size],
-            feature_group_count=groups,
-            use_bias=False,
-            rngs=rngs,
+        self.conv = Conv(
+            inputs, outputs, size, stride, groups=groups, padding=padding, rngs=rngs
         )
         self.norm = FixedBatchNorm(outputs)
 

@@ -17,15 +17,20 @@ from jaxtyping import Array, Float
 
 _FEWEST_CHANNELS = 48  # below, the sums take longer than the products that they save
 _FEWEST_TILES = 64  # below, those of the weights do
+# Sums of so many bytes go to memory and back, for which there must be more products.
+_OUT_OF_CACHE, _FEWEST_PRODUCTS = 6_500_000, 160
 _SIZE = 3
 
 
 def pays(x: Float[Array, "B T H W C"], kernel: Float[Array, "K Kh Kw C D"]) -> bool:
     """Return whether `convolve` is faster on a CPU than a plain convolution."""
     tiles = math.prod(x.shape[:4]) // 4
+    channels = min(kernel.shape[3:])
+    cached = x.size * x.dtype.itemsize < _OUT_OF_CACHE
     return (
         kernel.shape[1:3] == (_SIZE, _SIZE)
-        and min(kernel.shape[3:]) >= _FEWEST_CHANNELS
+        and channels >= _FEWEST_CHANNELS
+        and (cached or len(kernel) * channels >= _FEWEST_PRODUCTS)
         and tiles >= _FEWEST_TILES
         and jnp.finfo(kernel.dtype).bits >= 32  # the sums would lose half a digit
     )

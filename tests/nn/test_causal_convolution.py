@@ -10,19 +10,22 @@ from avits_jax.nn import convolution
 from avits_jax.nn.convolution import CausalConv3d, RepeatConv3d
 from avits_jax.sampling.chunks import in_batches
 
-_NONE, _SAME = ((0, 0), (0, 0)), ((1, 1), (1, 1))
+_NONE, _SAME = ((0, 0),) * 3, ((0, 0), (1, 1), (1, 1))
 
 
 def _normal(seed: int, *shape: int) -> jax.Array:
     return jax.random.normal(jax.random.key(seed), shape)
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("margins", [_NONE, _SAME, ((2, 0), (1, 1))])
-def test_fast_path_on_cpu_is_the_3d_convolution(stride, margins):
-    x, kernel = _normal(0, 2, 7, 4, 5, 3), _normal(1, 3, 3, 3, 3, 6)
-    fast = convolution._shifted_conv2d(x, kernel, stride, margins)
-    whole = convolution._conv3d(x, kernel, stride, margins)
+@pytest.mark.parametrize("strides", [(1, 1, 1), (2, 1, 1), (2, 3, 2)])
+@pytest.mark.parametrize(
+    "margins", [_NONE, _SAME, ((0, 0), (2, 0), (1, 1)), ((2, 1), (0, 1), (1, 2))]
+)
+@pytest.mark.parametrize("window", [(3, 3, 3), (2, 1, 1), (1, 2, 3)])
+def test_fast_path_on_cpu_is_the_3d_convolution(strides, margins, window):
+    x, kernel = _normal(0, 2, 7, 4, 5, 3), _normal(1, *window, 3, 6)
+    fast = convolution._shifted_conv2d(x, kernel, strides, margins)
+    whole = convolution._plain(x, kernel, strides, margins)
     assert fast.shape == whole.shape
     np.testing.assert_allclose(fast, whole, atol=1e-4)
 
@@ -35,7 +38,7 @@ def test_a_cpu_takes_wide_windows_apart(stride, products):
     assert text.count("stablehlo.convolution") == products
     front = 3 - stride
     padded = jnp.pad(x, ((0, 0), (front, 0), (0, 0), (0, 0), (0, 0)))
-    whole = convolution._conv3d(padded, conv.kernel[...], stride, _SAME)
+    whole = convolution._plain(padded, conv.kernel[...], (stride, 1, 1), _SAME)
     np.testing.assert_allclose(conv(x), whole, atol=1e-5)
 
 
@@ -60,7 +63,7 @@ def test_frames_are_repeated_and_space_is_padded(causal, reflect):
         padded = padded[:, :, rows][:, :, :, columns]
     kernel = conv.kernel[...]
     whole = (
-        convolution._conv3d(padded, kernel, 1, _NONE if reflect else _SAME)
+        convolution._plain(padded, kernel, (1, 1, 1), _NONE if reflect else _SAME)
         + conv.bias[...]
     )
     assert whole.shape == (2, 4, 3, 5, 6)

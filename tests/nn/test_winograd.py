@@ -9,7 +9,9 @@ from flax import nnx
 from avits_jax.nn import convolution, winograd
 from avits_jax.nn.convolution import Conv2d
 
-_NONE = (0, 0), (0, 0)
+
+def _plain(x, kernel):
+    return convolution._plain(x, kernel, (1, 1, 1), ((0, 0),) * 3)
 
 
 def _pair(window: int, height: int, width: int, inward: int, outward: int):
@@ -24,7 +26,7 @@ def _pair(window: int, height: int, width: int, inward: int, outward: int):
 @pytest.mark.parametrize("space", [(1, 1), (2, 2), (4, 7), (5, 6), (9, 3)])
 def test_is_the_plain_convolution(window, space):
     x, kernel = _pair(window, *space, 5, 7)
-    plain = convolution._conv3d(x, kernel, 1, _NONE)
+    plain = _plain(x, kernel)
     assert plain.shape == (2, 3, *space, 7)
     np.testing.assert_allclose(winograd.convolve(x, kernel), plain, atol=3e-6)
     np.testing.assert_allclose(jax.jit(winograd.convolve)(x, kernel), plain, atol=3e-6)
@@ -36,7 +38,7 @@ def test_errors_are_of_the_order_of_a_plain_convolutions():
         np.asarray(x, np.float64), (3, 3, 3), axis=(1, 2, 3)
     )
     exact = np.einsum("bthwcijk,ijkcd->bthwd", windows, kernel, optimize=True)
-    plain = np.abs(convolution._conv3d(x, kernel, 1, _NONE) - exact).max()
+    plain = np.abs(_plain(x, kernel) - exact).max()
     ours = np.abs(winograd.convolve(x, kernel) - exact).max()
     assert ours < 4 * plain < 2e-5
 
@@ -47,12 +49,9 @@ def test_gradients_are_the_plain_ones():
     def loss(function):
         return lambda x, kernel: jnp.sum(jnp.sin(function(x, kernel)))
 
-    def plain(x, kernel):
-        return convolution._conv3d(x, kernel, 1, _NONE)
-
     ours, expected = (
         jax.grad(loss(function), (0, 1))(x, kernel)
-        for function in (winograd.convolve, plain)
+        for function in (winograd.convolve, _plain)
     )
     for got, right in zip(ours, expected, strict=True):
         np.testing.assert_allclose(got, right, atol=2e-5)
@@ -76,14 +75,17 @@ def test_candidates_do_not_see_each_other():
         ({"height": 6}, False),
         ({"dtype": jnp.bfloat16}, False),
         ({"size": 1}, False),
+        ({"height": 4096}, False),
+        ({"height": 4096, "window": 4}, True),
+        ({"height": 4096, "inward": 160, "outward": 160}, True),
     ],
 )
 def test_pays_where_products_outweigh_sums(change, pays):
     case = {"inward": 48, "outward": 48, "height": 16, "dtype": jnp.float32, "size": 3}
-    case |= change
-    size = case["size"]
+    case |= {"window": 1} | change
+    window = (case["window"], case["size"], case["size"])
     x = jnp.zeros((1, 1, case["height"], 16, case["inward"]), case["dtype"])
-    kernel = jnp.zeros((1, size, size, case["inward"], case["outward"]), case["dtype"])
+    kernel = jnp.zeros((*window, case["inward"], case["outward"]), case["dtype"])
     assert winograd.pays(x, kernel) == pays
 
 

@@ -21,10 +21,15 @@ _POOL_BEFORE = {2: 3, 7: 2}
 def _pool(
     x: Float[Array, "B T H W C"], side: int, stride: int, time: bool = True
 ) -> Float[Array, "B t h w C"]:
-    """Take the largest value of a "same"-padded window; over space if not ``time``."""
-    window = (side if time else 1, side, side)
-    strides = (stride if time else 1, stride, stride)
-    return nnx.max_pool(x, window, strides, padding="SAME")
+    """Take the largest value of a "same"-padded window; over space if not ``time``.
+
+    One axis after the other, which compares less often.
+    """
+    for axis in (0, 1, 2) if time else (1, 2):
+        window, strides = [1, 1, 1], [1, 1, 1]
+        window[axis], strides[axis] = side, stride
+        x = nnx.max_pool(x, tuple(window), tuple(strides), padding="SAME")
+    return x
 
 
 class Unit(nnx.Module):

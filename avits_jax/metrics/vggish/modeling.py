@@ -14,10 +14,17 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from avits_jax.metrics.vggish.config import VggishConfig
+from avits_jax.nn.convolution import Conv2d
 
 
 def _halve(x: Float[Array, "B T M C"]) -> Float[Array, "B t m C"]:
-    return nnx.max_pool(x, (2, 2), (2, 2))
+    """Take the largest of four; a last odd row or column is dropped.
+
+    Not as a pooling: XLA would have a CPU do linear layers behind it thirty times
+    slower.
+    """
+    x = jnp.maximum(x[:, :-1:2], x[:, 1::2])
+    return jnp.maximum(x[:, :, :-1:2], x[:, :, 1::2])
 
 
 def _convolutions(config: VggishConfig, rngs: nnx.Rngs) -> nnx.Sequential:
@@ -26,7 +33,7 @@ def _convolutions(config: VggishConfig, rngs: nnx.Rngs) -> nnx.Sequential:
     inputs = 1
     for stage in config.stages:
         for outputs in stage:
-            layers += [nnx.Conv(inputs, outputs, (3, 3), rngs=rngs), jax.nn.relu]
+            layers += [Conv2d(inputs, outputs, 3, rngs=rngs), jax.nn.relu]
             inputs = outputs
         layers.append(_halve)
     return nnx.Sequential(*layers)
