@@ -3,6 +3,7 @@
 import importlib
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -73,6 +74,32 @@ def test_a_checkout_is_imported_with_stand_ins_that_do_not_stay(checkout):
     assert isinstance(found.Network, type)
     assert isinstance(found.Network.made_of, stand_ins.StandIn)
     assert "made_up_registry" not in sys.modules
+
+
+def test_a_checkouts_own_names_do_not_stay(checkout, monkeypatch):
+    inside = checkout / "made_up" / "made_up_own"
+    inside.mkdir()
+    (inside / "__init__.py").write_text("", "utf-8")
+    (inside / "derived.py").write_text(
+        "import made_up_own, made_up_registry\n\n"
+        "class Derived(made_up_registry.Base):\n    package = made_up_own\n",
+        "utf-8",
+    )
+    others = ModuleType("made_up_own")
+    monkeypatch.setitem(sys.modules, "made_up_own", others)
+    path = [*sys.path]
+    found = importing.source(
+        checkout,
+        "made_up",
+        "made_up_own.derived",
+        stand_ins=("made_up_registry",),
+        own=("made_up_own",),
+    )
+    assert found.Derived.__bases__ == (object,)
+    assert found.Derived.package.__path__ == [str(inside)]
+    assert sys.modules["made_up_own"] is others
+    assert "made_up_own.derived" not in sys.modules
+    assert sys.path == [*path, str(checkout / "made_up")]
 
 
 def test_a_checkout_that_lacks_a_package_is_absent(checkout):

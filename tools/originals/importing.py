@@ -2,7 +2,8 @@
 
 import importlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -42,6 +43,9 @@ CHECKOUTS = {
         ),
         Checkout("facebookresearch/audiobox-aesthetics", "2618e9d", ("src",)),
         Checkout("madebyollin/taehv", "1f14a56"),
+        Checkout("AndreyGuzhov/AudioCLIP", "45327aa"),
+        Checkout("hkchengrex/av-benchmark", "050a5cd"),
+        Checkout("kkoutini/passt_hear21", "5f1cce6"),
     )
 }
 
@@ -65,6 +69,7 @@ def source(
     *,
     bare: Iterable[str] = (),
     stand_ins: Iterable[str] = (),
+    own: Collection[str] = (),
 ) -> Any:
     """Import a module of a checkout.
 
@@ -75,6 +80,7 @@ def source(
         bare: packages of the checkout whose own ``__init__`` is not run: it would
             import networks that are not wanted, with all that these need.
         stand_ins: modules that a `StandIn` takes the place of.
+        own: its top-level modules whose names other checkouts have as well.
 
     Raises:
         NotThere: the checkout is not there, or needs what is not installed.
@@ -91,7 +97,32 @@ def source(
         module_of.__path__ = [str(roots[0].joinpath(*each.split(".")))]
     others = absent(package("torch")) | {each: StandIn(each) for each in stand_ins}
     try:
-        with registered(packages | others, bare=packages):
+        with _ours(own, roots), registered(packages | others, bare=packages):
             return importlib.import_module(module)
     except ImportError as error:
         raise NotThere(f"{known.repository}: {error}") from error
+
+
+@contextmanager
+def _ours(names: Collection[str], roots: Iterable[Path]) -> Iterator[None]:
+    """Let top-level modules of these names be those of a checkout, inside alone."""
+
+    def taken() -> dict[str, ModuleType]:
+        return {
+            key: each
+            for key, each in sys.modules.items()
+            if key.partition(".")[0] in names
+        }
+
+    others, path = taken(), list(sys.path)
+    for key in others:
+        del sys.modules[key]
+    if names:
+        sys.path[:0] = map(str, roots)
+    try:
+        yield
+    finally:
+        for key in taken():
+            del sys.modules[key]
+        sys.modules.update(others)
+        sys.path[:] = path

@@ -33,9 +33,21 @@ _STAND_INS = ("javisdit.registry", "javisdit.utils.ckpt_utils", "javisdit.utils.
 _FPS, _PIXELS = 24.0, (64, 128)
 
 
-def checkout(folder: Path | None, module: str) -> Any:
+def checkout(
+    folder: Path | None,
+    module: str,
+    *,
+    bare: tuple[str, ...] = (),
+    stand_ins: tuple[str, ...] = (),
+) -> Any:
     """Import a module of the original's checkout, see `source`."""
-    return source(folder, _NAME, module, bare=_BARE, stand_ins=_STAND_INS)
+    return source(
+        folder,
+        _NAME,
+        module,
+        bare=(*_BARE, *bare),
+        stand_ins=(*_STAND_INS, *stand_ins),
+    )
 
 
 def original_transformer(
@@ -122,7 +134,7 @@ def transformer(folder: Path | None) -> Pair:
     )
 
 
-def _autoencoder(diffusers: Any, config: AutoencoderKLConfig) -> Any:
+def autoencoder(diffusers: Any, config: AutoencoderKLConfig) -> Any:
     """Diffusers' autoencoder of our sizes."""
     levels = len(config.block_channels)
     return diffusers.AutoencoderKL(
@@ -142,7 +154,7 @@ def spatial_decoder(folder: Path | None) -> Pair:
     del folder
     torch, diffusers = package("torch"), package("diffusers")
     config = AutoencoderKLConfig()
-    model = settle(torch, _autoencoder(diffusers, config))
+    model = settle(torch, autoencoder(diffusers, config))
     latents = draw(1, config.latent_channels, 8, 8)
     graph, like = abstract(lambda rngs: AutoencoderKL(config, rngs=rngs))
     net = Net(graph, like, names.AUTOENCODER_KL_RULES)
@@ -177,15 +189,8 @@ def temporal_decoder(folder: Path | None) -> Pair:
 def audio_decoder(folder: Path | None) -> Pair:
     """A spectrogram of latents, and its waveform, as AudioLDM2's pipeline makes it."""
     del folder
-    torch = package("torch")
-    diffusers, transformers = package("diffusers"), package("transformers")
-    config = AudioVaeConfig()
-    model = torch.nn.Module()
-    model.vae = _autoencoder(diffusers, config.vae)
-    model.vocoder = transformers.SpeechT5HifiGan(
-        transformers.SpeechT5HifiGanConfig(**hifigan_options(config.vocoder))
-    )
-    settle(torch, model)
+    torch, config = package("torch"), AudioVaeConfig()
+    model, net = audio_vae(config)
     latents = draw(
         1, config.vae.latent_channels, 8, config.vocoder.num_mels // config.factor
     )
@@ -194,13 +199,23 @@ def audio_decoder(folder: Path | None) -> Pair:
         mel = model.vae.decode(latents / config.scaling_factor).sample
         return model.vocoder(mel.squeeze(1))
 
-    graph, like = abstract(lambda rngs: AudioVae(config, rngs=rngs))
-    net = Net(graph, like, names.AUDIO_VAE_RULES)
     return Pair(
         program(net, model, AudioVae.decode, first_axis_last(latents)),
         torch_program(torch, original, latents),
         np.asarray,
     )
+
+
+def audio_vae(config: AudioVaeConfig) -> tuple[Any, Net]:
+    """AudioLDM2's autoencoder and vocoder in one module, and our network."""
+    torch, diffusers = package("torch"), package("diffusers")
+    model = torch.nn.Module()
+    model.vae = autoencoder(diffusers, config.vae)
+    model.vocoder = package("transformers").SpeechT5HifiGan(
+        package("transformers").SpeechT5HifiGanConfig(**hifigan_options(config.vocoder))
+    )
+    graph, like = abstract(lambda rngs: AudioVae(config, rngs=rngs))
+    return settle(torch, model), Net(graph, like, names.AUDIO_VAE_RULES)
 
 
 def hifigan_options(config: HifiGanConfig) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def settle(torch: Any, module: Any) -> Any:
     """
     generator = torch.Generator().manual_seed(_SEED)
     for weight in module.eval().requires_grad_(False).parameters():
-        if weight.is_floating_point() and not (weight != weight.flatten()[0]).any():
+        if weight.is_floating_point() and not (weight != weight.flatten()[:1]).any():
             weight += _SPREAD * torch.randn(weight.shape, generator=generator)
     return module
 

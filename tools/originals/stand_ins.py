@@ -26,6 +26,11 @@ class StandIn(ModuleType):
         """Return a class or function that is given alone, else a stand-in."""
         return given[0] if len(given) == 1 and callable(given[0]) else self
 
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
+        """Add no base to a class that is derived from a stand-in."""
+        del bases
+        return ()
+
 
 @contextmanager
 def registered(
@@ -57,8 +62,8 @@ def filled(name: str, **contents: Any) -> ModuleType:
 def absent(torch: Any) -> dict[str, ModuleType]:
     """What JavisDiT, ImageBind and Synchformer use of packages that are not installed.
 
-    timm's parts are defined as there; xformers' attention, which has kernels for GPUs
-    alone, is torch's own, each sample's queries beside its own keys.
+    Parts of timm and mmcv are defined as there; xformers' attention, which has kernels
+    for GPUs alone, is torch's own, each sample's queries beside its own keys.
     """
     found: dict[str, ModuleType] = {}
     if importlib.util.find_spec("timm") is None:
@@ -81,6 +86,13 @@ def absent(torch: Any) -> dict[str, ModuleType]:
         attention = _attention(torch)
         ops = filled("xformers.ops", memory_efficient_attention=attention, fmha=_Masks)
         found |= {"xformers": filled("xformers", ops=ops), "xformers.ops": ops}
+    if importlib.util.find_spec("mmcv") is None:
+        found |= {name: StandIn(name) for name in ("mmcv", "mmcv.runner", "mmcv.utils")}
+        cnn = found["mmcv.cnn"] = StandIn("mmcv.cnn")
+        cnn.__dict__.update(
+            ConvModule=_conv_module(torch),
+            build_activation_layer=lambda config: torch.nn.ReLU(inplace=True),
+        )
     return found
 
 
@@ -115,6 +127,34 @@ def _mlp(torch: Any) -> Any:
             return self.fc2(self.act(self.fc1(x)))
 
     return Mlp
+
+
+def _conv_module(torch: Any) -> Any:
+    nn: Any = torch.nn
+
+    class ConvModule(nn.Module):
+        """Convolution over time and space, batch norm and, unless refused, ReLU."""
+
+        def __init__(
+            self,
+            in_channels,
+            out_channels,
+            kernel_size,
+            act_cfg=True,
+            conv_cfg=None,
+            norm_cfg=None,
+            **options,
+        ):
+            super().__init__()
+            del conv_cfg, norm_cfg
+            self.conv = nn.Conv3d(in_channels, out_channels, kernel_size, **options)
+            self.bn = nn.BatchNorm3d(out_channels)
+            self.activate = nn.ReLU(inplace=True) if act_cfg else nn.Identity()
+
+        def forward(self, x):
+            return self.activate(self.bn(self.conv(x)))
+
+    return ConvModule
 
 
 class _Masks:

@@ -25,21 +25,17 @@ from tools.originals.pairs import (
     torch_program,
 )
 
+FILES = ("iopath", "iopath.common", "iopath.common.file_io")
+"""What ImageBind imports to read files."""
 _DEPTH = 2
 
 
-def _imagebind(
-    folder: Path | None, encoder: str, array: np.ndarray, ours: Callable[..., Any]
-) -> Pair:
-    """One encoder; the others are narrow, which they may be: none reads another."""
-    torch = package("torch")
-    theirs = source(
-        folder,
-        "ImageBind",
-        "imagebind.models.imagebind_model",
-        bare=("imagebind", "imagebind.models"),
-        stand_ins=("iopath", "iopath.common", "iopath.common.file_io"),
-    )
+def imagebind_sizes(encoder: str) -> tuple[ImageBindConfig, dict[str, Any]]:
+    """Our sizes of ImageBind, and what the original's class takes for them.
+
+    One encoder has the published width; the others are narrow, which they may be: none
+    reads another.
+    """
     published = ImageBindConfig()
     sizes: dict[str, Any] = {"out_embed_dim": published.embed_dim}
     trunks = {}
@@ -56,9 +52,25 @@ def _imagebind(
     for name in ("depth", "thermal", "imu"):
         sizes |= {f"{name}_embed_dim": 16, f"{name}_num_blocks": 1}
         sizes[f"{name}_num_heads"] = 2
+    return replace(published, **trunks), sizes
+
+
+def _imagebind(
+    folder: Path | None, encoder: str, array: np.ndarray, ours: Callable[..., Any]
+) -> Pair:
+    """One encoder."""
+    torch = package("torch")
+    theirs = source(
+        folder,
+        "ImageBind",
+        "imagebind.models.imagebind_model",
+        bare=("imagebind", "imagebind.models"),
+        stand_ins=FILES,
+    )
+    config, sizes = imagebind_sizes(encoder)
     model = settle(torch, theirs.ImageBindModel(**sizes))
     net = Net(
-        *imagebind_names.build(replace(published, **trunks)),
+        *imagebind_names.build(config),
         imagebind_names.RULES,
         imagebind_names.IGNORED,
     )
