@@ -84,6 +84,46 @@ def test_a_causal_query_sees_no_later_key():
     np.testing.assert_array_equal(changed[:, :3], whole[:, :3])
 
 
+def _long_arrays(shape=(2, 1024, 2, 4)):
+    return [3 * each for each in _arrays(jnp.float32, shape)]
+
+
+def test_a_cpu_takes_long_queries_head_by_head():
+    arrays = _long_arrays()
+    program = jax.jit(attention.attend)
+    for platform, loops in ("cpu", 1), ("tpu", 0), ("cuda", 0):
+        lowered = program.trace(*arrays).lower(lowering_platforms=(platform,))
+        assert lowered.as_text().count("stablehlo.while") == loops
+    plain = jax.nn.dot_product_attention(*arrays)
+    np.testing.assert_allclose(program(*arrays), plain, atol=1e-5)
+    # Fewer keys, and fewer of theirs than of the queries' heads.
+    few = [arrays[0], *(each[:, :1023] for each in arrays[1:])]
+    shared = [arrays[0], *(each[:, :, :1] for each in arrays[1:])]
+    halved = [each.astype(jnp.bfloat16) for each in arrays]
+    for others in few, shared, halved, [*arrays, jnp.array([1000, 1024])]:
+        text = program.trace(*others).lower(lowering_platforms=("cpu",)).as_text()
+        assert "stablehlo.while" not in text
+
+
+def test_head_by_head_has_the_gradient_of_plain_attention_and_takes_prompts():
+    arrays = _long_arrays()
+
+    def loss(function):
+        return lambda *arrays: jnp.sum(jnp.sin(function(*arrays)))
+
+    ours, plain = (
+        jax.jit(jax.grad(loss(function), (0, 1, 2)))(*arrays)
+        for function in (attention.attend, jax.nn.dot_product_attention)
+    )
+    for got, right in zip(ours, plain, strict=True):
+        np.testing.assert_allclose(got, right, atol=1e-4)
+    prompts = [jnp.stack([each, -2 * each]) for each in arrays]
+    together = jax.vmap(attention.attend)(*prompts)
+    for index, mixed in enumerate(together):
+        alone = attention.attend(*(each[index] for each in prompts))
+        np.testing.assert_allclose(mixed, alone, atol=1e-5)
+
+
 def test_masks_of_leading_keys_become_lengths():
     mask = jnp.array([[True, True, False], [True, True, True]])
     lengths = attention.count_seen(mask)
