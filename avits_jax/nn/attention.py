@@ -11,9 +11,9 @@ from avits_jax.nn.attention_gradient import with_gradient_of
 from avits_jax.nn.attention_tpu import flash_attend, long_enough
 
 _WIDEST_HEAD = 128  # that cuDNN takes on every card with bfloat16
-# Logits of a head from which a CPU takes one head at a time: fewer leave too little
-# work in each product for several cores.
-_MANY_LOGITS = 2**20
+# Logits of a head, and of all, from which a CPU takes some heads after others; those
+# that it takes at once fit into its cache, and are work for several cores.
+_MANY_OF_HEAD, _AT_ONCE = 2**16, 2**20
 
 
 def implementation(
@@ -56,8 +56,8 @@ def attend(
 
     cuDNN's fused kernel is used for half-precision arrays of a shape that it takes, in
     programs for a CUDA GPU that are made where there is one; a flash kernel for long
-    queries in bfloat16, in programs for a TPU; one head at a time for long queries in
-    float32, in programs for a CPU; XLA's own elsewhere. What is hidden is told as
+    queries in bfloat16, in programs for a TPU; some heads after others for long queries
+    in float32, in programs for a CPU; XLA's own elsewhere. What is hidden is told as
     lengths and not as a mask, of which cuDNN would need all ``[B, H, Q, K]`` numbers.
 
     Args:
@@ -80,7 +80,7 @@ def attend(
     if not causal and long_enough(query, key, value):
         special["tpu"] = flash_attend
     if not causal and lengths is None and _many_logits(query, key):
-        special["cpu"] = _head_by_head
+        special["cpu"] = _some_heads_at_a_time
     arrays = query, key, value, lengths
     if not special:
         return plain(*arrays)
@@ -89,29 +89,34 @@ def attend(
 
 
 def _many_logits(query: Array, key: Array) -> bool:
-    same = query.dtype == jnp.float32 and query.shape[2] == key.shape[2]
-    return same and query.shape[1] * key.shape[1] >= _MANY_LOGITS
+    batch, queries, heads, _ = query.shape
+    of_head = queries * key.shape[1]
+    same = query.dtype == jnp.float32 and key.shape[2] == heads
+    return same and of_head >= _MANY_OF_HEAD and batch * heads * of_head > _AT_ONCE
 
 
-def _head_by_head(query: Array, key: Array, value: Array, lengths: None) -> Array:
-    """Return plain attention to all keys, the logits of a head made and used at once.
+def _some_heads_at_a_time(
+    query: Array, key: Array, value: Array, _: Array | None
+) -> Array:
+    """Return plain attention to all keys, the logits of some heads made and used.
 
     Those of all heads would go to memory and back; and XLA's own attention multiplies
     faster where heads come before tokens.
     """
-    del lengths
 
-    def of_head(arrays: tuple[Array, Array, Array]) -> Array:
+    def of_some(arrays: tuple[Array, Array, Array]) -> Array:
         query, key, value = arrays
-        return jax.nn.softmax(query @ key.T) @ value
+        return jax.nn.softmax(query @ jnp.swapaxes(key, -1, -2)) @ value
 
-    batch, _, heads, width = query.shape
-    rows = [
-        jnp.moveaxis(x, 2, 1).reshape(batch * heads, -1, width)
+    batch, queries, heads, width = query.shape
+    most = max(1, _AT_ONCE // (queries * key.shape[1]))
+    together = max(n for n in range(1, most + 1) if batch * heads % n == 0)
+    groups = [
+        jnp.moveaxis(x, 2, 1).reshape(-1, together, x.shape[1], width)
         for x in (query * width**-0.5, key, value)
     ]
-    mixed = jax.lax.map(of_head, tuple(rows))
-    return jnp.moveaxis(mixed.reshape(batch, heads, -1, width), 1, 2)
+    mixed = jax.lax.map(of_some, tuple(groups))
+    return jnp.moveaxis(mixed.reshape(batch, heads, queries, width), 1, 2)
 
 
 def _attention(name: Literal["cudnn", "xla"], causal: bool) -> Callable[..., Array]:
