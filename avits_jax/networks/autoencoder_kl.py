@@ -15,7 +15,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from avits_jax.nn.attention import attend
-from avits_jax.nn.convolution import Conv2d, upsample_nearest
+from avits_jax.nn.convolution import Convolution, upsample_nearest
 from avits_jax.nn.gaussian import Gaussian, split_moments
 from avits_jax.nn.group_norm import GroupNorm
 
@@ -52,8 +52,8 @@ def group_norm(
     return GroupNorm(channels, groups, epsilon, rngs=rngs)
 
 
-def _conv(inward: int, outward: int, rngs: nnx.Rngs, size: int = 3) -> Conv2d:
-    return Conv2d(inward, outward, size, rngs=rngs)
+def _conv(inward: int, outward: int, rngs: nnx.Rngs, size: int = 3) -> Convolution:
+    return Convolution(inward, outward, (size, size), rngs=rngs)
 
 
 class ResnetBlock(nnx.Module):
@@ -106,9 +106,7 @@ def _resampler(channels: int, direction: str | None, rngs: nnx.Rngs):
     """Make the convolution that halves the size, or the one that follows doubling."""
     if direction == "down":
         margins = ((0, 1), (0, 1))
-        return nnx.Conv(
-            channels, channels, (3, 3), strides=2, padding=margins, rngs=rngs
-        )
+        return Convolution(channels, channels, (3, 3), 2, padding=margins, rngs=rngs)
     return _conv(channels, channels, rngs) if direction == "up" else None
 
 

@@ -134,8 +134,8 @@ def _new_kernel(shape: tuple[int, ...], rngs: nnx.Rngs) -> nnx.Param:
     return nnx.Param(nnx.initializers.lecun_normal()(rngs.params(), shape, jnp.float32))
 
 
-class Conv(nnx.Module):
-    """Convolution over space, or over time and space; by default without bias."""
+class Convolution(nnx.Module):
+    """`flax.nnx.Conv` over space, or over time and space, as suits the machine."""
 
     def __init__(
         self,
@@ -145,8 +145,8 @@ class Conv(nnx.Module):
         stride: int | Sequence[int] = 1,
         *,
         groups: int = 1,
-        padding: str | None = None,
-        use_bias: bool = False,
+        padding: str | Margins | None = None,
+        use_bias: bool = True,
         rngs: nnx.Rngs,
     ):
         """Build the layer.
@@ -156,54 +156,26 @@ class Conv(nnx.Module):
             size: of the window, by axis.
             stride: of the window, the same for all axes or by axis.
             groups: of channels that do not see each other.
-            padding: "SAME" as TensorFlow pads; None for half a window on either side.
+            padding: zeros before and behind, by axis; "SAME" as TensorFlow pads; None
+                for half a window on either side.
             use_bias: add one number for each channel.
             rngs: of the weights.
         """
         self.strides = (stride,) * len(size) if isinstance(stride, int) else stride
-        self.groups, self.padding = groups, padding
+        self.groups = groups
+        self.padding = half(size) if padding is None else padding
         self.kernel = _new_kernel((*size, in_channels // groups, out_channels), rngs)
         self.bias = nnx.Param(jnp.zeros((out_channels,))) if use_bias else None
 
-    def __call__(self, x: Float[Array, "B *space C"]) -> Float[Array, "B *out D"]:
-        """Convolve ``[B, *space, C]``."""
+    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        """Convolve ``[*B, *space, C]`` to ``[*B, *out, D]``."""
         kernel = jnp.asarray(self.kernel[...], x.dtype)
-        margins: Margins = half(window := kernel.shape[:-2])
-        if self.padding is not None:
-            space = x.shape[1:-1]
-            margins = jax.lax.padtype_to_pads(space, window, self.strides, self.padding)
+        window, margins = kernel.shape[:-2], self.padding
+        leading, inner = x.shape[: -len(window) - 1], x.shape[-len(window) - 1 :]
+        if isinstance(margins, str):
+            margins = jax.lax.padtype_to_pads(inner[:-1], window, self.strides, margins)
+        x = x.reshape(-1, *inner)
         out = convolve(x, kernel, self.strides, margins, self.groups)
-        return out if self.bias is None else out + self.bias[...].astype(x.dtype)
-
-
-class Conv2d(nnx.Module):
-    """Convolution over space, padded with zeros so that it keeps its size.
-
-    Columns are padded on both sides; so are rows, unless it is causal: then in front.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        *,
-        causal: bool = False,
-        use_bias: bool = True,
-        rngs: nnx.Rngs,
-    ):
-        self.causal = causal
-        shape = (kernel_size,) * 2 + (in_channels, out_channels)
-        self.kernel = _new_kernel(shape, rngs)
-        self.bias = nnx.Param(jnp.zeros((out_channels,))) if use_bias else None
-
-    def __call__(self, x: Float[Array, "*B H W C"]) -> Float[Array, "*B H W D"]:
-        """Convolve ``[*B, H, W, C]`` to ``[*B, H, W, D]``."""
-        kernel = jnp.asarray(self.kernel[...], x.dtype)
-        leading, x = x.shape[:-3], x.reshape(-1, *x.shape[-3:])
-        rows, columns = half(kernel.shape[:2])
-        margins = ((sum(rows), 0) if self.causal else rows), columns
-        out = convolve(x, kernel, (1, 1), margins)
         out = out.reshape(*leading, *out.shape[1:])
         return out if self.bias is None else out + self.bias[...].astype(x.dtype)
 

@@ -10,7 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from avits_jax.nn.batch_norm import FixedBatchNorm
-from avits_jax.nn.convolution import Conv
+from avits_jax.nn.convolution import Convolution
 
 
 class ConvNorm(nnx.Module):
@@ -37,8 +37,15 @@ class ConvNorm(nnx.Module):
             padding: "SAME" as TensorFlow pads; None for half a window on either side.
             rngs: of the weights.
         """
-        self.conv = Conv(
-            inputs, outputs, size, stride, groups=groups, padding=padding, rngs=rngs
+        self.conv = Convolution(
+            inputs,
+            outputs,
+            size,
+            stride,
+            groups=groups,
+            padding=padding,
+            use_bias=False,
+            rngs=rngs,
         )
         self.norm = FixedBatchNorm(outputs)
 

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from avits_jax.nn import convolution
-from avits_jax.nn.convolution import Conv
+from avits_jax.nn.convolution import Convolution
 
 
 def _normal(seed: int, *shape: int) -> jax.Array:
@@ -17,6 +17,8 @@ def _normal(seed: int, *shape: int) -> jax.Array:
 @pytest.mark.parametrize(
     ("size", "stride", "groups", "padding"),
     [
+        ((3, 3), 1, 1, ((2, 0), (1, 1))),
+        ((3, 3), 2, 1, ((2, 0), (0, 1))),
         ((3, 3), 1, 1, None),
         ((7, 7), 2, 1, None),
         ((3, 3), (2, 2), 4, None),
@@ -30,9 +32,10 @@ def _normal(seed: int, *shape: int) -> jax.Array:
 )
 @pytest.mark.parametrize("channels", [8, 48])
 def test_is_flaxs_convolution(size, stride, groups, padding, channels):
-    layer = Conv(
+    layer = Convolution(
         channels, 64, size, stride, groups=groups, padding=padding, rngs=nnx.Rngs(0)
     )
+    layer.bias[...] = jnp.arange(64.0)
     plain = nnx.Conv(
         channels,
         64,
@@ -40,11 +43,11 @@ def test_is_flaxs_convolution(size, stride, groups, padding, channels):
         strides=stride,
         padding=padding or [(side // 2, side // 2) for side in size],
         feature_group_count=groups,
-        use_bias=False,
         rngs=nnx.Rngs(0),
     )
+    plain.bias[...] = layer.bias[...]
     ours, theirs = (nnx.to_pure_dict(nnx.state(each)) for each in (layer, plain))
-    assert list(ours) == list(theirs) == ["kernel"]
+    assert ours.keys() == theirs.keys() == {"bias", "kernel"}
     np.testing.assert_array_equal(ours["kernel"], theirs["kernel"])
     x = _normal(0, 2, *(7, 14, 15)[-len(size) :], channels)
     assert layer(x).shape == plain(x).shape
@@ -64,7 +67,7 @@ def test_is_flaxs_convolution(size, stride, groups, padding, channels):
 def test_wide_convolutions_of_few_pixels_are_one_product(pixels, channels, few):
     x = jax.ShapeDtypeStruct((1, *pixels, channels), jnp.float32)
     # So narrow a result that Winograd's form does not pay.
-    layer = Conv(channels, 8, (3, 3), rngs=nnx.Rngs(0))
+    layer = Convolution(channels, 8, (3, 3), rngs=nnx.Rngs(0))
     traced = jax.jit(layer).trace(x)
     for platform, products in ("cpu", few), ("tpu", False), ("cuda", False):
         text = traced.lower(lowering_platforms=(platform,)).as_text()

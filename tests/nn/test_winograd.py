@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from avits_jax.nn import convolution, winograd
-from avits_jax.nn.convolution import Conv2d
+from avits_jax.nn.convolution import Convolution
 
 
 def _plain(x, kernel):
@@ -91,20 +91,8 @@ def test_pays_where_products_outweigh_sums(change, pays):
 
 @pytest.mark.parametrize(("channels", "products"), [(48, 16), (8, 1)])
 def test_a_cpu_takes_it_where_it_pays_and_accelerators_never(channels, products):
-    layer = Conv2d(channels, channels, 3, rngs=nnx.Rngs(0))
+    layer = Convolution(channels, channels, (3, 3), rngs=nnx.Rngs(0))
     traced = jax.jit(layer).trace(jnp.zeros((1, 16, 16, channels)))
     for platform, count in ("cpu", products), ("tpu", 1), ("cuda", 1):
         text = traced.lower(lowering_platforms=(platform,)).as_text()
         assert text.count("stablehlo.convolution") == count
-
-
-@pytest.mark.parametrize("causal", [False, True])
-def test_wide_layers_give_what_plain_ones_give(causal):
-    layer = Conv2d(48, 50, 3, causal=causal, rngs=nnx.Rngs(0))
-    layer.bias[...] = jnp.arange(50.0)
-    x = jax.random.normal(jax.random.key(1), (2, 15, 16, 48))
-    rows = (2, 0) if causal else (1, 1)
-    plain = nnx.Conv(48, 50, (3, 3), padding=(rows, (1, 1)), rngs=nnx.Rngs(1))
-    plain.kernel[...], plain.bias[...] = layer.kernel[...], layer.bias[...]
-    assert winograd.pays(x[:, None], layer.kernel[...][None])
-    np.testing.assert_allclose(layer(x), plain(x), atol=1e-5)

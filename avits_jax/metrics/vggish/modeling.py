@@ -14,7 +14,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from avits_jax.metrics.vggish.config import VggishConfig
-from avits_jax.nn.convolution import Conv2d
+from avits_jax.nn.convolution import Convolution
 
 
 def _halve(x: Float[Array, "B T M C"]) -> Float[Array, "B t m C"]:
@@ -33,7 +33,7 @@ def _convolutions(config: VggishConfig, rngs: nnx.Rngs) -> nnx.Sequential:
     inputs = 1
     for stage in config.stages:
         for outputs in stage:
-            layers += [Conv2d(inputs, outputs, 3, rngs=rngs), jax.nn.relu]
+            layers += [Convolution(inputs, outputs, (3, 3), rngs=rngs), jax.nn.relu]
             inputs = outputs
         layers.append(_halve)
     return nnx.Sequential(*layers)

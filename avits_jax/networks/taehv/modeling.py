@@ -17,15 +17,17 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from avits_jax.networks.taehv.config import NUM_BLOCKS, TaehvConfig
-from avits_jax.nn.convolution import Conv2d
+from avits_jax.nn.convolution import Convolution
 from avits_jax.nn.pixel_shuffle import pixel_shuffle
 
 Frames = Float[Array, "N f h w C"]
 _BOUND = 3.0
 
 
-def _conv(inputs: int, outputs: int, rngs: nnx.Rngs, use_bias: bool = True) -> Conv2d:
-    return Conv2d(inputs, outputs, 3, use_bias=use_bias, rngs=rngs)
+def _conv(
+    inputs: int, outputs: int, rngs: nnx.Rngs, use_bias: bool = True
+) -> Convolution:
+    return Convolution(inputs, outputs, (3, 3), use_bias=use_bias, rngs=rngs)
 
 
 class MemoryBlock(nnx.Module):

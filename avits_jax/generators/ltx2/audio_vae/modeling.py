@@ -18,7 +18,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from avits_jax.generators.ltx2.audio_vae.config import AudioVaeConfig
-from avits_jax.nn.convolution import Conv2d, upsample_nearest
+from avits_jax.nn.convolution import Convolution, upsample_nearest
 from avits_jax.nn.fbank import slaney_filters, stft_power
 from avits_jax.nn.resample import resample
 from avits_jax.nn.vectors import rms_normalise
@@ -66,9 +66,11 @@ def log_mel(
     return jnp.log(jnp.maximum(bands, _FLOOR))
 
 
-def _conv(inputs: int, outputs: int, *, size: int = 3, rngs: nnx.Rngs) -> Conv2d:
+def _conv(inputs: int, outputs: int, *, size: int = 3, rngs: nnx.Rngs) -> Convolution:
     """Make a convolution whose window ends at its row; over bands it is centred."""
-    return Conv2d(inputs, outputs, size, causal=True, rngs=rngs)
+    side = size // 2
+    padding = (size - 1, 0), (side, side)
+    return Convolution(inputs, outputs, (size, size), padding=padding, rngs=rngs)
 
 
 class Block(nnx.Module):
@@ -94,7 +96,7 @@ class Level(nnx.Module):
         inputs: int,
         outputs: int,
         depth: int,
-        resample: nnx.Conv | Conv2d | None,
+        resample: Convolution | None,
         *,
         rngs: nnx.Rngs,
     ):
@@ -263,8 +265,6 @@ class AudioEncoder(nnx.Module):
         return self.encode_mel(log_mel(audio, sample_rate, self.config))
 
 
-def _halving(width: int, rngs: nnx.Rngs) -> nnx.Conv:
+def _halving(width: int, rngs: nnx.Rngs) -> Convolution:
     """Make a convolution that keeps every other row and band."""
-    return nnx.Conv(
-        width, width, (3, 3), strides=2, padding=((2, 0), (0, 1)), rngs=rngs
-    )
+    return Convolution(width, width, (3, 3), 2, padding=((2, 0), (0, 1)), rngs=rngs)

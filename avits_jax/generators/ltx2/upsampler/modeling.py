@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from avits_jax.generators.ltx2.upsampler.config import UpsamplerConfig
 from avits_jax.generators.ltx2.upsampler.filters import match_statistics, tone_map
-from avits_jax.nn.convolution import Conv, Conv2d
+from avits_jax.nn.convolution import Convolution
 from avits_jax.nn.group_norm import GroupNorm
 from avits_jax.nn.pixel_shuffle import pixel_shuffle
 from avits_jax.nn.stacking import scan_layers, stack_layers
@@ -28,9 +28,9 @@ _EPSILON = 1e-5
 _BINOMIAL = np.array([1, 4, 6, 4, 1], np.float32) / 16
 
 
-def _conv(inputs: int, outputs: int, rngs: nnx.Rngs) -> Conv:
-    """Make a convolution of three positions a side, over time and space."""
-    return Conv(inputs, outputs, (3, 3, 3), use_bias=True, rngs=rngs)
+def _conv(inputs: int, outputs: int, axes: int, rngs: nnx.Rngs) -> Convolution:
+    """Make a convolution of three positions a side over the last ``axes`` axes."""
+    return Convolution(inputs, outputs, (3,) * axes, rngs=rngs)
 
 
 def _norm(config: UpsamplerConfig, rngs: nnx.Rngs) -> GroupNorm:
@@ -41,9 +41,9 @@ class ResBlock(nnx.Module):
     """Two convolutions, each followed by its norm; SiLU also after the sum."""
 
     def __init__(self, config: UpsamplerConfig, *, rngs: nnx.Rngs):
-        self.conv1 = _conv(config.width, config.width, rngs)
+        self.conv1 = _conv(config.width, config.width, 3, rngs)
         self.norm1 = _norm(config, rngs)
-        self.conv2 = _conv(config.width, config.width, rngs)
+        self.conv2 = _conv(config.width, config.width, 3, rngs)
         self.norm2 = _norm(config, rngs)
 
     def __call__(self, x: Latents) -> Latents:
@@ -78,10 +78,8 @@ class Resample(nnx.Module):
     def __init__(self, config: UpsamplerConfig, *, rngs: nnx.Rngs):
         self.config = config
         outputs = config.width * config.time * config.space**2
-        if config.time == 1:
-            self.conv: Conv | Conv2d = Conv2d(config.width, outputs, 3, rngs=rngs)
-        else:
-            self.conv = _conv(config.width, outputs, rngs)
+        axes = 2 if config.time == 1 else 3
+        self.conv = _conv(config.width, outputs, axes, rngs)
 
     def __call__(self, x: Latents) -> Resampled:
         """Resample ``[N, f, h, w, C]`` to ``time * f`` frames."""
@@ -105,12 +103,12 @@ class Upsampler(nnx.Module):
         def block(rngs: nnx.Rngs) -> ResBlock:
             return ResBlock(config, rngs=rngs)
 
-        self.conv_in = _conv(config.channels, config.width, rngs)
+        self.conv_in = _conv(config.channels, config.width, 3, rngs)
         self.norm_in = _norm(config, rngs)
         self.before = stack_layers(block, config.num_blocks, rngs)
         self.resample = Resample(config, rngs=rngs)
         self.after = stack_layers(block, config.num_blocks, rngs)
-        self.conv_out = _conv(config.width, config.channels, rngs)
+        self.conv_out = _conv(config.width, config.channels, 3, rngs)
 
     def __call__(
         self, latents: Latents, adain_factor: float = 0.0, tone_compression: float = 0.0
