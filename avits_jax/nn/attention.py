@@ -1,19 +1,18 @@
 """Attention: one function that picks the platform's best implementation."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from avits_jax.nn.attention_cpu import attend_by_heads
 from avits_jax.nn.attention_gradient import with_gradient_of
 from avits_jax.nn.attention_tpu import flash_attend, long_enough
 
 _WIDEST_HEAD = 128  # that cuDNN takes on every card with bfloat16
-# Logits of a head, and of all, from which a CPU takes some heads after others; those
-# that it takes at once fit into its cache, and are work for several cores.
-_MANY_OF_HEAD, _AT_ONCE = 2**16, 2**20
 
 
 def implementation(
@@ -56,9 +55,9 @@ def attend(
 
     cuDNN's fused kernel is used for half-precision arrays of a shape that it takes, in
     programs for a CUDA GPU that are made where there is one; a flash kernel for long
-    queries in bfloat16, in programs for a TPU; some heads after others for long queries
-    in float32, in programs for a CPU; XLA's own elsewhere. What is hidden is told as
-    lengths and not as a mask, of which cuDNN would need all ``[B, H, Q, K]`` numbers.
+    queries in bfloat16, in programs for a TPU; products of single heads in float32, in
+    programs for a CPU; XLA's own elsewhere. What is hidden is told as lengths and not
+    as a mask, of which cuDNN would need all ``[B, H, Q, K]`` numbers.
 
     Args:
         query: ``[B, Q, H, D]``.
@@ -79,44 +78,13 @@ def attend(
         special["cuda"] = with_gradient_of(plain, fused)
     if not causal and long_enough(query, key, value):
         special["tpu"] = flash_attend
-    if not causal and lengths is None and _many_logits(query, key):
-        special["cpu"] = _some_heads_at_a_time
+    if query.dtype == key.dtype == value.dtype == jnp.float32:
+        special["cpu"] = partial(attend_by_heads, causal=causal)
     arrays = query, key, value, lengths
     if not special:
         return plain(*arrays)
     # A machine makes programs for its CPU as well, and for platforms that it lacks.
     return jax.lax.platform_dependent(*arrays, **special, default=plain)
-
-
-def _many_logits(query: Array, key: Array) -> bool:
-    batch, queries, heads, _ = query.shape
-    of_head = queries * key.shape[1]
-    same = query.dtype == jnp.float32 and key.shape[2] == heads
-    return same and of_head >= _MANY_OF_HEAD and batch * heads * of_head > _AT_ONCE
-
-
-def _some_heads_at_a_time(
-    query: Array, key: Array, value: Array, _: Array | None
-) -> Array:
-    """Return plain attention to all keys, the logits of some heads made and used.
-
-    Those of all heads would go to memory and back; and XLA's own attention multiplies
-    faster where heads come before tokens.
-    """
-
-    def of_some(arrays: tuple[Array, Array, Array]) -> Array:
-        query, key, value = arrays
-        return jax.nn.softmax(query @ jnp.swapaxes(key, -1, -2)) @ value
-
-    batch, queries, heads, width = query.shape
-    most = max(1, _AT_ONCE // (queries * key.shape[1]))
-    together = max(n for n in range(1, most + 1) if batch * heads % n == 0)
-    groups = [
-        jnp.moveaxis(x, 2, 1).reshape(-1, together, x.shape[1], width)
-        for x in (query * width**-0.5, key, value)
-    ]
-    mixed = jax.lax.map(of_some, tuple(groups))
-    return jnp.moveaxis(mixed.reshape(batch, heads, queries, width), 1, 2)
 
 
 def _attention(name: Literal["cudnn", "xla"], causal: bool) -> Callable[..., Array]:

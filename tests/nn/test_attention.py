@@ -1,5 +1,7 @@
 """`attend` picks its implementation for the platform that a program is made for."""
 
+import functools
+
 import goldens  # noqa: F401  (makes tools importable)
 import jax
 import jax.numpy as jnp
@@ -96,33 +98,52 @@ def test_a_cpu_takes_some_heads_of_long_queries_after_others():
         assert lowered.as_text().count("stablehlo.while") == loops
     plain = jax.nn.dot_product_attention(*arrays)
     np.testing.assert_allclose(program(*arrays), plain, atol=1e-5)
-    # Fewer keys, and fewer of theirs than of the queries' heads.
     few = [arrays[0], *(each[:, :255] for each in arrays[1:])]
-    shared = [arrays[0], *(each[:, :, :3] for each in arrays[1:])]
     halved = [each.astype(jnp.bfloat16) for each in arrays]
     at_once = [each[:, :, :8] for each in arrays]
-    masked = [*arrays, jnp.array([250, 256])]
-    for others in few, shared, halved, at_once, masked:
+    for others in few, halved, at_once:
         text = program.trace(*others).lower(lowering_platforms=("cpu",)).as_text()
         assert "stablehlo.while" not in text
 
 
-def test_some_heads_have_the_gradient_of_plain_attention_and_take_prompts():
-    arrays = _long_arrays()
+@pytest.mark.parametrize("queries", [256, 7])
+@pytest.mark.parametrize("heads", [9, 3, 1])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("lengths", [None, [250, 1]])
+def test_a_cpu_hides_keys_and_shares_heads_as_plain_attention(
+    queries, heads, causal, lengths
+):
+    query, key, value = _long_arrays()
+    arrays = query[:, :queries], key[:, :, :heads], value[:, :, :heads]
+    lengths = None if lengths is None else jnp.array(lengths)
+    plain = jax.nn.dot_product_attention(
+        *arrays, is_causal=causal, key_value_seq_lengths=lengths
+    )
+    found = jax.jit(functools.partial(attention.attend, causal=causal))
+    np.testing.assert_allclose(found(*arrays, lengths), plain, atol=1e-5)
 
-    def loss(function):
-        return lambda *arrays: jnp.sum(jnp.sin(function(*arrays)))
+
+@pytest.mark.parametrize("lengths", [None, [250, 100]])
+def test_on_a_cpu_it_has_the_gradient_of_plain_attention_and_takes_prompts(lengths):
+    arrays = _long_arrays()
+    lengths = None if lengths is None else jnp.array(lengths)
+
+    def loss(function, **hidden):
+        return lambda *arrays: jnp.sum(jnp.sin(function(*arrays, **hidden)))
 
     ours, plain = (
-        jax.jit(jax.grad(loss(function), (0, 1, 2)))(*arrays)
-        for function in (attention.attend, jax.nn.dot_product_attention)
+        jax.jit(jax.grad(loss(function, **hidden), (0, 1, 2)))(*arrays)
+        for function, hidden in (
+            (attention.attend, {"lengths": lengths}),
+            (jax.nn.dot_product_attention, {"key_value_seq_lengths": lengths}),
+        )
     )
     for got, right in zip(ours, plain, strict=True):
         np.testing.assert_allclose(got, right, atol=1e-4)
     prompts = [jnp.stack([each, -2 * each]) for each in arrays]
-    together = jax.vmap(attention.attend)(*prompts)
+    together = jax.vmap(lambda *each: attention.attend(*each, lengths))(*prompts)
     for index, mixed in enumerate(together):
-        alone = attention.attend(*(each[index] for each in prompts))
+        alone = attention.attend(*(each[index] for each in prompts), lengths)
         np.testing.assert_allclose(mixed, alone, atol=1e-5)
 
 
