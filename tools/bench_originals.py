@@ -7,9 +7,10 @@
 Both have the same float32 weights, drawn at random and renamed by our name maps, and
 the same inputs; the largest difference of their results stands beside the times. Sizes
 are reduced, widths are the published ones where nothing else is said. Both use as many
-threads as the process has CPUs; they take turns, and every time is a median. ``--clock
-cpu`` counts the processor's time instead of the wall's, which other processes disturb
-less: on one CPU, where no thread waits for another.
+threads as the process has CPUs; they take turns, of two runs each of which the second
+counts, and every time is a median. ``--clock cpu`` counts the processor's time instead
+of the wall's, which other processes disturb less: on one CPU, where no thread waits for
+another.
 
 The extra "parity" brings torch; diffusers, einops and rotary-embedding-torch are
 installed by hand. FOLDER holds a folder for each repository, with its name and source;
@@ -80,15 +81,19 @@ def chosen_cases(parts: Sequence[str]) -> list[Case]:
 def median_times(
     functions: Sequence[Callable[[], Any]], repeats: int, clock: str
 ) -> list[float]:
-    """Median of each, in turns, after a run that does not count."""
+    """Median of each, in turns of two runs of which the second counts.
+
+    In the first one threads of the other framework may still spin, and caches hold
+    what it read.
+    """
     now = CLOCKS[clock]
     times: list[list[float]] = [[] for _ in functions]
-    for turn in range(repeats + 1):
+    for _ in range(repeats):
         for function, found in zip(functions, times, strict=True):
+            jax.block_until_ready(function())
             started = now()
             jax.block_until_ready(function())
-            if turn:
-                found.append(now() - started)
+            found.append(now() - started)
     return [statistics.median(found) for found in times]
 
 

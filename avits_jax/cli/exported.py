@@ -19,6 +19,7 @@ from jax import export
 
 from avits_jax.cli.fingerprint import NoFingerprintError, fingerprint
 from avits_jax.files.atomic import write_bytes
+from avits_jax.nn.apart import compile_apart
 
 _PACKAGES = ("avits_jax", "optax")  # whose records results are made of
 # Versions are part of a program's name: no call has to mean the same in another one.
@@ -79,6 +80,9 @@ def compile_known(jitted: Any, arguments: tuple[Any, ...]) -> Any:
         jitted: by `jax.jit`.
         arguments: arrays, or trees of them.
     """
+    # Traced anew at each start, which these programs outweigh.
+    if apart := compile_apart(jitted.__wrapped__, *arguments):
+        return apart
     folder = _folder(arguments)
     path = None if folder is None else _path(folder, jitted, arguments)
     if path is None:

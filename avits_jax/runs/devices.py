@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from avits_jax.nn.apart import compile_apart
 from avits_jax.types import Params, PyTree, SearchOutput
 
 
@@ -20,6 +21,7 @@ class Compiled:
         Args:
             function: of arrays; pure.
         """
+        self._function = function
         self._jitted = jax.jit(function)
         self._programs: dict[Any, Callable[..., Any]] = {}
 
@@ -37,7 +39,8 @@ class Compiled:
 
     def compile(self, *arguments: Any) -> Any:
         """Compile the function for such arguments."""
-        return self._jitted.lower(*arguments).compile()
+        apart = compile_apart(self._function, *arguments)
+        return apart or self._jitted.lower(*arguments).compile()
 
 
 def _same(value: Any) -> Any:

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from flax import nnx
 
+from avits_jax.runs.devices import Compiled
 from avits_jax.types import PyTree
 from avits_jax.weights import name_map
 
@@ -69,18 +70,17 @@ def with_weights(net: Net, module: Any) -> PyTree:
 def program(
     net: Net, module: Any, function: Callable[..., Any], *arrays: Any
 ) -> Callable[[], Any]:
-    """``function(model, *arrays)`` compiled, with the weights of a torch module."""
+    """``function(model, *arrays)`` compiled, with the weights of a torch module.
+
+    Compiled as the library's own runs are.
+    """
 
     def run(params: PyTree, *arrays: Any) -> Any:
         return function(nnx.merge(net.graph, params), *arrays)
 
     params = with_weights(net, module)
     placed = jax.tree.map(jax.numpy.asarray, arrays)
-    return partial(
-        jax.jit(run).lower(params, *placed).compile(),
-        params,
-        *placed,
-    )
+    return partial(Compiled(run).program(params, *placed), params, *placed)
 
 
 def torch_program(torch: Any, function: Callable[..., Any], *arrays: Any) -> Any:
