@@ -28,7 +28,7 @@ from avits_jax.nn.equations import (
 
 # Rows of a pass up to which its copies count, numbers of a weight from which they do,
 # and layers up to which it is worth to compile each.
-_FEW_ROWS, _LARGE, _MOST_LAYERS = 1024, 2**16, 100
+_FEW_ROWS, _LARGE, _MOST_LAYERS = 1024, 2**18, 100
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from avits_jax.nn.attention_cpu import attend_by_heads
+from avits_jax.nn import attention_cpu
 from avits_jax.nn.attention_gradient import with_gradient_of
 from avits_jax.nn.attention_tpu import flash_attend, long_enough
 
@@ -55,9 +55,10 @@ def attend(
 
     cuDNN's fused kernel is used for half-precision arrays of a shape that it takes, in
     programs for a CUDA GPU that are made where there is one; a flash kernel for long
-    queries in bfloat16, in programs for a TPU; products of single heads in float32, in
-    programs for a CPU; XLA's own elsewhere. What is hidden is told as lengths and not
-    as a mask, of which cuDNN would need all ``[B, H, Q, K]`` numbers.
+    queries in bfloat16, in programs for a TPU; products of single heads for all but
+    short queries in float32, in programs for a CPU; XLA's own elsewhere. What is hidden
+    is told as lengths and not as a mask, of which cuDNN would need all ``[B, H, Q, K]``
+    numbers.
 
     Args:
         query: ``[B, Q, H, D]``.
@@ -78,8 +79,8 @@ def attend(
         special["cuda"] = with_gradient_of(plain, fused)
     if not causal and long_enough(query, key, value):
         special["tpu"] = flash_attend
-    if query.dtype == key.dtype == value.dtype == jnp.float32:
-        special["cpu"] = partial(attend_by_heads, causal=causal)
+    if attention_cpu.pays(query, key, value):
+        special["cpu"] = partial(attention_cpu.attend_by_heads, causal=causal)
     arrays = query, key, value, lengths
     if not special:
         return plain(*arrays)

@@ -10,9 +10,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+# Logits of a head below which there is little to gain.
+_FEW_OF_HEAD = 2**11
 # Logits of a head, and of all, from which some heads are taken after others; those
 # that are taken at once fit into a cache, and are work for several cores.
 _MANY_OF_HEAD, _AT_ONCE = 2**16, 2**20
+
+
+def pays(query: Array, key: Array, value: Array) -> bool:
+    """Tell whether `attend_by_heads` takes these arrays, and has something to gain."""
+    whole = query.dtype == key.dtype == value.dtype == jnp.float32
+    return whole and query.shape[1] * key.shape[1] >= _FEW_OF_HEAD
 
 
 def attend_by_heads(

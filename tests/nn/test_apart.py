@@ -12,7 +12,7 @@ from avits_jax.nn.apart import compile_apart, layers_apart
 from avits_jax.nn.stacking import scan_layers, stack_layers
 from avits_jax.runs.devices import Compiled
 
-WIDTH, DEPTH = 256, 3
+WIDTH, DEPTH = 512, 3
 
 
 def _network():
@@ -62,9 +62,9 @@ def test_only_large_weights_of_few_rows_and_layers_are_taken_apart():
         return jax.lax.scan(lambda x, weight: (x @ weight, None), x, stack)[0]
 
     for shape, taken in {
-        (100, 256, 256): True,
-        (101, 256, 256): False,
-        (100, 255, 255): False,
+        (100, 512, 512): True,
+        (101, 512, 512): False,
+        (100, 511, 511): False,
     }.items():
         stack = jax.ShapeDtypeStruct(shape, jnp.float32)
         rows = jax.ShapeDtypeStruct((2, shape[1]), jnp.float32)
