@@ -31,7 +31,15 @@ def attend_by_heads(
     *,
     causal: bool = False,
 ) -> Float[Array, "B Q H D"]:
-    """Return what `nn.attention.attend` returns, up to rounding; float32 alone."""
+    """Return what `nn.attention.attend` returns of the same, up to rounding.
+
+    Args:
+        query: ``[B, Q, H, D]`` float32, as are key and value.
+        key: ``[B, K, G, D]``; G divides H.
+        value: ``[B, K, G, D]``.
+        lengths: ``[B]`` int32 in [1, K], leading keys that are looked at; None for all.
+        causal: query i looks at keys 0 ... i alone.
+    """
     batch, queries, heads, width = query.shape
     keys, groups = key.shape[1:3]
     rows = query.reshape(batch, queries, groups, heads // groups, width) * width**-0.5

@@ -9,6 +9,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 import avits_jax as avits
+from avits_jax.nn.apart import compile_apart
 from avits_jax.parallel import (
     jit_search,
     make_mesh,
@@ -162,3 +163,12 @@ def test_verifiers_of_one_tree_and_other_rules_are_apart():
     placed = place_params(Params((), (tree,) * 3), mesh, Params((), (split, (), split)))
     assert shard_shapes(placed) == [(2, 8), (8, 8), (2, 8)]
     assert placed.verifiers[0] is placed.verifiers[2]
+
+
+def test_only_weights_on_one_device_are_taken_apart_by_layers():
+    def run(stack, x):
+        return jax.lax.scan(lambda x, weight: (x @ weight, None), x, stack)[0]
+
+    stack, x = jnp.ones((2, 512, 512)), jnp.ones((1, 512))
+    assert compile_apart(run, stack, x) is not None
+    assert compile_apart(run, *replicate((stack, x), make_mesh())) is None
