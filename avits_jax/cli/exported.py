@@ -20,6 +20,7 @@ from jax import export
 from avits_jax.cli.fingerprint import NoFingerprintError, fingerprint
 from avits_jax.files.atomic import write_bytes
 from avits_jax.nn.apart import compile_apart
+from avits_jax.nn.compiling import compile_lowered
 
 _PACKAGES = ("avits_jax", "optax")  # whose records results are made of
 # Versions are part of a program's name: no call has to mean the same in another one.
@@ -100,11 +101,8 @@ def _compile(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
     """
     given = jax.tree.leaves(lowered.in_avals)
     num_bytes = sum(math.prod(each.shape) * each.dtype.itemsize for each in given)
-    if jax.default_backend() == "cpu" and num_bytes < _SMALL:
-        # They are refused by an XLA that does not know all of them.
-        with contextlib.suppress(jax.errors.JaxRuntimeError):
-            return lowered.compile(_HASTE)
-    return lowered.compile()
+    small = jax.default_backend() == "cpu" and num_bytes < _SMALL
+    return compile_lowered(lowered, _HASTE if small else {})
 
 
 def _folder(arguments: tuple[Any, ...]) -> Path | None:

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from avits_jax.nn.compiling import compile_lowered
 from avits_jax.nn.equations import (
     Late,
     evaluate,
@@ -98,7 +99,7 @@ def compile_apart(function: Callable[..., Any], *arguments: Any) -> Program | No
     if apart is None:
         return None
     lowered = jax.jit(apart.function).lower(*apart.take(*arguments))
-    return Program(lowered.compile(), apart.take)
+    return Program(compile_lowered(lowered), apart.take)
 
 
 def layers_apart(function: Callable[..., Any], *arguments: Any) -> Apart | None:

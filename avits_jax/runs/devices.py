@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from avits_jax.nn.apart import compile_apart
+from avits_jax.nn.compiling import compile_lowered
 from avits_jax.types import Params, PyTree, SearchOutput
 
 
@@ -40,7 +41,7 @@ class Compiled:
     def compile(self, *arguments: Any) -> Any:
         """Compile the function for such arguments."""
         apart = compile_apart(self._function, *arguments)
-        return apart or self._jitted.lower(*arguments).compile()
+        return apart or compile_lowered(self._jitted.lower(*arguments))
 
 
 def _same(value: Any) -> Any:

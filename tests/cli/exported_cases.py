@@ -19,6 +19,7 @@ from avits_jax.cli import exported
 from avits_jax.cli.exported import compile_known
 from avits_jax.cli.fingerprint import NoFingerprintError, fingerprint
 from avits_jax.generators.mini.generator import mini
+from avits_jax.nn import compiling
 from avits_jax.nn.attention import attend
 
 sys.path.append(str(Path(__file__).parents[2]))
@@ -134,6 +135,7 @@ def test_what_cannot_be_exported_is_traced_once_and_not_kept(kept, monkeypatch):
 @pytest.fixture
 def asked(monkeypatch):
     """The options of what is compiled in a test."""
+    monkeypatch.setattr(compiling, "has_one_intel_core", lambda: False)
     asked, compile_ = [], jax.stages.Lowered.compile
 
     def recorded(lowered, compiler_options=None):

@@ -8,13 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from avits_jax.nn.compiling import compile_lowered
 from tools.originals.importing import package
 from tools.originals.pairs import Pair, draw, first_axis_last, torch_program
 
 
 def _compiled(function: Any, *arrays: np.ndarray) -> Any:
     placed = [jnp.asarray(each) for each in arrays]
-    return partial(jax.jit(function).lower(*placed).compile(), *placed)
+    return partial(compile_lowered(jax.jit(function).lower(*placed)), *placed)
 
 
 def product(folder: Path | None) -> Pair:
