@@ -2,7 +2,8 @@
 
 A second table has 2-D convolutions of space that is padded beforehand, as they are, and
 with one column too many padded and cut off again, which is what runs on a CPU where
-Winograd's form does not pay.
+Winograd's form does not pay. A third has convolutions of groups of channels: XLA's own,
+and those that run on a CPU (`nn/grouped.py`).
 
     python tools/bench_conv.py
 
@@ -37,6 +38,14 @@ _CASES = (
 )
 # Pictures, rows, columns, channels.
 _PADDED = ((5, 34, 50, 256), (5, 18, 26, 512))
+# Pictures, rows, columns, channels, groups, side of the window: of AudioCLIP.
+_GROUPED = (
+    (2, 86, 39, 128, 32, 3),
+    (2, 43, 20, 256, 32, 3),
+    (2, 22, 10, 512, 32, 3),
+    (2, 22, 10, 512, 512, 3),
+    (2, 11, 5, 1024, 1024, 5),
+)
 _REPEATS = 5
 _ONE = (1, 1, 1)
 _SAME = (0, 0), (1, 1), (1, 1)  # of space; time is padded already
@@ -83,6 +92,28 @@ def print_padded() -> None:
         print(f"| {shape} | {plain:.3f} | {padded:.3f} | {plain / padded:.2f}x |")
 
 
+def print_grouped() -> None:
+    """Measure convolutions of groups; print a Markdown table."""
+    print(
+        "\n| pictures, rows, columns, channels, groups, side | XLA s | here s | ratio |"
+    )
+    print("|---|---|---|---|")
+    for *size, channels, groups, side in _GROUPED:
+        x = jnp.ones((*size, channels))
+        kernel = jnp.ones((side, side, channels // groups, channels)) * 1e-3
+        margins = convolution.half((side, side))
+        options = {"strides": (1, 1), "margins": margins, "groups": groups}
+        forms = (
+            jax.jit(functools.partial(form, **options))
+            for form in (convolution._plain, convolution.convolve)
+        )
+        plain, ours = median_seconds(
+            tuple(functools.partial(form, x, kernel) for form in forms), _REPEATS
+        )
+        shape = ", ".join(map(str, (*size, channels, groups, side)))
+        print(f"| {shape} | {plain:.4f} | {ours:.4f} | {ours / plain:.2f} |")
+
+
 def main() -> None:
     """Measure and print Markdown tables."""
     device = jax.devices()[0]
@@ -98,6 +129,7 @@ def main() -> None:
         shape = ", ".join(map(str, (*size, f"{inward} to {outward}")))
         print(f"| {shape} |" + "".join(f" {each:.4f} |" for each in seconds))
     print_padded()
+    print_grouped()
 
 
 if __name__ == "__main__":

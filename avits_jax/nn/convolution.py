@@ -15,15 +15,15 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from avits_jax.nn import winograd
+from avits_jax.nn import grouped, winograd
 
 Picture = Float[Array, "B H W C"]
 Video = Float[Array, "B T H W C"]
 Filtered = Float[Array, "B t H W D"]
 Margins = Sequence[tuple[int, int]]  # zeros before and behind, by axis
 _NONE = (0, 0)
-# Of a picture's convolution, where XLA's own would mostly read its weights.
-_FEW_PIXELS, _MANY_CHANNELS = range(32, 257), 512
+# Of a convolution of which XLA's own would mostly read the weights.
+_FEW_PIXELS, _MANY_CHANNELS = range(32, 321), 512
 
 
 def upsample_nearest(x: Picture) -> Float[Array, "B 2*H 2*W C"]:
@@ -53,9 +53,8 @@ def convolve(
         groups: of channels that do not see each other.
     """
     plain = partial(_plain, strides=strides, margins=margins, groups=groups)
-    if groups > 1:
-        return plain(x, kernel)
-    on_cpu = partial(_on_cpu, strides=strides, margins=margins)
+    form = partial(_groups_on_cpu, groups=groups) if groups > 1 else _on_cpu
+    on_cpu = partial(form, strides=strides, margins=margins)
     return jax.lax.platform_dependent(x, kernel, cpu=on_cpu, default=plain)
 
 
@@ -80,9 +79,20 @@ def _on_cpu(x: Array, kernel: Array, strides: Sequence[int], margins: Margins) -
         return _on_cpu(x[:, None], kernel[None], strides, margins)[:, 0]
     if max(strides) == 1 and winograd.pays(x, kernel):
         return winograd.convolve(jnp.pad(x, (_NONE, *margins, _NONE)), kernel)
-    if max(strides) == len(kernel) == 1 and _has_few_pixels(x, kernel):
+    if max(strides) == 1 and _has_few_pixels(x, kernel):
         return _as_product(x, kernel, margins)
     return _shifted_conv2d(x, kernel, strides, margins)
+
+
+def _groups_on_cpu(
+    x: Array, kernel: Array, strides: Sequence[int], margins: Margins, groups: int
+) -> Array:
+    """Return `_plain` of groups in the form that is fastest on a CPU."""
+    if grouped.is_by_channel(kernel, groups):
+        x = jnp.pad(x, (_NONE, *margins, _NONE))
+        return grouped.convolve_by_channel(x, kernel, strides)
+    kernel, groups = grouped.merge(kernel, groups)
+    return _plain(x, kernel, strides, margins, groups)
 
 
 def _has_few_pixels(x: Array, kernel: Array) -> bool:
@@ -91,15 +101,13 @@ def _has_few_pixels(x: Array, kernel: Array) -> bool:
 
 
 def _as_product(x: Array, kernel: Array, margins: Margins) -> Array:
-    """Return `_plain` of single frames as the product of all windows' numbers."""
+    """Return `_plain` as the product of all windows' numbers with the weights."""
     x = jnp.pad(x, (_NONE, *margins, _NONE))
-    sides = kernel.shape[1:3]
-    height, width = (
-        size - side + 1 for size, side in zip(x.shape[2:4], sides, strict=True)
-    )
+    sides = kernel.shape[:3]
+    sizes = [size - side + 1 for size, side in zip(x.shape[1:4], sides, strict=True)]
     windows = [
-        x[:, :, row : row + height, column : column + width]
-        for row, column in itertools.product(*map(range, sides))
+        x[:, time : time + sizes[0], row : row + sizes[1], column : column + sizes[2]]
+        for time, row, column in itertools.product(*map(range, sides))
     ]
     weights = kernel.reshape(-1, kernel.shape[-1])
     return jnp.matmul(jnp.concatenate(windows, -1), weights)

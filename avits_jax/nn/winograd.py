@@ -16,7 +16,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 _FEWEST_CHANNELS = 48  # below, the sums take longer than the products that they save
-_FEWEST_TILES = 64  # below, those of the weights do
+_FEWEST_TILES = 64  # below, those of the weights do,
+_FEWEST_OF_LARGE, _LARGE = 128, 2**22  # and of weights whose sums are out of cache
 # Sums of so many bytes go to memory and back, for which there must be more products.
 _OUT_OF_CACHE, _FEWEST_PRODUCTS = 6_500_000, 160
 _SIZE = 3
@@ -31,7 +32,7 @@ def pays(x: Float[Array, "B T H W C"], kernel: Float[Array, "K Kh Kw C D"]) -> b
         kernel.shape[1:3] == (_SIZE, _SIZE)
         and channels >= _FEWEST_CHANNELS
         and (cached or len(kernel) * channels >= _FEWEST_PRODUCTS)
-        and tiles >= _FEWEST_TILES
+        and tiles >= (_FEWEST_OF_LARGE if kernel.size >= _LARGE else _FEWEST_TILES)
         and jnp.finfo(kernel.dtype).bits >= 32  # the sums would lose half a digit
     )
 

@@ -14,7 +14,8 @@ def count_flops(jaxpr: Any, *, whole_loops: bool = True) -> float:
 
     Args:
         jaxpr: a (closed) jaxpr, as ``jax.jit(f).trace(...).jaxpr``. Loops of unknown
-            length count as one turn, and of several branches the dearest counts.
+            length count as one turn, and of several branches the dearest counts. A
+            form for CPUs alone, which may multiply zeros, does not count.
         whole_loops: count every turn of a scan; False counts one, as XLA does.
     """
     jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
@@ -33,7 +34,9 @@ def _equation(equation: Any, whole_loops: bool) -> float:
         count_flops(each, whole_loops=whole_loops) for each in _jaxprs(equation.params)
     ]
     if name == "cond":
-        return max(inner)
+        platforms = equation.params.get("branches_platforms") or [None] * len(inner)
+        pairs = zip(inner, platforms, strict=True)
+        return max(count for count, platform in pairs if platform != ("cpu",))
     if name == "scan" and not whole_loops:
         return sum(inner)
     return sum(inner) * _repeats(name, equation.params)

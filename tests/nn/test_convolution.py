@@ -58,9 +58,9 @@ def test_is_flaxs_convolution(size, stride, groups, padding, channels):
     ("pixels", "channels", "few"),
     [
         ((4, 8), 512, True),
-        ((16, 16), 512, True),
+        ((16, 20), 512, True),
         ((4, 7), 512, False),
-        ((16, 17), 512, False),
+        ((16, 21), 512, False),
         ((8, 8), 511, False),
     ],
 )
@@ -75,11 +75,29 @@ def test_wide_convolutions_of_few_pixels_are_one_product(pixels, channels, few):
         assert text.count("stablehlo.convolution") == 1 - products
 
 
-@pytest.mark.parametrize("window", [(3, 3), (1, 1), (2, 5)])
+@pytest.mark.parametrize(
+    ("frames", "window", "channels", "products"),
+    [(1, (1, 3, 3), 1024, 1), (1, (1, 3, 3), 512, 0), (3, (3, 3, 3), 512, 1)],
+)
+def test_of_few_pixels_large_kernels_are_one_product(
+    frames, window, channels, products
+):
+    x = jax.ShapeDtypeStruct((1, frames, 8, 32 // frames, 512), jnp.float32)
+    kernel = jax.ShapeDtypeStruct((*window, 512, channels), jnp.float32)
+    margins = convolution.half(window)
+
+    def run(x, kernel):
+        return convolution.convolve(x, kernel, (1, 1, 1), margins)
+
+    lowered = jax.jit(run).trace(x, kernel).lower(lowering_platforms=("cpu",))
+    assert lowered.as_text().count("stablehlo.dot_general") == products
+
+
+@pytest.mark.parametrize("window", [(1, 3, 3), (1, 1, 1), (1, 2, 5), (3, 3, 3)])
 @pytest.mark.parametrize("margins", [((1, 1), (1, 1)), ((0, 2), (2, 0))])
 def test_a_product_of_windows_is_the_plain_convolution(window, margins):
-    x, kernel = _normal(0, 2, 3, 4, 5, 6), _normal(1, 1, *window, 6, 7)
-    margins = ((0, 0), *margins)
+    x, kernel = _normal(0, 2, 3, 4, 5, 6), _normal(1, *window, 6, 7)
+    margins = ((0, window[0] // 2), *margins)
     product = convolution._as_product(x, kernel, margins)
     plain = convolution._plain(x, kernel, (1, 1, 1), margins)
     assert product.shape == plain.shape

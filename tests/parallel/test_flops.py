@@ -30,3 +30,18 @@ def test_convolutions_are_counted_by_output():
 
     x, kernel = (jax.ShapeDtypeStruct(s, jnp.float32) for s in ((1, 6, 2), (3, 2, 4)))
     assert count_flops(convolve, x, kernel) == 2 * (4 * 4) * (3 * 2)
+
+
+def test_forms_for_cpus_alone_are_not_counted():
+    def multiply(a, b):
+        return jax.lax.platform_dependent(
+            a, b, cpu=lambda a, b: a @ b + a @ b, default=jnp.matmul
+        )
+
+    assert count_flops(multiply, _A, _B) == 2 * 2 * 3 * 5
+
+    def either(a, b):
+        both = jnp.matmul, lambda a, b: a @ b + a @ b
+        return jax.lax.cond(a[0, 0] > 0, *both, a, b)
+
+    assert count_flops(either, _A, _B) == 2 * 2 * 2 * 3 * 5

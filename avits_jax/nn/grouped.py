@@ -1,0 +1,72 @@
+"""Convolutions of groups of channels that do not see each other, for CPUs.
+
+XLA's take a CPU up to fifty times as long as torch's where groups are narrow
+(``tools/bench_conv.py``). Here groups of one channel are sums of shifted arrays, and
+groups of some channels are merged into wider ones whose other weights are zero. A
+number that is not finite in one group makes those of the merged one so, too.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+_FEW_TAPS = 32  # shifted arrays of a sum
+_WIDE = 32  # channels of a group that XLA's convolution multiplies well
+
+
+def is_by_channel(kernel: Float[Array, "*window I D"], groups: int) -> bool:
+    """Tell whether `convolve_by_channel` takes a kernel."""
+    *window, inward, outward = kernel.shape
+    return inward == 1 and outward == groups and math.prod(window) <= _FEW_TAPS
+
+
+def convolve_by_channel(
+    x: Float[Array, "B *space C"],
+    kernel: Float[Array, "*window 1 C"],
+    strides: Sequence[int],
+) -> Float[Array, "B *out C"]:
+    """Convolve every channel by itself, over space that is padded already.
+
+    Args:
+        x: of the kernel's dtype.
+        kernel: two or three axes of window.
+        strides: by axis.
+    """
+    window = kernel.shape[:-2]
+    total = jnp.zeros((), x.dtype)
+    for tap in itertools.product(*map(range, window)):
+        reach = [
+            size - side + 1 + first
+            for size, side, first in zip(x.shape[1:-1], window, tap, strict=True)
+        ]
+        starts, stops = (0, *tap, 0), (len(x), *reach, x.shape[-1])
+        shifted = jax.lax.slice(x, starts, stops, (1, *strides, 1))
+        total = total + shifted * kernel[tap][0]
+    return total
+
+
+def merge(
+    kernel: Float[Array, "*window I D"], groups: int
+) -> tuple[Float[Array, "*window J D"], int]:
+    """Merge groups to as many as XLA's convolution multiplies well.
+
+    Args:
+        kernel: of groups of I channels.
+        groups: of channels.
+
+    Returns:
+        The kernel of wider groups, whose new weights are zero, and how many they are.
+    """
+    *window, inward, outward = kernel.shape
+    fits = [n for n in range(1, groups + 1) if groups % n == 0 and n * inward <= _WIDE]
+    together = max(fits, default=1)
+    parts = kernel.reshape(*window, 1, inward, groups // together, together, -1)
+    own = jnp.eye(together, dtype=kernel.dtype).reshape(together, 1, 1, together, 1)
+    return (
+        (parts * own).reshape(*window, together * inward, outward),
+        groups // together,
+    )
