@@ -15,7 +15,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 _FEW_TAPS = 32  # shifted arrays of a sum
-_WIDE = 32  # channels of a group that XLA's convolution multiplies well
+# Channels of a group below which they are merged, and up to how many.
+_NARROW, _WIDE = 16, 32
 
 
 def is_by_channel(kernel: Float[Array, "*window I D"], groups: int) -> bool:
@@ -52,7 +53,7 @@ def convolve_by_channel(
 def merge(
     kernel: Float[Array, "*window I D"], groups: int
 ) -> tuple[Float[Array, "*window J D"], int]:
-    """Merge groups to as many as XLA's convolution multiplies well.
+    """Merge narrow groups to wider ones, which XLA's convolution multiplies well.
 
     Args:
         kernel: of groups of I channels.
@@ -62,8 +63,10 @@ def merge(
         The kernel of wider groups, whose new weights are zero, and how many they are.
     """
     *window, inward, outward = kernel.shape
-    fits = [n for n in range(1, groups + 1) if groups % n == 0 and n * inward <= _WIDE]
-    together = max(fits, default=1)
+    if inward >= _NARROW:
+        return kernel, groups
+    most = min(groups, _WIDE // inward)
+    together = max(n for n in range(1, most + 1) if groups % n == 0)
     parts = kernel.reshape(*window, 1, inward, groups // together, together, -1)
     own = jnp.eye(together, dtype=kernel.dtype).reshape(together, 1, 1, together, 1)
     return (
