@@ -1,6 +1,6 @@
 """Convolutions of groups of channels that do not see each other, for CPUs.
 
-XLA's take a CPU up to fifty times as long as torch's where groups are narrow
+XLA's take a CPU up to eighty times as long as torch's where groups are narrow
 (``tools/bench_conv.py``). Here groups of one channel are sums of shifted arrays, and
 groups of some channels are merged into wider ones whose other weights are zero. A
 number that is not finite in one group makes those of the merged one so, too.
@@ -33,12 +33,13 @@ def convolve_by_channel(
     """Convolve every channel by itself, over space that is padded already.
 
     Args:
-        x: of the kernel's dtype.
+        x: of the kernel's dtype; sums are float32 where it is shorter.
         kernel: two or three axes of window.
         strides: by axis.
     """
     window = kernel.shape[:-2]
-    total = jnp.zeros((), x.dtype)
+    dtype = jnp.promote_types(x.dtype, jnp.float32)
+    total = jnp.zeros((), dtype)
     for tap in itertools.product(*map(range, window)):
         reach = [
             size - side + 1 + first
@@ -46,8 +47,8 @@ def convolve_by_channel(
         ]
         starts, stops = (0, *tap, 0), (len(x), *reach, x.shape[-1])
         shifted = jax.lax.slice(x, starts, stops, (1, *strides, 1))
-        total = total + shifted * kernel[tap][0]
-    return total
+        total = total + shifted.astype(dtype) * kernel[tap][0].astype(dtype)
+    return total.astype(x.dtype)
 
 
 def merge(

@@ -48,6 +48,16 @@ def test_channels_by_themselves_are_sums_of_shifted_arrays(size, stride):
     assert jnp.isfinite(gradient(x)).all()
 
 
+def test_sums_of_short_numbers_are_long():
+    x, kernel = _normal(0, 1, 9, 9, 4), _normal(1, 5, 5, 1, 4)
+    x, kernel = x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
+    ours = grouped.convolve_by_channel(x, kernel, (1, 1))
+    wide = (each.astype(jnp.float32) for each in (x, kernel))
+    exact = grouped.convolve_by_channel(*wide, (1, 1))
+    assert ours.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(ours, exact.astype(jnp.bfloat16))
+
+
 @pytest.mark.parametrize(
     ("inward", "outward", "window", "taken"),
     [(1, 8, (4, 8), True), (1, 8, (4, 9), False), (1, 16, (3, 3), False)]
