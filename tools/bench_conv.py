@@ -102,13 +102,15 @@ def print_grouped() -> None:
         x = jnp.ones((*size, channels))
         kernel = jnp.ones((side, side, channels // groups, channels)) * 1e-3
         margins = convolution.half((side, side))
-        options = {"strides": (1, 1), "margins": margins, "groups": groups}
-        forms = (
-            jax.jit(functools.partial(form, **options))
-            for form in (convolution._plain, convolution.convolve)
-        )
         plain, ours = median_seconds(
-            tuple(functools.partial(form, x, kernel) for form in forms), _REPEATS
+            tuple(
+                functools.partial(
+                    jax.jit(form, static_argnums=(2, 3, 4)),
+                    *(x, kernel, (1, 1), margins, groups),
+                )
+                for form in (convolution._plain, convolution.convolve)
+            ),
+            _REPEATS,
         )
         shape = ", ".join(map(str, (*size, channels, groups, side)))
         print(f"| {shape} | {plain:.4f} | {ours:.4f} | {ours / plain:.2f} |")
