@@ -98,19 +98,16 @@ def print_grouped() -> None:
         "\n| pictures, rows, columns, channels, groups, side | XLA s | here s | ratio |"
     )
     print("|---|---|---|---|")
+    forms = [
+        jax.jit(form, static_argnums=(2, 3, 4))
+        for form in (convolution._plain, convolution.convolve)
+    ]
     for *size, channels, groups, side in _GROUPED:
         x = jnp.ones((*size, channels))
         kernel = jnp.ones((side, side, channels // groups, channels)) * 1e-3
-        margins = convolution.half((side, side))
+        given = (x, kernel, (1, 1), convolution.half((side, side)), groups)
         plain, ours = median_seconds(
-            tuple(
-                functools.partial(
-                    jax.jit(form, static_argnums=(2, 3, 4)),
-                    *(x, kernel, (1, 1), margins, groups),
-                )
-                for form in (convolution._plain, convolution.convolve)
-            ),
-            _REPEATS,
+            [functools.partial(form, *given) for form in forms], _REPEATS
         )
         shape = ", ".join(map(str, (*size, channels, groups, side)))
         print(f"| {shape} | {plain:.4f} | {ours:.4f} | {ours / plain:.2f} |")

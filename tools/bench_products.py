@@ -45,7 +45,7 @@ def main() -> None:
         left = jax.random.normal(jax.random.key(0), (rows, depth))
         right = jax.random.normal(jax.random.key(1), (depth, columns))
         lowered = jax.jit(jnp.matmul).lower(left, right)
-        programs = lowered.compile(), lowered.compile(dict(compiling.EIGEN))
+        programs = lowered.compile(), lowered.compile(compiling.EIGEN)
         runs = tuple(functools.partial(each, left, right) for each in programs)
         ynnpack, eigen = (1e3 * each for each in median_seconds(runs, _REPEATS))
         shape = f"{rows}, {depth}, {columns}"

@@ -102,7 +102,7 @@ def _compile(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
     given = jax.tree.leaves(lowered.in_avals)
     num_bytes = sum(math.prod(each.shape) * each.dtype.itemsize for each in given)
     small = jax.default_backend() == "cpu" and num_bytes < _SMALL
-    return compile_lowered(lowered, _HASTE if small else {})
+    return compile_lowered(lowered, _HASTE if small else None)
 
 
 def _folder(arguments: tuple[Any, ...]) -> Path | None:

@@ -11,32 +11,30 @@ import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import jax
 
 # Of what YNNPACK can do it is left the sums along an axis.
-EIGEN = MappingProxyType(
-    {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
-)
-_NONE: Mapping[str, Any] = MappingProxyType({})
+EIGEN: dict[str, Any] = {
+    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"
+}
 
 
 def compile_lowered(
-    lowered: jax.stages.Lowered, options: Mapping[str, Any] = _NONE
+    lowered: jax.stages.Lowered, options: Mapping[str, Any] | None = None
 ) -> jax.stages.Compiled:
     """Compile a program, for a CPU with the products that are faster on this one.
 
     Args:
         lowered: for the default device.
-        options: more of XLA's; an XLA that does not know one of them gets none.
+        options: more of XLA's; left out where it does not know all of them.
     """
-    if jax.default_backend() == "cpu" and has_one_intel_core():
-        options = {**EIGEN, **options}
-    if options:
+    own = dict(options or {})
+    on_one_core = jax.default_backend() == "cpu" and has_one_intel_core()
+    for asked in ([EIGEN | own] if on_one_core else []) + ([own] if own else []):
         with contextlib.suppress(jax.errors.JaxRuntimeError):
-            return lowered.compile(dict(options))
+            return lowered.compile(asked)
     return lowered.compile()
 
 

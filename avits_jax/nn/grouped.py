@@ -1,9 +1,9 @@
 """Convolutions of groups of channels that do not see each other, for CPUs.
 
-XLA's take a CPU up to eighty times as long as torch's where groups are narrow
-(``tools/bench_conv.py``). Here groups of one channel are sums of shifted arrays, and
-groups of some channels are merged into wider ones whose other weights are zero. A
-number that is not finite in one group makes those of the merged one so, too.
+Here groups of one channel are sums of shifted arrays, up to twenty times faster than
+XLA's (``tools/bench_conv.py``), and groups of some channels are merged into wider ones
+whose other weights are zero. A number that is not finite in one group makes those of
+the merged one so, too.
 """
 
 import itertools

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compile_options import record
 from jax import export
 
 import avits_jax as avits
@@ -136,14 +137,7 @@ def test_what_cannot_be_exported_is_traced_once_and_not_kept(kept, monkeypatch):
 def asked(monkeypatch):
     """The options of what is compiled in a test."""
     monkeypatch.setattr(compiling, "has_one_intel_core", lambda: False)
-    asked, compile_ = [], jax.stages.Lowered.compile
-
-    def recorded(lowered, compiler_options=None):
-        asked.append(compiler_options)
-        return compile_(lowered, compiler_options)
-
-    monkeypatch.setattr(jax.stages.Lowered, "compile", recorded)
-    return asked
+    return record(monkeypatch)
 
 
 def test_small_programs_are_compiled_in_haste(kept, asked, monkeypatch):

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compile_options import record
 
 from avits_jax.nn import compiling
 from avits_jax.nn.compiling import compile_lowered
@@ -29,19 +30,25 @@ def test_products_are_eigens_on_one_intel_core(monkeypatch, known):
 @pytest.mark.parametrize("known", [True, False])
 def test_given_options_reach_xla_and_unknown_ones_do_not(monkeypatch, known):
     _on_one_core(monkeypatch, known)
-    asked, compile_ = [], jax.stages.Lowered.compile
-
-    def recorded(lowered, compiler_options=None):
-        asked.append(compiler_options)
-        return compile_(lowered, compiler_options)
-
-    monkeypatch.setattr(jax.stages.Lowered, "compile", recorded)
-    own = dict(compiling.EIGEN) if known else {}
-    level = {"xla_backend_optimization_level": 1}
-    for options in level, {"xla_no_such_option": True}:
+    asked = record(monkeypatch)
+    level, unknown = {"xla_backend_optimization_level": 1}, {"xla_no_such_option": 1}
+    for options in level, unknown:
         program = compile_lowered(jax.jit(lambda x: 2 * x).lower(1.0), options)
         assert program(3.0) == 6
-    assert asked == [own | level, own | {"xla_no_such_option": True}, None]
+    if known:
+        both = [compiling.EIGEN | options for options in (level, unknown)]
+        assert asked == [*both, unknown, None]
+    else:
+        assert asked == [level, unknown, None]
+
+
+def test_given_options_stay_where_xla_has_lost_ours(monkeypatch):
+    _on_one_core(monkeypatch, True)
+    monkeypatch.setattr(compiling, "EIGEN", {"xla_no_such_option": True})
+    asked = record(monkeypatch)
+    level = {"xla_backend_optimization_level": 1}
+    assert compile_lowered(jax.jit(lambda x: 2 * x).lower(1.0), level)(3.0) == 6
+    assert asked == [compiling.EIGEN | level, level]
 
 
 @pytest.mark.parametrize(
