@@ -53,7 +53,7 @@ class Filters(nnx.Module):
         self.bandwidth = nnx.Param(jnp.ones(num_filters))
         self.centre = nnx.Param(jnp.arange(num_filters, dtype=jnp.float32))
 
-    def __call__(self) -> Float[Array, "2 K n"]:
+    def __call__(self) -> tuple[Float[Array, "K n"], Float[Array, "K n"]]:
         """Return real and imaginary parts of all filters."""
         line = np.float32(np.pi) * float32_line(-1.0, 1.0, self.length)
         time = line + np.float32(_EPSILON)
@@ -68,13 +68,11 @@ class Filters(nnx.Module):
         phase = order * jnp.where(sinc < 0, jnp.float32(np.pi), 0.0)
         real, imaginary = magnitude * jnp.cos(phase), magnitude * jnp.sin(phase)
         wave = (jnp.cos(centre * time), -jnp.sin(centre * time))
-        filters = jnp.stack(
-            [
-                real * wave[0] - imaginary * wave[1],
-                real * wave[1] + imaginary * wave[0],
-            ]
+        scale, root = jnp.sqrt(bandwidth), np.float32(self.length**0.5)
+        return (
+            scale * (real * wave[0] - imaginary * wave[1]) / root,
+            scale * (real * wave[1] + imaginary * wave[0]) / root,
         )
-        return jnp.sqrt(bandwidth) * filters / np.float32(self.length**0.5)
 
 
 class Spectrogram(nnx.Module):
@@ -93,11 +91,16 @@ class Spectrogram(nnx.Module):
         window = get_window("blackmanharris", self.length).astype(np.float32)
         frames = frames_of(wave, self.length, self.hop) * window
         front = (self.filters.length - self.length) // 2
-        filters = self.filters()[..., front : front + self.length]
-        parts = jnp.einsum(
-            "btn,ckn->cbkt", frames, filters, precision=jax.lax.Precision.HIGHEST
+        real, imaginary = (
+            jnp.einsum(
+                "btn,kn->bkt",
+                frames,
+                part[:, front : front + self.length],
+                precision=jax.lax.Precision.HIGHEST,
+            )
+            for part in self.filters()
         )
-        power = jnp.square(parts[0]) + jnp.square(parts[1])
+        power = jnp.square(real) + jnp.square(imaginary)
         third = power.shape[1] // 3
         bands = power[:, : 3 * third].reshape(len(power), 3, third, -1)
         bands = jnp.where(bands > 0, bands, _FLOOR)
