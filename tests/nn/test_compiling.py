@@ -21,6 +21,12 @@ def _convolve(image, kernel):
     )
 
 
+def _instructions(program):
+    """Return a program's instructions, without the lines that they come from."""
+    lines = program.as_text().splitlines()
+    return [line.partition(", metadata=")[0] for line in lines if " = " in line]
+
+
 @pytest.mark.parametrize("options", [EIGEN, EIGEN_CONVOLUTIONS, {}])
 def test_eigen_does_what_ynnpack_is_not_left(monkeypatch, options):
     _libraries(monkeypatch, options)
@@ -36,7 +42,7 @@ def test_eigen_does_what_ynnpack_is_not_left(monkeypatch, options):
         if by_eigen:
             assert "ynn_fusion" not in program.as_text() and name in program.as_text()
         else:
-            assert program.as_text() == lowered.compile().as_text()
+            assert _instructions(program) == _instructions(lowered.compile())
 
 
 @pytest.mark.parametrize("ours", [EIGEN, {}])
