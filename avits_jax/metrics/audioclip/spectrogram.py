@@ -91,6 +91,7 @@ class Spectrogram(nnx.Module):
         window = get_window("blackmanharris", self.length).astype(np.float32)
         frames = frames_of(wave, self.length, self.hop) * window
         front = (self.filters.length - self.length) // 2
+        # One array of both parts would be computed on one core of a CPU.
         real, imaginary = (
             jnp.einsum(
                 "btn,kn->bkt",
